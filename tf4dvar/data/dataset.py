@@ -1,0 +1,176 @@
+"""Windows as xarray data sets and NetCDF files.
+
+A data set has the dimensions `window, time, component`; `observations` (NaN = not observed),
+and, where they are known, `truth` or a reconstructed `state`, all in physical units.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from tf4dvar.data.plan import ObservationPlan
+from tf4dvar.errors import InputError
+from tf4dvar.systems import System, random_stream, sample_windows
+
+DIMS = ("window", "time", "component")
+
+
+def simulate_dataset(
+    system: System,
+    plan: ObservationPlan,
+    windows: int,
+    steps: int = 200,
+    seed: int = 0,
+    integrator: str = "rk4",
+) -> xr.Dataset:
+    """Simulated true states and their observations.
+
+    Args:
+        system: the dynamical system.
+        plan: what is observed of it.
+        windows, steps: number of windows, and of times in each.
+        seed: the same seed gives the same data set bit for bit.
+        integrator: "rk4" or "rk45", see `tf4dvar.systems.sample_windows`.
+    """
+    # The noise has a stream of its own: two plans see the same truth under one seed.
+    truth = sample_windows(
+        system, windows, steps, random_stream("data set truth", seed), integrator
+    )
+    observations = plan.observe(truth, random_stream("data set noise", seed))
+    units = {"units": system.units}
+    return xr.Dataset(
+        {
+            "truth": (DIMS, truth, {"long_name": "true state", **units}),
+            "observations": (
+                DIMS,
+                observations,
+                {"long_name": "observations, NaN = not observed", **units},
+            ),
+        },
+        coords={
+            "window": np.arange(windows),
+            "time": (
+                "time",
+                system.time_step * np.arange(steps),
+                {"long_name": "time", "units": "1"},
+            ),
+            "component": list(system.components),
+        },
+        attrs={
+            "system": system.name,
+            "time_step": system.time_step,
+            "noise_variance": plan.noise_variance,
+            "plan": plan.to_json(),
+            "seed": seed,
+            "integrator": integrator,
+        },
+    )
+
+
+def check_observations(observations: np.ndarray, components: int | None = None) -> None:
+    """Refuse what is not [window, time, component] of numbers, each finite or NaN.
+
+    Args:
+        observations: the array to check.
+        components: the expected number of components, where it is known.
+    """
+    if observations.ndim != 3:
+        raise InputError(
+            f"Received observations of shape {observations.shape}; "
+            "expected [window, time, component]. Add the missing axes."
+        )
+    if not np.issubdtype(observations.dtype, np.floating):
+        raise InputError(
+            f"Received observations of type {observations.dtype}; "
+            "expected floating-point numbers, NaN where nothing is observed."
+        )
+    if components is not None and observations.shape[-1] != components:
+        raise InputError(
+            f"Received observations of shape {observations.shape}; expected "
+            f"{components} components on the last axis, an unobserved one filled with NaN."
+        )
+    if np.isinf(observations).any():
+        raise InputError(
+            f"Received {np.isinf(observations).sum()} infinite observations, the first at "
+            f"[window, time, component] = {np.argwhere(np.isinf(observations))[0].tolist()}; "
+            "mark a missing value with NaN."
+        )
+
+
+def read_windows(path: str | Path, variable: str = "observations") -> xr.Dataset:
+    """Read a NetCDF file of windows into memory and check it.
+
+    Args:
+        path: the file.
+        variable: the variable it must have, `observations` or `state`.
+
+    Raises:
+        InputError: not there, not readable, or not a file of windows.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"There is no file {path}.")
+    try:
+        dataset = xr.load_dataset(path, engine="h5netcdf")
+    except Exception as error:  # h5netcdf raises many kinds for a damaged file
+        raise InputError(
+            f"{path} cannot be read as NetCDF-4 ({error}); it may be truncated: write it again."
+        ) from error
+    if variable not in dataset:
+        raise InputError(
+            f"{path} has the variables {sorted(map(str, dataset.data_vars))}; "
+            f"expected {variable!r} with the dimensions {DIMS}."
+        )
+    if set(dataset[variable].dims) != set(DIMS):
+        raise InputError(
+            f"{variable!r} of {path} has the dimensions {dataset[variable].dims}; expected {DIMS}."
+        )
+    dataset = dataset.transpose(*DIMS, missing_dims="ignore")
+    check_observations(dataset[variable].values)
+    return dataset
+
+
+def states_dataset(source: xr.Dataset, state: np.ndarray, **attributes: object) -> xr.Dataset:
+    """Reconstructed states with the dimensions, coordinates and attributes of their source."""
+    states = source["observations"].copy(data=state).rename("state")
+    states.attrs = {**states.attrs, "long_name": "reconstructed state"}
+    return states.to_dataset().assign_attrs({**source.attrs, **attributes})
+
+
+def check_output(path: str | Path, force: bool = False) -> None:
+    """Refuse an output that exists, unless forced, or whose folder does not exist."""
+    path = Path(path)
+    if path.exists() and not force:
+        raise InputError(f"{path} exists and is left as it is; --force overwrites it.")
+    if not path.parent.is_dir():
+        raise InputError(f"There is no folder {path.parent} to write {path.name} into.")
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its place only when all went well."""
+    path = Path(path)
+    # The suffix stays last, since writers choose the format by it.
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_dataset(dataset: xr.Dataset, path: str | Path, force: bool = False) -> None:
+    """Write a data set as NetCDF-4; an interrupted write leaves no file behind.
+
+    Raises:
+        InputError: the file exists and `force` is not set.
+    """
+    check_output(path, force)
+    with atomic_path(path) as temporary:
+        dataset.to_netcdf(temporary, engine="h5netcdf")
+
+

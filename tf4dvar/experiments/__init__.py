@@ -1,0 +1,19 @@
+"""Experiments by name."""
+
+from difflib import get_close_matches
+
+from tf4dvar.errors import InputError
+from tf4dvar.experiments import lorenz63
+from tf4dvar.experiments.experiment import Experiment
+
+EXPERIMENTS = {experiment.name: experiment for experiment in lorenz63.EXPERIMENTS}
+
+__all__ = ["EXPERIMENTS", "Experiment", "experiment_by_name"]
+
+
+def experiment_by_name(name: str) -> Experiment:
+    """The experiment of that name; an unknown one is answered with the nearest."""
+    if name not in EXPERIMENTS:
+        near = get_close_matches(name, EXPERIMENTS, n=3, cutoff=0.0)
+        raise InputError(f"Received the experiment {name!r}; the nearest are: {', '.join(near)}.")
+    return EXPERIMENTS[name]

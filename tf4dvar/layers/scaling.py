@@ -1,0 +1,105 @@
+"""Between physical and normalised units."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tf4dvar.layers.checks import build_once
+
+
+@keras.saving.register_keras_serializable(package="tf4dvar")
+class Scaling(keras.layers.Layer):
+    """Mean and deviation of each component, kept as weights.
+
+    `adapt` fits them to observations. A component that is never observed says nothing of its
+    own scale: it takes the mean 0 and the pooled deviation of the observed ones. The solver
+    learns what else there is to know about it.
+
+    Call arguments:
+        state: [batch, time, component], physical units, NaN allowed.
+
+    Returns:
+        Same shape, normalised; NaN stays NaN.
+    """
+
+    def build(self, input_shape):
+        """Create the mean, 0, and the deviation, 1."""
+        shape = (input_shape[-1],)
+        self.mean = self.add_weight(
+            shape=shape, initializer="zeros", trainable=False, name="mean"
+        )
+        self.deviation = self.add_weight(
+            shape=shape, initializer="ones", trainable=False, name="deviation"
+        )
+
+    def adapt(self, observations: np.ndarray) -> None:
+        """Fit mean and deviation to the observed values of [window, time, component]."""
+        observations = np.asarray(observations, "float64")
+        if not self.built:
+            self.build(observations.shape)
+        observed = np.isfinite(observations)
+        if not observed.any():
+            raise ValueError("Received observations that are all NaN; expected some values.")
+        count = observed.sum((0, 1))
+        values = np.where(observed, observations, 0.0)
+        mean = values.sum((0, 1)) / np.maximum(count, 1)
+        squares = (np.where(observed, observations - mean, 0.0) ** 2).sum((0, 1))
+        pooled = np.sqrt(squares.sum() / count.sum())
+        deviation = np.where(count > 0, np.sqrt(squares / np.maximum(count, 1)), pooled)
+        # A constant component has no scale of its own either.
+        self.mean.assign(mean)
+        self.deviation.assign(np.where(deviation > 0, deviation, pooled if pooled > 0 else 1.0))
+
+    def call(self, state):
+        """(state - mean) / deviation."""
+        return (state - tf.convert_to_tensor(self.mean)) / self.deviation
+
+    def physical(self, state):
+        """The inverse: a normalised state in physical units."""
+        return tf.convert_to_tensor(self.mean) + state * self.deviation
+
+
+@keras.saving.register_keras_serializable(package="tf4dvar")
+class NormalisedPrior(keras.layers.Layer):
+    """A prior of physical units as a prior of normalised ones.
+
+    Args:
+        prior: Phi in physical units.
+        scaling: the scaling between the two.
+
+    Call arguments:
+        state: [batch, time, component], normalised.
+
+    Returns:
+        Same shape, normalised.
+    """
+
+    def __init__(self, prior: keras.layers.Layer, scaling: Scaling, **kwargs):
+        super().__init__(**kwargs)
+        self.prior = prior
+        self.scaling = scaling
+
+    def build(self, input_shape):
+        """Build the scaling and the prior."""
+        build_once(self.scaling, input_shape)
+        build_once(self.prior, input_shape)
+
+    def call(self, state):
+        """Phi between the two scalings."""
+        return self.scaling(self.prior(self.scaling.physical(state)))
+
+    def get_config(self):
+        """The prior and the scaling."""
+        return {
+            **super().get_config(),
+            "prior": keras.saving.serialize_keras_object(self.prior),
+            "scaling": keras.saving.serialize_keras_object(self.scaling),
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        """Rebuild the prior and the scaling first."""
+        config = dict(config)
+        for name in ("prior", "scaling"):
+            config[name] = keras.saving.deserialize_keras_object(config[name])
+        return cls(**config)

@@ -1,0 +1,185 @@
+"""The solver that iterates gradient and update."""
+
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+from tf4dvar.layers.checks import build_once
+from tf4dvar.layers.gradient import CostGradient
+
+TINY = 1e-12  # keeps the norm of a zero gradient, and its derivative, finite
+
+
+class Pathway(NamedTuple):
+    """The iterates of a solver and their costs (the paper's energy pathways).
+
+    Attributes:
+        states: the first guess and the state after each iteration,
+            [iterations + 1, batch, time, component].
+        costs: their variational costs, [iterations + 1, batch].
+    """
+
+    states: tf.Tensor
+    costs: tf.Tensor
+
+
+@keras.saving.register_keras_serializable(package="tf4dvar")
+class GradientSolver(keras.layers.Layer):
+    """Gamma: K iterations of a gradient-based solver (Algorithm of Section 3.1).
+
+        increment, states = cell(gradient of the cost at x / its norm, states)
+        x = x - increment
+
+    The norm is the root mean square of the window's first gradient: it gives the cell numbers
+    of order one and leaves the windows of a batch independent.
+
+    Args:
+        cost: a `VariationalCost`.
+        cell: an update with the contract of a Keras RNN cell:
+            `cell(gradient, states) -> (increment, new_states)` and `get_initial_state(gradient)`.
+        iterations: K. It can be changed at any time by setting the attribute, with no new
+            trace; with `unroll`, only before the first call.
+        unroll: write the iterations out instead of looping. XLA and GPUs need it; on a CPU it
+            costs compile time and memory.
+        normalise: divide by the norm; without it, `FixedStepCell` is plain descent.
+
+    Call arguments:
+        first_guess: x0, [batch, time, component].
+        observations, mask: as for the cost.
+
+    Returns:
+        The state after K iterations, same shape.
+    """
+
+    def __init__(
+        self,
+        cost: keras.layers.Layer,
+        cell: keras.layers.Layer,
+        iterations: int = 10,
+        unroll: bool = False,
+        normalise: bool = True,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.gradient = CostGradient(cost, dtype=self.dtype_policy)
+        self.cell = cell
+        self.unroll = unroll
+        self.normalise = normalise
+        self._initial_iterations = _checked(iterations)
+
+    @property
+    def iterations(self) -> int:
+        """K."""
+        return int(self._iterations.numpy()) if self.built else self._initial_iterations
+
+    @iterations.setter
+    def iterations(self, value: int) -> None:
+        if not self.built:
+            self._initial_iterations = _checked(value)
+        elif self.unroll:
+            raise ValueError(
+                f"Received iterations={value} for an unrolled solver that is already built with "
+                f"{self.iterations}; build it with unroll=False, or anew."
+            )
+        else:
+            self._iterations.assign(_checked(value))
+
+    def build(self, first_guess_shape, *_):
+        """Build the gradient and the cell; K becomes a weight."""
+        build_once(self.gradient, first_guess_shape)
+        build_once(self.cell, first_guess_shape)
+        self._iterations = self.add_weight(
+            shape=(),
+            dtype="int32",
+            initializer=keras.initializers.Constant(self._initial_iterations),
+            trainable=False,
+            name="iterations",
+        )
+
+    def call(self, first_guess, observations, mask):
+        """Iterate K times."""
+
+        def iterate(k, state, norm, cell_states):
+            state, norm, cell_states, _ = self._iterate(
+                k, state, norm, cell_states, observations, mask
+            )
+            return k + 1, state, norm, cell_states
+
+        loop = (0, first_guess, *self._start(first_guess))
+        if self.unroll:
+            for _ in range(self._initial_iterations):
+                loop = iterate(*loop)
+        else:
+            loop = tf.while_loop(lambda k, *_: k < self._iterations, iterate, loop)
+        return loop[1]
+
+    def pathway(self, first_guess, observations, mask, iterations=None) -> Pathway:
+        """The state and the cost at every iteration, not to be trained through.
+
+        Args:
+            first_guess, observations, mask: as for the call.
+            iterations: another K for this call, an integer or a scalar tensor.
+        """
+        iterations = self._iterations if iterations is None else iterations
+        iterations = tf.convert_to_tensor(iterations)
+
+        def iterate(k, state, norm, cell_states, states, costs):
+            states = states.write(k, state)
+            state, norm, cell_states, cost = self._iterate(
+                k, state, norm, cell_states, observations, mask
+            )
+            return k + 1, state, norm, cell_states, states, costs.write(k, cost)
+
+        size = iterations + 1
+        states = tf.TensorArray(first_guess.dtype, size, element_shape=first_guess.shape)
+        costs = tf.TensorArray(self._cost_dtype(), size, element_shape=first_guess.shape[:1])
+        _, state, _, _, states, costs = tf.while_loop(
+            lambda k, *_: k < iterations,
+            iterate,
+            (0, first_guess, *self._start(first_guess), states, costs),
+        )
+        cost = self.gradient.cost(state, observations, mask)
+        return Pathway(
+            states.write(iterations, state).stack(), costs.write(iterations, cost).stack()
+        )
+
+    def _start(self, first_guess):
+        norm = tf.ones_like(first_guess[:, :1, :1])
+        return norm, self.cell.get_initial_state(first_guess)
+
+    def _iterate(self, k, state, norm, cell_states, observations, mask):
+        gradient, cost = self.gradient(state, observations, mask)
+        if self.normalise:
+            mean_square = tf.reduce_mean(tf.square(gradient), axis=(1, 2), keepdims=True)
+            norm = tf.where(tf.equal(k, 0), tf.sqrt(mean_square + TINY), norm)
+        increment, cell_states = self.cell(gradient / norm, cell_states)
+        return state - increment, norm, cell_states, cost
+
+    def _cost_dtype(self):
+        return tf.float64 if self.compute_dtype == "float64" else tf.float32
+
+    def get_config(self):
+        """The cost, the cell and the settings."""
+        return {
+            **super().get_config(),
+            "cost": keras.saving.serialize_keras_object(self.gradient.cost),
+            "cell": keras.saving.serialize_keras_object(self.cell),
+            "iterations": self.iterations,
+            "unroll": self.unroll,
+            "normalise": self.normalise,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        """Rebuild the cost and the cell, then the solver."""
+        config = dict(config)
+        for name in ("cost", "cell"):
+            config[name] = keras.saving.deserialize_keras_object(config[name])
+        return cls(**config)
+
+
+def _checked(iterations: int) -> int:
+    if int(iterations) != iterations or iterations < 0:
+        raise ValueError(f"Received iterations={iterations}; expected an integer of 0 or more.")
+    return int(iterations)

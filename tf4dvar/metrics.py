@@ -1,0 +1,118 @@
+"""The three scores of Tables 1 and 2, in physical units.
+
+- R-score: mean squared error of the reconstruction.
+- 4DVar-score: variational cost of the reconstruction under the true dynamics, with
+  lambda_1 = 0.01 for the mean over the observed entries and lambda_2 = 1 for the mean over all.
+- ODE-score: mean squared error of the prior's one-step-ahead prediction on true states.
+
+Each function gives one number a window, so that a standard error can be taken.
+"""
+
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+OBSERVATION_WEIGHT, PRIOR_WEIGHT = 0.01, 1.0
+
+
+def r_score(state: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Mean squared error of every window.
+
+    Args:
+        state, truth: [window, time, component], physical units; an entry of `truth` that is
+            NaN does not count.
+    """
+    return np.nanmean(np.square(state - truth), axis=(1, 2))
+
+
+def fourdvar_score(
+    state: np.ndarray,
+    observations: np.ndarray,
+    forecast: Callable[[np.ndarray], np.ndarray],
+) -> np.ndarray:
+    """Variational cost of every window under the true dynamics (eq. 4, its terms averaged).
+
+    Args:
+        state: [window, time, component].
+        observations: same shape, NaN = not observed.
+        forecast: the true state one step later of each state.
+    """
+    observed = ~np.isnan(observations)
+    misfit = np.where(observed, state - np.where(observed, observations, 0.0), 0.0)
+    observation_term = np.square(misfit).sum((1, 2)) / np.maximum(observed.sum((1, 2)), 1)
+    residual = state[:, 1:] - forecast(state[:, :-1])
+    # Over all entries: the residual of the first time is zero, as a flow's is.
+    prior_term = np.square(residual).sum((1, 2)) / state[0].size
+    return OBSERVATION_WEIGHT * observation_term + PRIOR_WEIGHT * prior_term
+
+
+def ode_score(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+    """Mean squared error of the prior's prediction Phi(truth), first time left out.
+
+    Args:
+        truth, prediction: [window, time, component], physical units.
+    """
+    return np.square(prediction - truth)[:, 1:].mean(axis=(1, 2))
+
+
+@keras.saving.register_keras_serializable(package="tf4dvar")
+class RScore(keras.metrics.Mean):
+    """R-score as a Keras metric: mean squared error, NaN in the truth left out."""
+
+    def __init__(self, name: str = "r_score", **kwargs):
+        super().__init__(name=name, **kwargs)
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        """Add a batch of [batch, time, component]."""
+        known = tf.cast(tf.math.is_finite(y_true), y_pred.dtype)
+        error = tf.math.multiply_no_nan(tf.square(y_pred - y_true), known)
+        super().update_state(error, known)
+
+
+@keras.saving.register_keras_serializable(package="tf4dvar")
+class FourDVarScore(keras.metrics.Mean):
+    """4DVar-score as a Keras metric; its `y_true` are the observations.
+
+    Args:
+        flow: the true dynamics, an `RK4Flow`.
+    """
+
+    def __init__(self, flow: keras.layers.Layer, name: str = "fourdvar_score", **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.flow = flow
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        """Add a batch of observations and states, [batch, time, component]."""
+        observed = tf.cast(~tf.math.is_nan(y_true), y_pred.dtype)
+        misfit = tf.math.multiply_no_nan(tf.square(y_pred - y_true), observed)
+        observation_term = tf.math.divide_no_nan(
+            tf.reduce_sum(misfit, axis=(1, 2)), tf.reduce_sum(observed, axis=(1, 2))
+        )
+        prior_term = tf.reduce_mean(tf.square(y_pred - self.flow(y_pred)), axis=(1, 2))
+        super().update_state(OBSERVATION_WEIGHT * observation_term + PRIOR_WEIGHT * prior_term)
+
+    def get_config(self):
+        """The flow."""
+        config = {"name": self.name, "dtype": self.dtype}
+        return {**config, "flow": keras.saving.serialize_keras_object(self.flow)}
+
+    @classmethod
+    def from_config(cls, config):
+        """Rebuild the flow first."""
+        config = dict(config)
+        config["flow"] = keras.saving.deserialize_keras_object(config["flow"])
+        return cls(**config)
+
+
+@keras.saving.register_keras_serializable(package="tf4dvar")
+class ODEScore(keras.metrics.Mean):
+    """ODE-score as a Keras metric; its `y_pred` are the prior's predictions of `y_true`."""
+
+    def __init__(self, name: str = "ode_score", **kwargs):
+        super().__init__(name=name, **kwargs)
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        """Add a batch of true states and predictions, [batch, time, component]."""
+        super().update_state(tf.square(y_pred - y_true)[:, 1:])

@@ -1,0 +1,27 @@
+"""Nature: dynamical systems and their simulation, in NumPy and SciPy alone."""
+
+from tf4dvar.errors import InputError
+from tf4dvar.systems.lorenz63 import Lorenz63
+from tf4dvar.systems.seeds import random_stream
+from tf4dvar.systems.simulation import rk4_step, sample_windows, trajectories, trajectories_rk45
+from tf4dvar.systems.system import System
+
+__all__ = [
+    "Lorenz63",
+    "System",
+    "random_stream",
+    "rk4_step",
+    "sample_windows",
+    "system_by_name",
+    "trajectories",
+    "trajectories_rk45",
+]
+
+_SYSTEMS: dict[str, type[System]] = {system.name: system for system in (Lorenz63,)}
+
+
+def system_by_name(name: str) -> System:
+    """The system of that short name with the paper's parameters."""
+    if name not in _SYSTEMS:
+        raise InputError(f"Received the system {name!r}; known systems: {', '.join(_SYSTEMS)}.")
+    return _SYSTEMS[name]()

@@ -1,0 +1,35 @@
+"""The Lorenz-63 system."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from tf4dvar.systems.system import System
+
+
+@dataclass(frozen=True)
+class Lorenz63(System):
+    """Lorenz (1963), doi:10.1175/1520-0469(1963)020<0130:DNF>2.0.CO;2; dimensionless.
+
+    Eq. 15 of the paper, whose first line is misprinted there: it is sigma (x2 - x1).
+    """
+
+    sigma: float = 10.0
+    rho: float = 28.0
+    beta: float = 8.0 / 3.0
+
+    name: ClassVar[str] = "l63"
+    components: ClassVar[tuple[str, ...]] = ("x", "y", "z")
+    time_step: ClassVar[float] = 0.01
+
+    def tendency(self, state: np.ndarray) -> np.ndarray:
+        """dx/dt of a state [..., 3]."""
+        x, y, z = state[..., 0], state[..., 1], state[..., 2]
+        return np.stack(
+            [self.sigma * (y - x), x * (self.rho - z) - y, x * y - self.beta * z], axis=-1
+        )
+
+    def initial_states(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        """Random states [count, 3] around the attractor's centre."""
+        return rng.normal(size=(count, 3)) * 5.0 + [0.0, 0.0, 25.0]

@@ -1,0 +1,102 @@
+"""Trajectories and windows of a dynamical system."""
+
+import numpy as np
+from scipy.integrate import solve_ivp
+
+from tf4dvar.errors import InputError
+from tf4dvar.systems.system import System
+
+SPIN_UP_STEPS = 1000
+INTEGRATORS = ("rk4", "rk45")
+
+
+def rk4_step(system: System, state: np.ndarray, time_step: float | None = None) -> np.ndarray:
+    """The state one step later by the classical fourth-order Runge-Kutta scheme.
+
+    Args:
+        system: the dynamical system.
+        state: [..., component].
+        time_step: in units of time; the system's own by default.
+    """
+    h = system.time_step if time_step is None else time_step
+    k1 = system.tendency(state)
+    k2 = system.tendency(state + h / 2 * k1)
+    k3 = system.tendency(state + h / 2 * k2)
+    k4 = system.tendency(state + h * k3)
+    return state + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+
+
+def trajectories(system: System, initial: np.ndarray, steps: int) -> np.ndarray:
+    """Many trajectories side by side by `rk4_step`.
+
+    Args:
+        system: the dynamical system.
+        initial: states at the first time, [window, component].
+        steps: number of times, the first included.
+
+    Returns:
+        [window, time, component], float64.
+    """
+    states = np.empty((len(initial), steps, initial.shape[-1]))
+    state = initial
+    for step in range(steps):
+        states[:, step] = state
+        if step + 1 < steps:
+            state = rk4_step(system, state)
+    return states
+
+
+def trajectories_rk45(system: System, initial: np.ndarray, steps: int) -> np.ndarray:
+    """As `trajectories`, by SciPy's adaptive `solve_ivp` RK45, one window at a time.
+
+    This is how the paper simulates; some 500 times slower than `trajectories`.
+    """
+    times = system.time_step * np.arange(steps)
+    return np.stack(
+        [
+            solve_ivp(
+                lambda _, state: system.tendency(state),
+                (0.0, times[-1]),
+                state,
+                t_eval=times,
+                rtol=1e-6,
+                atol=1e-8,
+            ).y.T
+            for state in initial
+        ]
+    )
+
+
+def sample_windows(
+    system: System,
+    count: int,
+    steps: int = 200,
+    seed: int | np.random.Generator = 0,
+    integrator: str = "rk4",
+) -> np.ndarray:
+    """Independent windows from the attractor.
+
+    Each comes from a random state of its own after a spin-up of 1000 steps; the same seed
+    gives the same windows bit for bit.
+
+    Args:
+        system: the dynamical system.
+        count: number of windows.
+        steps: number of times of each.
+        seed: an integer, or a generator.
+        integrator: "rk4" (vectorised) or "rk45" (`solve_ivp`, as in the paper).
+
+    Returns:
+        [window, time, component], float64, physical units.
+    """
+    if count < 1 or steps < 2:
+        raise InputError(
+            f"Received {count} windows of {steps} steps; expected at least 1 window of 2 steps."
+        )
+    if integrator not in INTEGRATORS:
+        raise InputError(f"Received integrator={integrator!r}; expected one of {INTEGRATORS}.")
+    state = system.initial_states(count, np.random.default_rng(seed))
+    for _ in range(SPIN_UP_STEPS):
+        state = rk4_step(system, state)
+    integrate = trajectories if integrator == "rk4" else trajectories_rk45
+    return integrate(system, state, steps)

@@ -1,0 +1,121 @@
+"""Training an experiment into a run directory."""
+
+import logging
+from pathlib import Path
+
+import keras
+
+from tf4dvar.data import protocol_plan, simulate_dataset
+from tf4dvar.data.pipeline import fixed_windows
+from tf4dvar.experiments import Experiment
+from tf4dvar.metrics import RScore
+from tf4dvar.models import FourDVarNet
+from tf4dvar.systems import system_by_name
+from tf4dvar.training.curriculum import Curriculum
+from tf4dvar.training.divergence_guard import DivergenceGuard
+from tf4dvar.training.run_directory import Checkpoint, RunDirectory
+
+logger = logging.getLogger(__name__)
+
+VALIDATION_WINDOWS = 500
+# Added to the seed: the validation windows are another data set than the training windows.
+VALIDATION_SEED = 1_000_003
+
+
+def train(
+    experiment: Experiment,
+    out: str | Path,
+    epochs: int | None = None,
+    minutes: float | None = None,
+    iterations: int | None = None,
+    windows: int | None = None,
+    seed: int = 0,
+    resume: bool = False,
+) -> FourDVarNet:
+    """Train an experiment, or continue its training.
+
+    Stopped at any moment, even by kill -9, it continues with `resume` from the last finished
+    epoch, with the optimiser, the epoch and the schedule where they were.
+
+    Args:
+        experiment: what to train.
+        out: the run directory; see `RunDirectory`.
+        epochs: number of epochs in all; the experiment's by default.
+        minutes: time budget, resumed pieces counted together. The schedule then follows the
+            clock, and the result depends on the machine.
+        iterations: K from the first epoch on, in place of the curriculum.
+        windows: number of training windows in place of the experiment's.
+        seed: of the training windows and the initial weights.
+        resume: continue.
+
+    Returns:
+        The trained model, which is also in `out/model.keras`.
+    """
+    run = RunDirectory(Path(out))
+    epochs = epochs or experiment.epochs
+    windows = windows or experiment.windows
+    options = {
+        "experiment": experiment.name,
+        "epochs": epochs,
+        "minutes": minutes,
+        "iterations": iterations,
+        "windows": windows,
+        "seed": seed,
+    }
+    run.start(options, resume)
+
+    system = system_by_name(experiment.system)
+    plan = protocol_plan(experiment.system, experiment.protocol)
+    data = simulate_dataset(system, plan, windows, seed=seed)
+    validation = simulate_dataset(
+        system, plan, VALIDATION_WINDOWS, seed=seed + VALIDATION_SEED
+    )
+    observations, truth = data["observations"].values, data["truth"].values
+    batch_size = min(experiment.batch_size, windows)
+    steps_per_epoch = windows // batch_size
+
+    if resume and run.model.is_file():
+        model = keras.saving.load_model(run.model)
+        first_epoch = int(model.optimizer.iterations) // steps_per_epoch
+    else:
+        model = new_model(experiment, observations, seed)
+        first_epoch = 0
+    elapsed = run.elapsed(first_epoch)
+    if first_epoch >= epochs or (minutes is not None and elapsed >= 60 * minutes):
+        logger.info("%s is finished: %d epochs in %.0f s.", run.path, first_epoch, elapsed)
+        return model
+
+    stages = experiment.stages if iterations is None else ((0.0, iterations),)
+    model.fit(
+        fixed_windows(observations, truth, batch_size, seed, first_epoch),
+        steps_per_epoch=steps_per_epoch,
+        initial_epoch=first_epoch,
+        epochs=epochs,
+        shuffle=False,
+        validation_data=(
+            validation["observations"].values.astype("float32"),
+            validation["truth"].values.astype("float32"),
+        ),
+        callbacks=[
+            Curriculum(experiment.learning_rate, stages, epochs, minutes, elapsed),
+            DivergenceGuard(),
+            Checkpoint(run.model),
+            keras.callbacks.CSVLogger(run.log, append=True),
+            keras.callbacks.TensorBoard(run.path / "tensorboard", write_graph=False),
+        ],
+    )
+    return model
+
+
+def new_model(experiment: Experiment, observations, seed: int) -> FourDVarNet:
+    """An experiment's model, adapted to training observations and compiled."""
+    keras.utils.set_random_seed(seed)
+    model = experiment.build()
+    model.adapt(observations)
+    model.compile(
+        keras.optimizers.Adam(experiment.learning_rate, clipnorm=1.0),
+        metrics=[RScore()],
+        # XLA is slow on loops, and they are what the solver is made of on a CPU.
+        jit_compile=False,
+    )
+    return model
