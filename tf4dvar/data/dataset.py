@@ -172,5 +172,3 @@ def write_dataset(dataset: xr.Dataset, path: str | Path, force: bool = False) ->
     check_output(path, force)
     with atomic_path(path) as temporary:
         dataset.to_netcdf(temporary, engine="h5netcdf")
-
-

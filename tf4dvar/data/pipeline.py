@@ -60,9 +60,7 @@ def simulated_windows(
     """
 
     def epoch_windows(epoch: int) -> Windows:
-        truth = sample_windows(
-            system, windows, steps, random_stream("training truth", seed, epoch)
-        )
+        truth = sample_windows(system, windows, steps, random_stream("training truth", seed, epoch))
         return plan.observe(truth, random_stream("training noise", seed, epoch)), truth
 
     return _batches(epoch_windows, batch_size, first_epoch, (steps, len(system.components)))

@@ -40,7 +40,7 @@ class ObservationPlan:
         times = np.arange(0, steps, self.every)
         times = times[(times >= self.edge) & (times < steps - self.edge)]
         mask = np.zeros((steps, components), bool)
-        mask[np.ix_(times, self.components)] = True
+        mask[np.ix_(times, np.array(self.components, int))] = True
         return mask
 
     def observe(self, truth: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -74,7 +74,5 @@ def protocol_plan(system: str, protocol: str) -> ObservationPlan:
     """The observation plan of a system's protocol, "T" or "C"."""
     plans = PROTOCOLS[system]
     if protocol not in plans:
-        raise InputError(
-            f"Received the protocol {protocol!r}; {system} has: {', '.join(plans)}."
-        )
+        raise InputError(f"Received the protocol {protocol!r}; {system} has: {', '.join(plans)}.")
     return plans[protocol]

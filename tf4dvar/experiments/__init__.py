@@ -4,11 +4,12 @@ from difflib import get_close_matches
 
 from tf4dvar.errors import InputError
 from tf4dvar.experiments import lorenz63
+from tf4dvar.experiments.dynamics import true_flow
 from tf4dvar.experiments.experiment import Experiment
 
 EXPERIMENTS = {experiment.name: experiment for experiment in lorenz63.EXPERIMENTS}
 
-__all__ = ["EXPERIMENTS", "Experiment", "experiment_by_name"]
+__all__ = ["EXPERIMENTS", "Experiment", "experiment_by_name", "true_flow"]
 
 
 def experiment_by_name(name: str) -> Experiment:

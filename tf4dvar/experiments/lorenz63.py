@@ -1,28 +1,22 @@
 """The rows of Table 1: Lorenz-63, x observed every eighth step."""
 
+from tf4dvar.experiments.dynamics import true_flow
 from tf4dvar.experiments.experiment import Experiment
-from tf4dvar.layers import ConvCell, Lorenz63ODE, LSTMCell, RK4Flow, TwoScaleGENN
+from tf4dvar.layers import ConvCell, LSTMCell, TwoScaleGENN
 from tf4dvar.models import FourDVarNet
-from tf4dvar.systems import Lorenz63
-
-
-def true_flow() -> RK4Flow:
-    """The prior of known dynamics: the true equations, not trained."""
-    return RK4Flow(Lorenz63ODE(trainable=False), Lorenz63.time_step)
-
 
 EXPERIMENTS = (
     Experiment(
         "l63-sup-rk4-conv",
         "known dynamics (RK4), CNN update, supervised",
         "l63",
-        lambda: FourDVarNet(true_flow(), ConvCell()),
+        lambda: FourDVarNet(true_flow("l63"), ConvCell()),
     ),
     Experiment(
         "l63-sup-rk4-lstm",
         "known dynamics (RK4), LSTM update, supervised",
         "l63",
-        lambda: FourDVarNet(true_flow(), LSTMCell()),
+        lambda: FourDVarNet(true_flow("l63"), LSTMCell()),
     ),
     Experiment(
         "l63-sup-genn-conv",

@@ -3,7 +3,6 @@
 import keras
 import tensorflow as tf
 
-
 FIRST_STEP = 0.1
 
 

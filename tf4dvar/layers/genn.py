@@ -110,27 +110,27 @@ class TwoScaleGENN(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        settings = {"kernel_size": kernel_size, "zero_centre": zero_centre}
-        self.settings = {"units": units, **settings, "scale": scale}
+        self.units = units
+        self.kernel_size = kernel_size
+        self.zero_centre = zero_centre
         self.scale = scale
-        self.coarse = BilinearBlock(units, units, **settings, dtype=self.dtype_policy)
 
     def build(self, input_shape):
         """Build both scales and the way up."""
         components = input_shape[-1]
-        self.fine = BilinearBlock(
-            components,
-            self.settings["units"],
-            self.settings["kernel_size"],
-            self.settings["zero_centre"],
-            dtype=self.dtype_policy,
-        )
+        self.fine = self._block(components)
+        self.coarse = self._block(self.units)
         build_once(self.fine, input_shape)
         build_once(self.coarse, input_shape)
         self.up = self.add_weight(
-            shape=(self.settings["units"], self.scale, components),
+            shape=(self.units, self.scale, components),
             initializer="glorot_uniform",
             name="up",
+        )
+
+    def _block(self, filters):
+        return BilinearBlock(
+            filters, self.units, self.kernel_size, self.zero_centre, dtype=self.dtype_policy
         )
 
     def call(self, state):
@@ -153,4 +153,10 @@ class TwoScaleGENN(keras.layers.Layer):
 
     def get_config(self):
         """The settings."""
-        return {**super().get_config(), **self.settings}
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "kernel_size": self.kernel_size,
+            "zero_centre": self.zero_centre,
+            "scale": self.scale,
+        }

@@ -44,9 +44,7 @@ class Lorenz63ODE(keras.layers.Layer):
         check_components(self, input_shape, 3)
         self.coefficients = self.add_weight(
             shape=(3, 3),
-            initializer=keras.initializers.Constant(
-                np.reshape(self.initial_coefficients, (3, 3))
-            ),
+            initializer=keras.initializers.Constant(np.reshape(self.initial_coefficients, (3, 3))),
             name="coefficients",
         )
 
@@ -90,15 +88,11 @@ class BilinearODE(keras.layers.Layer):
         self._first, self._second = np.eye(n)[:, first], np.eye(n)[:, second]
         self.constant = self.add_weight(shape=(n,), initializer="zeros", name="constant")
         self.linear = self.add_weight(shape=(n, n), initializer="zeros", name="linear")
-        self.bilinear = self.add_weight(
-            shape=(len(first), n), initializer="zeros", name="bilinear"
-        )
+        self.bilinear = self.add_weight(shape=(len(first), n), initializer="zeros", name="bilinear")
 
     def call(self, state):
         """Constant, linear and bilinear terms."""
         first = tf.constant(self._first, state.dtype)
         second = tf.constant(self._second, state.dtype)
         products = tf.matmul(state, first) * tf.matmul(state, second)
-        return (
-            self.constant + tf.matmul(state, self.linear) + tf.matmul(products, self.bilinear)
-        )
+        return self.constant + tf.matmul(state, self.linear) + tf.matmul(products, self.bilinear)

@@ -25,9 +25,7 @@ class Scaling(keras.layers.Layer):
     def build(self, input_shape):
         """Create the mean, 0, and the deviation, 1."""
         shape = (input_shape[-1],)
-        self.mean = self.add_weight(
-            shape=shape, initializer="zeros", trainable=False, name="mean"
-        )
+        self.mean = self.add_weight(shape=shape, initializer="zeros", trainable=False, name="mean")
         self.deviation = self.add_weight(
             shape=shape, initializer="ones", trainable=False, name="deviation"
         )

@@ -114,12 +114,15 @@ class GradientSolver(keras.layers.Layer):
             loop = tf.while_loop(lambda k, *_: k < self._iterations, iterate, loop)
         return loop[1]
 
-    def pathway(self, first_guess, observations, mask, iterations=None) -> Pathway:
+    def pathway(self, first_guess, observations, mask, iterations=None):
         """The state and the cost at every iteration, not to be trained through.
 
         Args:
             first_guess, observations, mask: as for the call.
             iterations: another K for this call, an integer or a scalar tensor.
+
+        Returns:
+            A `Pathway`.
         """
         iterations = self._iterations if iterations is None else iterations
         iterations = tf.convert_to_tensor(iterations)

@@ -86,9 +86,7 @@ class FourDVarNet(keras.Model):
             learn_weights,
             dtype=self.dtype_policy,
         )
-        self.solver = GradientSolver(
-            cost, cell, iterations, unroll=unroll, dtype=self.dtype_policy
-        )
+        self.solver = GradientSolver(cost, cell, iterations, unroll=unroll, dtype=self.dtype_policy)
 
     @property
     def iterations(self) -> int:
@@ -121,7 +119,7 @@ class FourDVarNet(keras.Model):
         start, values, mask = self._prepare(observations)
         return self.scaling.physical(self.solver(start, values, mask))
 
-    def pathway(self, observations, iterations=None) -> Pathway:
+    def pathway(self, observations, iterations=None):
         """The state (physical units) and the cost (normalised) at every iteration.
 
         Args:
@@ -131,8 +129,13 @@ class FourDVarNet(keras.Model):
         observations = tf.convert_to_tensor(observations, self.compute_dtype)
         if not self.built:
             self.build(observations.shape)
-        states, costs = self.solver.pathway(*self._prepare(observations), iterations)
+        states, costs = self.solver.pathway(*self._prepare(observations), iterations=iterations)
         return Pathway(self.scaling.physical(states), costs)
+
+    def prior_prediction(self, state):
+        """Phi(state), physical units in and out, [batch, time, component]."""
+        state = tf.convert_to_tensor(state, self.compute_dtype)
+        return self.scaling.physical(self.normalised_prior(self.scaling(state)))
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """The training loss, in normalised units."""

@@ -17,7 +17,7 @@ class System(ABC):
     """
 
     name: ClassVar[str]
-    components: tuple[str, ...]
+    components: ClassVar[tuple[str, ...]]
     units: ClassVar[str] = "1"
     time_step: ClassVar[float]
 

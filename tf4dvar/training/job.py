@@ -67,9 +67,7 @@ def train(
     system = system_by_name(experiment.system)
     plan = protocol_plan(experiment.system, experiment.protocol)
     data = simulate_dataset(system, plan, windows, seed=seed)
-    validation = simulate_dataset(
-        system, plan, VALIDATION_WINDOWS, seed=seed + VALIDATION_SEED
-    )
+    validation = simulate_dataset(system, plan, VALIDATION_WINDOWS, seed=seed + VALIDATION_SEED)
     observations, truth = data["observations"].values, data["truth"].values
     batch_size = min(experiment.batch_size, windows)
     steps_per_epoch = windows // batch_size

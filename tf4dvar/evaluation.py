@@ -1,0 +1,139 @@
+"""Reconstructing and scoring the windows of a data set."""
+
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import xarray as xr
+
+from tf4dvar.data import check_observations
+from tf4dvar.errors import InputError
+from tf4dvar.metrics import fourdvar_score, ode_score, r_score
+from tf4dvar.models import FourDVarNet
+from tf4dvar.systems import rk4_step, system_by_name
+
+# Windows a batch: few enough to stay in a processor's cache.
+BATCH = 32
+
+
+class Reconstruction(NamedTuple):
+    """States and what they cost.
+
+    Attributes:
+        states: [window, time, component], physical units.
+        seconds_per_window: wall clock, first calls left out.
+    """
+
+    states: np.ndarray
+    seconds_per_window: float
+
+
+def load_model(path: str | Path) -> FourDVarNet:
+    """A trained model from a `.keras` file or from a run directory.
+
+    Raises:
+        InputError: there is none, or it is damaged or something else.
+    """
+    path = Path(path)
+    file = path / "model.keras" if path.is_dir() else path
+    if not file.is_file() or file.suffix != ".keras":
+        raise InputError(
+            f"There is no model at {path}; expected a .keras file, or a run directory in which "
+            "at least one epoch was finished."
+        )
+    try:
+        model = keras.saving.load_model(file)
+    except Exception as error:  # a damaged archive fails in many ways
+        first_line = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{file} cannot be loaded ({first_line}).") from error
+    if not isinstance(model, FourDVarNet):
+        raise InputError(f"{file} holds a {type(model).__name__}; expected a FourDVarNet.")
+    return model
+
+
+def reconstruct(model: FourDVarNet, observations: np.ndarray) -> Reconstruction:
+    """Reconstruct the state of every window, and time it.
+
+    Args:
+        model: a trained model.
+        observations: [window, time, component], physical units, NaN = not observed.
+
+    Raises:
+        InputError: the observations do not fit the model, or a state is not finite.
+    """
+    check_observations(observations, components=model.scaling.mean.shape[0])
+    observations = observations.astype("float32")
+    for size in {min(BATCH, len(observations)), len(observations) % BATCH} - {0}:
+        model.predict(observations[:size], batch_size=BATCH, verbose=0)
+    started = time.perf_counter()
+    states = model.predict(observations, batch_size=BATCH, verbose=0)
+    seconds = time.perf_counter() - started
+    finite = np.isfinite(states).all(axis=(1, 2))
+    if not finite.all():
+        raise InputError(
+            f"The model's states are not finite in {(~finite).sum()} of {len(states)} windows, "
+            f"the first of them number {np.flatnonzero(~finite)[0]}: its solver diverges there. "
+            "Look at the units of the observations, or train the model further."
+        )
+    return Reconstruction(states, seconds / len(observations))
+
+
+def score(states: np.ndarray, dataset: xr.Dataset) -> dict[str, Any]:
+    """R-score and 4DVar-score of reconstructed states.
+
+    Args:
+        states: [window, time, component], physical units.
+        dataset: their windows, with `truth`. The 4DVar-score is None where the data set's
+            `system` is not one of this package: the true dynamics are not known then.
+    """
+    if "truth" not in dataset:
+        raise InputError("The data set has no variable `truth`: there is nothing to score against.")
+    truth = dataset["truth"].values
+    squared = np.square(states - truth)
+    by_window = r_score(states, truth)
+    scores: dict[str, Any] = {
+        "r_score": float(by_window.mean()),
+        "r_score_se": float(by_window.std(ddof=1) / np.sqrt(len(by_window)))
+        if len(by_window) > 1
+        else None,
+        "fourdvar_score": None,
+        "r_score_by_component": {
+            str(name): float(value)
+            for name, value in zip(
+                dataset["component"].values, np.nanmean(squared, axis=(0, 1)), strict=True
+            )
+        },
+        "r_score_by_time": np.nanmean(squared, axis=(0, 2)).tolist(),
+        "windows": len(states),
+    }
+    if "system" in dataset.attrs:
+        system = system_by_name(dataset.attrs["system"])
+        time_step = float(dataset.attrs["time_step"])
+        scores["fourdvar_score"] = float(
+            fourdvar_score(
+                states,
+                dataset["observations"].values,
+                lambda state: rk4_step(system, state, time_step),
+            ).mean()
+        )
+    return scores
+
+
+def evaluate(model: FourDVarNet, dataset: xr.Dataset) -> dict[str, Any]:
+    """All scores of a model on a data set with `truth`; see `score`.
+
+    Adds the ODE-score (the prior's one-step-ahead prediction of the true states) and the
+    seconds per window.
+    """
+    reconstruction = reconstruct(model, dataset["observations"].values)
+    scores = score(reconstruction.states.astype("float64"), dataset)
+    truth = dataset["truth"].values.astype("float32")
+    predictions = [
+        model.prior_prediction(truth[start : start + BATCH]).numpy()
+        for start in range(0, len(truth), BATCH)
+    ]
+    scores["ode_score"] = float(ode_score(truth, np.concatenate(predictions)).mean())
+    scores["seconds_per_window"] = reconstruction.seconds_per_window
+    return scores

@@ -1,0 +1,88 @@
+"""Figures of windows and errors."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from scipy.stats import gaussian_kde
+
+# Okabe and Ito's palette: told apart by colour-blind readers too.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
+DENSITY_SAMPLE = 20_000
+
+
+def plot_reconstructions(
+    dataset: xr.Dataset, states: Mapping[str, np.ndarray], windows: int = 2, components: int = 3
+) -> Figure:
+    """Example windows above, densities of the errors below; one column a component.
+
+    Args:
+        dataset: `observations` and, where known, `truth`; without it there are no densities.
+        states: reconstructed states by label, each [window, time, component].
+        windows: number of example windows, the first ones.
+        components: number of components to show, the first ones.
+    """
+    windows = min(windows, dataset.sizes["window"])
+    components = min(components, dataset.sizes["component"])
+    known = "truth" in dataset
+    rows = windows + known
+    figure = Figure(figsize=(4.2 * components, 2.6 * rows + 0.5), layout="constrained")
+    axes = figure.subplots(rows, components, squeeze=False)
+    for row in range(windows):
+        for column in range(components):
+            _plot_window(
+                axes[row, column],
+                dataset.isel(window=row, component=column),
+                {label: state[row, :, column] for label, state in states.items()},
+            )
+    if known:
+        truth = dataset["truth"].values
+        for column in range(components):
+            errors = {
+                label: (state - truth)[:, :, column].ravel() for label, state in states.items()
+            }
+            _plot_densities(axes[-1, column], str(dataset["component"].values[column]), errors)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
+    return figure
+
+
+def _plot_window(axes: Axes, window: xr.Dataset, states: Mapping[str, np.ndarray]) -> None:
+    times = window["time"].values
+    component = str(window["component"].values)
+    if "truth" in window:
+        axes.plot(times, window["truth"], color="black", linewidth=2.5, alpha=0.35, label="truth")
+    for colour, (label, state) in zip(COLOURS, states.items(), strict=False):
+        axes.plot(times, state, color=colour, linewidth=1.2, label=label)
+    axes.plot(
+        times, window["observations"], "o", color="black", markersize=3.5, label="observations"
+    )
+    axes.set(
+        title=f"window {int(window['window'])}, {component}",
+        xlabel="time" + _unit(window["time"]),
+        ylabel=component + _unit(window["observations"]),
+    )
+
+
+def _plot_densities(axes: Axes, component: str, errors: Mapping[str, np.ndarray]) -> None:
+    limit = max(np.quantile(np.abs(error), 0.995) for error in errors.values())
+    grid = np.linspace(-limit, limit, 400)
+    for colour, (label, error) in zip(COLOURS, errors.items(), strict=False):
+        sample = error[np.isfinite(error)]
+        sample = sample[:: max(1, len(sample) // DENSITY_SAMPLE)]
+        if np.ptp(sample) > 0:
+            axes.plot(grid, gaussian_kde(sample)(grid), color=colour, label=label)
+    axes.set(
+        title=f"errors of {component}",
+        xlabel=f"reconstruction - truth, {component}",
+        ylabel="probability density",
+        yscale="log",
+        ylim=(1e-4, None),
+    )
+
+
+def _unit(variable: xr.DataArray) -> str:
+    unit = variable.attrs.get("units", "1")
+    return " (dimensionless)" if unit == "1" else f" ({unit})"
