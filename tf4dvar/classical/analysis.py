@@ -1,8 +1,21 @@
-"""What every classical method returns."""
+"""What every classical method returns, and how it goes through the windows."""
 
+import logging
+import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+
+from tf4dvar.data import check_observations
+
+logger = logging.getLogger(__name__)
+
+# Entries of the largest array of a chunk of windows: half a gigabyte.
+CHUNK_ENTRIES = 2**26
+
+Progress = Callable[[int, int], None]
+"""Called with the windows (or steps) done and their number in all."""
 
 
 class Analysis(NamedTuple):
@@ -13,14 +26,62 @@ class Analysis(NamedTuple):
         costs: of each window, [window]; the method says which cost.
         iterations: of each window, [window].
         converged: whether each window's iteration ended by itself, [window].
-        seconds_per_window: wall clock, of all windows together over their number.
         spread: standard deviation of the error as the method estimates it, shape and units of
             `states`; None where it does not.
+        seconds_per_window: wall clock, of all windows together over their number.
     """
 
     states: np.ndarray
     costs: np.ndarray
     iterations: np.ndarray
     converged: np.ndarray
-    seconds_per_window: float
     spread: np.ndarray | None = None
+    seconds_per_window: float = 0.0
+
+
+def in_chunks(
+    analyse: Callable[[slice], Analysis],
+    observations: np.ndarray,
+    entries_per_window: int,
+    progress: Progress | None = None,
+) -> Analysis:
+    """Analyse some windows after others, so that memory does not grow with their number.
+
+    Windows that did not converge are logged.
+
+    Args:
+        analyse: gives the analysis of a slice of the windows.
+        observations: [window, time, component], physical units, NaN = not observed.
+        entries_per_window: size of the largest array that a window needs.
+        progress: called after every chunk.
+    """
+    check_observations(observations)
+    count = len(observations)
+    size = max(1, CHUNK_ENTRIES // entries_per_window)
+    started = time.perf_counter()
+    parts = []
+    for start in range(0, count, size):
+        parts.append(analyse(slice(start, start + size)))
+        if progress is not None:
+            progress(min(start + size, count), count)
+    seconds = (time.perf_counter() - started) / count
+    arrays = [
+        None if part[0] is None else np.concatenate(part)
+        for part in zip(*(part[:5] for part in parts), strict=True)
+    ]
+    analysis = Analysis(*arrays, seconds_per_window=seconds)  # type: ignore[arg-type]
+    report_convergence(analysis.converged)
+    return analysis
+
+
+def report_convergence(converged: np.ndarray) -> None:
+    """Log which windows did not converge."""
+    failed = np.flatnonzero(~converged)
+    if len(failed):
+        logger.warning(
+            "%d of %d windows did not converge, the first of them number %d; "
+            "their states are the last ones reached.",
+            len(failed),
+            len(converged),
+            failed[0],
+        )

@@ -1,10 +1,12 @@
 """Error covariances and what follows from them."""
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from tf4dvar.errors import InputError
+from tf4dvar.metrics import OBSERVATION_WEIGHT, PRIOR_WEIGHT
 from tf4dvar.systems import System, random_stream, sample_windows
 
 Covariance = float | np.ndarray
@@ -68,3 +70,47 @@ def observation_precision(covariance: Covariance, observed: np.ndarray) -> np.nd
     # Ones on the diagonal where nothing is observed make the observed block's inverse stand.
     filled = np.where(both, matrix, (~observed)[..., None] * np.eye(components))
     return np.where(both, np.linalg.inv(filled), 0.0)
+
+
+@dataclass(frozen=True)
+class ErrorCovariances:
+    """Weights of the weak-constraint cost as inverse error covariances.
+
+    Attributes:
+        observation: R, of the observations.
+        model: Q, of one step of the model.
+    """
+
+    observation: Covariance
+    model: Covariance
+
+    def observation_precision(self, observed: np.ndarray) -> np.ndarray:
+        """R^-1 of what is observed, [window, time, component, component]."""
+        return observation_precision(self.observation, observed)
+
+    def model_precision(self, steps: int, components: int) -> np.ndarray:
+        """Q^-1, [component, component]."""
+        return np.linalg.inv(covariance_matrix(self.model, components))
+
+
+@dataclass(frozen=True)
+class AveragedTerms:
+    """Weights of the weak-constraint cost as the paper writes it (eq. 4, terms averaged).
+
+    Attributes:
+        observation_weight: lambda_1, of the mean square over the observed entries.
+        prior_weight: lambda_2, of the mean square over all entries.
+    """
+
+    observation_weight: float = OBSERVATION_WEIGHT
+    prior_weight: float = PRIOR_WEIGHT
+
+    def observation_precision(self, observed: np.ndarray) -> np.ndarray:
+        """lambda_1 over the number of observations, [window, time, component, component]."""
+        count = np.maximum(observed.sum(axis=(1, 2)), 1)[:, None, None]
+        weights = self.observation_weight * observed / count
+        return weights[..., None] * np.eye(observed.shape[-1])
+
+    def model_precision(self, steps: int, components: int) -> np.ndarray:
+        """lambda_2 over the number of entries, [component, component]."""
+        return self.prior_weight / (steps * components) * np.eye(components)

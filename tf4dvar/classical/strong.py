@@ -1,89 +1,109 @@
-"""Strong-constraint 4DVar: the dynamics hold exactly, the initial state is the control."""
+"""Strong-constraint 4DVar: from one start, from several, and quasi-static."""
 
+import keras
 import numpy as np
 
-from tf4dvar.classical.covariance import Covariance, Gaussian, observation_precision
-from tf4dvar.classical.tangent_linear import OneStepModel
+from tf4dvar.classical.analysis import Analysis, Progress, in_chunks
+from tf4dvar.classical.covariance import Covariance, Gaussian
+from tf4dvar.classical.levenberg_marquardt import Minimum, levenberg_marquardt
+from tf4dvar.classical.strong_cost import StrongConstraint
+from tf4dvar.classical.tangent_linear import one_step_model
+from tf4dvar.systems import random_stream
+
+ITERATIONS = 100
+# Along a chaotic trajectory the last digits of the cost cost many steps and gain nothing.
+TOLERANCE = 1e-5
+# While the window grows, the minimum only has to be followed.
+GROWTH_ITERATIONS, GROWTH_TOLERANCE = 10, 1e-2
 
 
-class StrongConstraint:
-    """The strong-constraint cost of each window as a sum of squares in its initial state.
+def strong(
+    observations: np.ndarray,
+    flow: keras.layers.Layer,
+    observation_covariance: Covariance,
+    background: Gaussian,
+    starts: int = 1,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Analysis:
+    """Minimise the strong-constraint cost over the initial state, from one or several starts.
 
-        (x_0 - m)^T B^-1 (x_0 - m) + sum_t (x_t - y_t)^T R^-1 (x_t - y_t),  x_{t+1} = f(x_t)
-
-    twice the negative logarithm of the posterior density. It is the `LeastSquares` that
-    `levenberg_marquardt` minimises.
+    The first start is the mean of the background, the others are drawn from it; the lowest
+    cost wins. Long windows of chaotic systems have very many minima (Pires et al. 1996).
 
     Args:
-        model: f.
         observations: [window, time, component], physical units, NaN = not observed.
+        flow: the dynamics, a `OneStepFlow` of dtype float64.
         observation_covariance: R.
-        background: m and B.
+        background: what is known of the initial state, the climatology say.
+        starts: number of starts.
+        seed: of the starts.
+        progress: called with the windows done and their number.
+
+    Returns:
+        Costs are those of `StrongConstraint`; iterations those of the start that won.
     """
+    model = one_step_model(flow, observations.shape[-1])
+    drawn = random_stream("4DVar starts", seed).multivariate_normal(
+        background.mean, background.covariance, size=(starts - 1, len(observations))
+    )
 
-    def __init__(
-        self,
-        model: OneStepModel,
-        observations: np.ndarray,
-        observation_covariance: Covariance,
-        background: Gaussian,
-    ):
-        self.model = model
-        self.background = background
-        self.background_precision = np.linalg.inv(background.covariance)
-        observed = ~np.isnan(observations)
-        self.observed_times = np.flatnonzero(observed.any(axis=(0, 2)))
-        self.values = np.where(observed, observations, 0.0)[:, self.observed_times]
-        self.precision = observation_precision(
-            observation_covariance, observed[:, self.observed_times]
+    def analyse(windows: slice) -> Analysis:
+        cost = StrongConstraint(model, observations[windows], observation_covariance, background)
+        mean = np.broadcast_to(background.mean, (len(observations[windows]), model.components))
+        best = levenberg_marquardt(cost, mean, ITERATIONS, TOLERANCE)
+        for start in drawn[:, windows]:
+            best = _better(best, levenberg_marquardt(cost, start, ITERATIONS, TOLERANCE))
+        return Analysis(best.states, best.costs, best.iterations, best.converged)
+
+    return in_chunks(analyse, observations, _entries(observations), progress)
+
+
+def strong_quasistatic(
+    observations: np.ndarray,
+    flow: keras.layers.Layer,
+    observation_covariance: Covariance,
+    background: Gaussian,
+    progress: Progress | None = None,
+) -> Analysis:
+    """Minimise the strong-constraint cost while the window grows by one observed time after
+    another, each minimum being the next start.
+
+    So the minimisation stays in the valley of the global minimum: quasi-static variational
+    assimilation, Pires, Vautard and Talagrand (1996), doi:10.1034/j.1600-0870.1996.00006.x.
+    Arguments as for `strong`.
+
+    Returns:
+        Costs are those of `StrongConstraint`; iterations those over the whole window.
+    """
+    model = one_step_model(flow, observations.shape[-1])
+
+    def analyse(windows: slice) -> Analysis:
+        cost = StrongConstraint(model, observations[windows], observation_covariance, background)
+        control = np.tile(background.mean, (len(observations[windows]), 1))
+        for time in cost.observed_times[:-1]:
+            cost.show(time + 1)
+            control = levenberg_marquardt(
+                cost, control, GROWTH_ITERATIONS, GROWTH_TOLERANCE
+            ).control
+        cost.show(observations.shape[1])
+        minimum = levenberg_marquardt(cost, control, ITERATIONS, TOLERANCE)
+        return Analysis(minimum.states, minimum.costs, minimum.iterations, minimum.converged)
+
+    return in_chunks(analyse, observations, _entries(observations), progress)
+
+
+def _better(first: Minimum, second: Minimum) -> Minimum:
+    """Of every window the minimum of lower cost."""
+    wins = second.costs < first.costs
+    return Minimum(
+        *(
+            np.where(wins.reshape(-1, *[1] * (new.ndim - 1)), new, old)
+            for old, new in zip(first, second, strict=True)
         )
-        self.grow(observations.shape[1])
+    )
 
-    def grow(self, steps: int) -> None:
-        """Let the cost see the first `steps` times only."""
-        self.steps = steps
-        self._count = int((self.observed_times < steps).sum())
 
-    def evaluate(self, control, windows):
-        """The costs and the trajectories."""
-        states = self.model.trajectory(control, self.steps)
-        departure = control - self.background.mean
-        with np.errstate(over="ignore", invalid="ignore"):
-            costs = np.einsum("wi,ij,wj->w", departure, self.background_precision, departure)
-            misfit, weighted = self._misfit(states, windows)
-            return costs + (misfit * weighted).sum(axis=(1, 2)), states
-
-    def quadratic(self, states, windows):
-        """Gradient and Hessian through the propagators from the initial to the observed times."""
-        _, weighted = self._misfit(states, windows)
-        last = self.observed_times[: self._count].max(initial=0)
-        jacobians = self.model.jacobians(states[:, : last + 1])
-        components = states.shape[-1]
-        propagator = np.broadcast_to(np.eye(components), (len(windows), components, components))
-        propagators = np.empty((len(windows), self._count, components, components))
-        for time in range(last + 1):
-            at = np.searchsorted(self.observed_times, time)
-            if self.observed_times[at] == time:
-                propagators[:, at] = propagator
-            if time < last:
-                propagator = jacobians[:, time] @ propagator
-        departure = states[:, 0] - self.background.mean
-        precision = self.precision[windows, : self._count]
-        gradient = departure @ self.background_precision + np.einsum(
-            "wtij,wti->wj", propagators, weighted
-        )
-        hessian = self.background_precision + np.einsum(
-            "wtji,wtjk->wik", propagators, precision @ propagators
-        )
-        return gradient, hessian
-
-    def increment(self, hessian, gradient, damping):
-        """Solve the small dense systems."""
-        diagonal = np.einsum("wii->wi", hessian)
-        damped = hessian + np.eye(diagonal.shape[1]) * (damping[:, None] * diagonal)[:, None]
-        return np.linalg.solve(damped, gradient[..., None])[..., 0]
-
-    def _misfit(self, states, windows):
-        """x - y at the observed times, and R^-1 times it."""
-        misfit = states[:, self.observed_times[: self._count]] - self.values[windows, : self._count]
-        return misfit, np.einsum("wtij,wtj->wti", self.precision[windows, : self._count], misfit)
+def _entries(observations: np.ndarray) -> int:
+    """Entries of the Jacobians of a window."""
+    return observations[0].size * observations.shape[-1]

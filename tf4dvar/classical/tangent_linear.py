@@ -1,6 +1,7 @@
 """Forecast, tangent linear and adjoint of a one-step-ahead model."""
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import keras
 import numpy as np
@@ -11,7 +12,7 @@ from tf4dvar.layers import OneStepFlow
 from tf4dvar.layers.checks import build_once
 
 # Small enough for a processor's cache, large enough to hide the time of a call.
-JACOBIAN_ENTRIES = 2**15
+BLOCK_ENTRIES = 2**15
 TRAJECTORY_WINDOWS, TRAJECTORY_STEPS = 256, 50
 
 
@@ -38,7 +39,8 @@ class OneStepModel:
         check_double(flow)
         build_once(flow, (None, None, components))
         self.components = components
-        self._block = max(1, JACOBIAN_ENTRIES // components**2)
+        self._block = BLOCK_ENTRIES // components
+        self._jacobian_block = max(1, BLOCK_ENTRIES // components**2)
 
         @tf.function(jit_compile=True)
         def forecast(state):
@@ -73,11 +75,14 @@ class OneStepModel:
         def jacobian(state):
             # All rows at once, each by the adjoint at a copy of the state.
             copies = tf.repeat(state[0][:, None], components, axis=1)
-            rows = tf.eye(components, batch_shape=[self._block], dtype=tf.float64)
+            rows = tf.eye(components, batch_shape=[self._jacobian_block], dtype=tf.float64)
             return adjoint(copies, rows)[None]
 
         self._forecast, self._trajectory, self._jacobian = forecast, trajectory, jacobian
         self._tangent, self._adjoint = tangent, adjoint
+        # Compiled now, so that it counts as no window's time.
+        state = np.zeros((1, components))
+        self.forecast(state), self.trajectory(state, 2), self.jacobians(state)
 
     def forecast(self, states: np.ndarray) -> np.ndarray:
         """The states one step later, [..., component] to the same."""
@@ -105,7 +110,8 @@ class OneStepModel:
 
     def jacobians(self, states: np.ndarray) -> np.ndarray:
         """Jacobian M of the step at every state, [..., component] to [..., row, column]."""
-        return self._in_blocks(self._jacobian, states).reshape(*states.shape, self.components)
+        jacobians = self._in_blocks(self._jacobian, states, block=self._jacobian_block)
+        return jacobians.reshape(*states.shape, self.components)
 
     def _in_blocks(
         self, function: Callable, *arrays: np.ndarray, block: int | None = None
@@ -121,6 +127,12 @@ class OneStepModel:
             for start in range(0, count, block)
         ]
         return np.concatenate(results)[:count]
+
+
+@lru_cache(maxsize=8)
+def one_step_model(flow: keras.layers.Layer, components: int) -> OneStepModel:
+    """The `OneStepModel` of a flow, compiled once however many methods use it."""
+    return OneStepModel(flow, components)
 
 
 def check_double(prior: keras.layers.Layer) -> None:
