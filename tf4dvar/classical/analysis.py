@@ -11,8 +11,8 @@ from tf4dvar.data import check_observations
 
 logger = logging.getLogger(__name__)
 
-# Entries of the largest array of a chunk of windows: half a gigabyte.
-CHUNK_ENTRIES = 2**26
+# Entries of the largest array of a chunk of windows: 64 MiB.
+CHUNK_ENTRIES = 2**23
 
 Progress = Callable[[int, int], None]
 """Called with the windows (or steps) done and their number in all."""
@@ -39,10 +39,15 @@ class Analysis(NamedTuple):
     seconds_per_window: float = 0.0
 
 
+def windows_at_once(entries: int) -> int:
+    """Number of windows to analyse at once if the largest array of each has so many entries."""
+    return max(1, CHUNK_ENTRIES // entries)
+
+
 def in_chunks(
     analyse: Callable[[slice], Analysis],
     observations: np.ndarray,
-    entries_per_window: int,
+    chunk: int,
     progress: Progress | None = None,
 ) -> Analysis:
     """Analyse some windows after others, so that memory does not grow with their number.
@@ -52,18 +57,17 @@ def in_chunks(
     Args:
         analyse: gives the analysis of a slice of the windows.
         observations: [window, time, component], physical units, NaN = not observed.
-        entries_per_window: size of the largest array that a window needs.
+        chunk: number of windows at once, see `windows_at_once`.
         progress: called after every chunk.
     """
     check_observations(observations)
     count = len(observations)
-    size = max(1, CHUNK_ENTRIES // entries_per_window)
     started = time.perf_counter()
     parts = []
-    for start in range(0, count, size):
-        parts.append(analyse(slice(start, start + size)))
+    for start in range(0, count, chunk):
+        parts.append(analyse(slice(start, start + chunk)))
         if progress is not None:
-            progress(min(start + size, count), count)
+            progress(min(start + chunk, count), count)
     seconds = (time.perf_counter() - started) / count
     arrays = [
         None if part[0] is None else np.concatenate(part)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from tf4dvar.classical.analysis import Analysis, Progress, in_chunks
+from tf4dvar.classical.analysis import Analysis, Progress, in_chunks, windows_at_once
 from tf4dvar.classical.covariance import Covariance, Gaussian, covariance_matrix
 from tf4dvar.classical.tangent_linear import one_step_model
 from tf4dvar.errors import InputError
@@ -98,7 +98,7 @@ def enks(
         finite = np.isfinite(states).all(axis=(1, 2))
         return Analysis(states, costs, analyses, finite, ensemble.std(axis=1, ddof=1))
 
-    return in_chunks(analyse, observations, 8 * members * observations[0].size, progress)
+    return in_chunks(analyse, observations, windows_at_once(members * observations[0].size), progress)
 
 
 def _update(

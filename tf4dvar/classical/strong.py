@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from tf4dvar.classical.analysis import Analysis, Progress, in_chunks
+from tf4dvar.classical.analysis import Analysis, Progress, in_chunks, windows_at_once
 from tf4dvar.classical.covariance import Covariance, Gaussian
 from tf4dvar.classical.levenberg_marquardt import Minimum, levenberg_marquardt
 from tf4dvar.classical.strong_cost import StrongConstraint
@@ -56,7 +56,7 @@ def strong(
             best = _better(best, levenberg_marquardt(cost, start, ITERATIONS, TOLERANCE))
         return Analysis(best.states, best.costs, best.iterations, best.converged)
 
-    return in_chunks(analyse, observations, _entries(observations), progress)
+    return in_chunks(analyse, observations, _chunk(observations), progress)
 
 
 def strong_quasistatic(
@@ -90,7 +90,7 @@ def strong_quasistatic(
         minimum = levenberg_marquardt(cost, control, ITERATIONS, TOLERANCE)
         return Analysis(minimum.states, minimum.costs, minimum.iterations, minimum.converged)
 
-    return in_chunks(analyse, observations, _entries(observations), progress)
+    return in_chunks(analyse, observations, _chunk(observations), progress)
 
 
 def _better(first: Minimum, second: Minimum) -> Minimum:
@@ -104,6 +104,5 @@ def _better(first: Minimum, second: Minimum) -> Minimum:
     )
 
 
-def _entries(observations: np.ndarray) -> int:
-    """Entries of the Jacobians of a window."""
-    return observations[0].size * observations.shape[-1]
+def _chunk(observations: np.ndarray) -> int:
+    return windows_at_once(observations[0].size * observations.shape[-1])

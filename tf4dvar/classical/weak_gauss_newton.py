@@ -5,12 +5,13 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
-from tf4dvar.classical.analysis import Analysis, Progress, in_chunks
+from tf4dvar.classical.analysis import Analysis, Progress, in_chunks, windows_at_once
 from tf4dvar.classical.covariance import Covariance, ErrorCovariances, Gaussian
 from tf4dvar.classical.first_guess import first_guess
 from tf4dvar.classical.levenberg_marquardt import levenberg_marquardt
 from tf4dvar.classical.tangent_linear import one_step_model
 from tf4dvar.classical.weak_cost import CostWeights, WeakConstraint
+from tf4dvar.errors import InputError
 
 ITERATIONS = 200
 STAGE_ITERATIONS, STAGE_TOLERANCE = 20, 1e-3
@@ -81,18 +82,21 @@ def weak_annealed(
             states, iterations = minimum.states, iterations + minimum.iterations
         return Analysis(states, minimum.costs, iterations, minimum.converged)
 
-    entries = 4 * observations[0].size * observations.shape[-1]
-    return in_chunks(analyse, observations, entries, progress)
+    chunk = windows_at_once(4 * observations[0].size * observations.shape[-1])
+    return in_chunks(analyse, observations, chunk, progress)
 
 
-def annealing(
-    observation: Covariance, first: float, last: float, stages: int
-) -> list[ErrorCovariances]:
-    """Weights for `weak_annealed`: model error variances in geometric progression.
+def annealing(observation: Covariance, first: float, last: float) -> list[ErrorCovariances]:
+    """Weights for `weak_annealed`: model error variances that fall tenfold from stage to stage.
 
     Args:
         observation: R, the same in all stages.
         first, last: variance of the model error in the first and the last stage.
-        stages: their number.
+
+    Raises:
+        InputError: not 0 < last <= first.
     """
+    if not 0 < last <= first:
+        raise InputError(f"Received first={first} and last={last}; expected 0 < last <= first.")
+    stages = round(np.log10(first / last)) + 1
     return [ErrorCovariances(observation, v) for v in np.geomspace(first, last, stages)]

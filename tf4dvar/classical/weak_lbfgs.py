@@ -91,4 +91,4 @@ def weak_lbfgs(
             np.array([result.success for result in results]),
         )
 
-    return in_chunks(analyse, observations, observations[0].size * observations.shape[-1], progress)
+    return in_chunks(analyse, observations, 1, progress)
