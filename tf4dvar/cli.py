@@ -234,7 +234,23 @@ def plot(
     _report({"out": str(out)}, False)
 
 
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="Folder to write into.")] = Path("demo"),
+    windows: Annotated[int, typer.Option(min=2, help="Held-out windows.")] = 200,
+    minutes: Annotated[float, typer.Option(min=0.0, help="Training time.")] = 3.0,
+) -> None:
+    """Simulate, train, reconstruct held-out windows, compare and draw.
+
+    Example: `tf4dvar demo --out demo --minutes 3`
+    """
+    _load_tensorflow()
+    from tf4dvar.demo import run_demo
+
+    run_demo(out, windows, minutes)
+
+
 def main() -> None:
     """Run the command line."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     app()
