@@ -193,10 +193,11 @@ def fsgd(
 
     check_output(out, force)
     source = read_windows(data)
+    flow = true_flow(source.attrs.get("system", ""), dtype="float64")
     with typer.progressbar(length=steps, label="fsgd", file=sys.stderr) as bar:
         descent = fixed_step_descent(
             source["observations"].values,
-            true_flow(source.attrs.get("system", ""), dtype="float64"),
+            flow,
             steps,
             progress=lambda done, _: bar.update(done - bar.pos),
         )
