@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,8 @@ from typer.testing import CliRunner
 
 from tf4dvar.cli import app
 from tf4dvar.data import read_windows, write_dataset
+from tf4dvar.demo import EXPERIMENT
+from tf4dvar.experiments import experiment_by_name
 
 
 def invoke(*arguments):
@@ -145,6 +148,8 @@ def test_help_is_there_without_tensorflow(tmp_path):
 
 
 def test_demo_writes_a_table_and_a_figure(tmp_path, monkeypatch):
+    small = replace(experiment_by_name(EXPERIMENT), windows=128)
+    monkeypatch.setattr("tf4dvar.demo.experiment_by_name", lambda _: small)
     monkeypatch.setattr("tf4dvar.demo.DESCENT_STEPS", 20)
     succeed("demo", "--out", tmp_path / "demo", "--windows", 2, "--minutes", 0.001)
     for name in ("windows.nc", "states.nc", "figure.png"):
