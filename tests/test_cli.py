@@ -45,7 +45,10 @@ def folder(tmp_path_factory):
     assert json.loads(report)["iterations"] == 2
     data = ("--data", folder / "windows.nc")
     succeed("reconstruct", folder / "run", *data, "--out", folder / "learned.nc")
-    succeed("assimilate", "fsgd", *data, "--steps", 20, "--out", folder / "fsgd.nc")
+    report = succeed(
+        "assimilate", "fsgd", *data, "--steps", 20, "--out", folder / "fsgd.nc", "--json"
+    )
+    assert json.loads(report) == {"out": str(folder / "fsgd.nc"), "windows": 6}
     return folder
 
 
