@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 .PHONY: demo test test-all lint format bench clean
 
 demo: $(STAMP)
-	$(BIN)/python -m tf4dvar.demo --out demo
+	$(BIN)/tf4dvar demo --out demo
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -m "not slow"

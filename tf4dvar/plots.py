@@ -11,6 +11,7 @@ from scipy.stats import gaussian_kde
 # Okabe and Ito's palette: told apart by colour-blind readers too.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
 DENSITY_SAMPLE = 20_000
+LOWEST_DENSITY = 1e-4
 
 
 def plot_reconstructions(
@@ -67,19 +68,22 @@ def _plot_window(axes: Axes, window: xr.Dataset, states: Mapping[str, np.ndarray
 
 
 def _plot_densities(axes: Axes, component: str, errors: Mapping[str, np.ndarray]) -> None:
-    limit = max(np.quantile(np.abs(error), 0.995) for error in errors.values())
+    limit = max(np.nanquantile(np.abs(error), 0.995) for error in errors.values())
     grid = np.linspace(-limit, limit, 400)
+    peak = LOWEST_DENSITY
     for colour, (label, error) in zip(COLOURS, errors.items(), strict=False):
         sample = error[np.isfinite(error)]
         sample = sample[:: max(1, len(sample) // DENSITY_SAMPLE)]
         if np.ptp(sample) > 0:
-            axes.plot(grid, gaussian_kde(sample)(grid), color=colour, label=label)
+            density = gaussian_kde(sample)(grid)
+            peak = max(peak, density.max())
+            axes.plot(grid, density, color=colour, label=label)
     axes.set(
         title=f"errors of {component}",
         xlabel=f"reconstruction - truth, {component}",
         ylabel="probability density",
         yscale="log",
-        ylim=(1e-4, None),
+        ylim=(LOWEST_DENSITY, 2 * peak),
     )
 
 

@@ -8,7 +8,9 @@ import tensorflow as tf
 from tf4dvar.layers.checks import build_once
 from tf4dvar.layers.gradient import CostGradient
 
-TINY = 1e-12  # keeps the norm of a zero gradient, and its derivative, finite
+# A smaller root mean square is a window at rest, whose gradient is left as it is: divided by
+# next to nothing, its derivatives would overflow.
+AT_REST = 1e-8
 
 
 class Pathway(NamedTuple):
@@ -155,7 +157,8 @@ class GradientSolver(keras.layers.Layer):
         gradient, cost = self.gradient(state, observations, mask)
         if self.normalise:
             mean_square = tf.reduce_mean(tf.square(gradient), axis=(1, 2), keepdims=True)
-            norm = tf.where(tf.equal(k, 0), tf.sqrt(mean_square + TINY), norm)
+            first = tf.sqrt(tf.where(mean_square > AT_REST**2, mean_square, 1.0))
+            norm = tf.where(tf.equal(k, 0), first, norm)
         increment, cell_states = self.cell(gradient / norm, cell_states)
         return state - increment, norm, cell_states, cost
 

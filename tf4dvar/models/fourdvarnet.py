@@ -129,7 +129,8 @@ class FourDVarNet(keras.Model):
         observations = tf.convert_to_tensor(observations, self.compute_dtype)
         if not self.built:
             self.build(observations.shape)
-        states, costs = self.solver.pathway(*self._prepare(observations), iterations=iterations)
+        start, values, mask = self._prepare(observations)
+        states, costs = self.solver.pathway(start, values, mask, iterations)
         return Pathway(self.scaling.physical(states), costs)
 
     def prior_prediction(self, state):

@@ -25,6 +25,10 @@ class DivergenceGuard(keras.callbacks.Callback):
         self.patience = patience
         self.restores = 0
 
+    def on_train_begin(self, logs=None):
+        """Create the optimiser's variables, so that the first epoch remembers them too."""
+        self.model.optimizer.build(self.model.trainable_variables)
+
     def on_epoch_begin(self, epoch, logs=None):
         """Remember the weights."""
         self._epoch = epoch

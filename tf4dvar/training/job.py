@@ -97,8 +97,9 @@ def train(
         callbacks=[
             Curriculum(experiment.learning_rate, stages, epochs, minutes, elapsed),
             DivergenceGuard(),
-            Checkpoint(run.model),
+            # Before the checkpoint: the log may be ahead of the model, never behind.
             keras.callbacks.CSVLogger(run.log, append=True),
+            Checkpoint(run.model),
             keras.callbacks.TensorBoard(run.path / "tensorboard", write_graph=False),
         ],
     )

@@ -84,19 +84,22 @@ class RunDirectory:
     def elapsed(self, epochs: int) -> float:
         """Seconds that the first `epochs` epochs took; later lines of the log are dropped.
 
-        The log may be a line ahead of the model, or behind it, after a sudden end.
+        The log may be a line ahead of the model after a sudden end.
         """
         if not self.log.is_file():
             return 0.0
         with self.log.open(newline="") as file:
             reader = csv.DictReader(file)
             rows = [row for row in reader if int(row["epoch"]) < epochs]
-            fields = reader.fieldnames or []
+            fields = reader.fieldnames
+        if not rows or fields is None:
+            self.log.unlink()
+            return 0.0
         with atomic_path(self.log) as temporary, temporary.open("w", newline="") as file:
             writer = csv.DictWriter(file, fields)
             writer.writeheader()
             writer.writerows(rows)
-        return float(rows[-1]["elapsed"]) if rows else 0.0
+        return float(rows[-1]["elapsed"])
 
 
 class Checkpoint(keras.callbacks.Callback):

@@ -1,0 +1,27 @@
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+import pytest
+
+from tf4dvar.data import protocol_plan, simulate_dataset
+from tf4dvar.systems import Lorenz63
+
+
+@pytest.fixture(scope="session")
+def windows():
+    """Forty windows of Lorenz-63, protocol C."""
+    return simulate_dataset(Lorenz63(), protocol_plan("l63", "C"), 40, seed=5)
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    """Every test draws the same initial weights, alone or among others."""
+    keras.utils.set_random_seed(0)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)

@@ -1,0 +1,116 @@
+import numpy as np
+import pytest
+import xarray as xr
+
+from tf4dvar.data import (
+    atomic_path,
+    check_observations,
+    protocol_plan,
+    read_windows,
+    simulate_dataset,
+    states_dataset,
+    write_dataset,
+)
+from tf4dvar.errors import InputError
+from tf4dvar.systems import Lorenz63
+
+
+def simulate(**settings):
+    return simulate_dataset(Lorenz63(), protocol_plan("l63", "C"), 3, **settings)
+
+
+def test_a_file_gives_back_what_was_written(tmp_path):
+    dataset = simulate(seed=7)
+    write_dataset(dataset, tmp_path / "windows.nc")
+    read = read_windows(tmp_path / "windows.nc")
+    xr.testing.assert_identical(read, dataset)
+    assert read.attrs["system"] == "l63"
+    assert read["truth"].dims == ("window", "time", "component")
+
+
+def test_a_seed_gives_the_same_data_set_and_plans_share_their_truth():
+    assert simulate(seed=7).identical(simulate(seed=7))
+    assert not simulate(seed=7)["truth"].equals(simulate(seed=8)["truth"])
+    other_plan = simulate_dataset(Lorenz63(), protocol_plan("l63", "T"), 3, seed=7)
+    assert other_plan["truth"].equals(simulate(seed=7)["truth"])
+
+
+def test_axes_in_another_order_are_put_right(tmp_path):
+    dataset = simulate()
+    write_dataset(dataset.transpose("component", "window", "time"), tmp_path / "windows.nc")
+    assert read_windows(tmp_path / "windows.nc").equals(dataset)
+
+
+def test_states_keep_coordinates_and_attributes(windows):
+    states = states_dataset(windows, windows["truth"].values, method="truth")
+    assert states["state"].attrs["units"] == "1"
+    assert states.attrs["system"] == "l63"
+    for name in windows.coords:
+        assert states[name].identical(windows[name])
+
+
+def test_an_existing_file_is_left_as_it_is_unless_forced(tmp_path):
+    path = tmp_path / "windows.nc"
+    path.write_text("precious")
+    with pytest.raises(InputError, match="--force"):
+        write_dataset(simulate(), path)
+    assert path.read_text() == "precious"
+    write_dataset(simulate(), path, force=True)
+    assert read_windows(path).sizes["window"] == 3
+
+
+def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "windows.nc"
+    path.write_text("precious")
+
+    def write_half():
+        with atomic_path(path) as temporary:
+            temporary.write_text("half a fi")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_half()
+    assert path.read_text() == "precious"
+    assert [file.name for file in tmp_path.iterdir()] == ["windows.nc"]
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(InputError, match="no folder"):
+        write_dataset(simulate(), tmp_path / "nowhere" / "windows.nc")
+
+
+def test_files_that_are_not_windows_are_refused(tmp_path):
+    good = tmp_path / "good.nc"
+    write_dataset(simulate(), good)
+
+    truncated = tmp_path / "truncated.nc"
+    truncated.write_bytes(good.read_bytes()[:-700])
+    with pytest.raises(InputError, match="truncated"):
+        read_windows(truncated)
+
+    lacking = tmp_path / "lacking.nc"
+    write_dataset(simulate().drop_vars("observations"), lacking)
+    with pytest.raises(InputError, match=r"\['truth'\]; expected 'observations'"):
+        read_windows(lacking)
+
+    flat = tmp_path / "flat.nc"
+    write_dataset(simulate().isel(window=0), flat)
+    with pytest.raises(InputError, match="has the dimensions"):
+        read_windows(flat)
+
+    with pytest.raises(InputError, match="no file"):
+        read_windows(tmp_path / "nothing.nc")
+
+
+@pytest.mark.parametrize(
+    ("observations", "message"),
+    [
+        (np.zeros((4, 3)), "Add the missing axes"),
+        (np.zeros((2, 4, 3), int), "int64"),
+        (np.zeros((2, 4, 2)), "3 components"),
+        (np.full((2, 4, 3), np.inf), r"24 infinite .* \[0, 0, 0\]"),
+    ],
+)
+def test_observations_that_do_not_fit_are_refused(observations, message):
+    with pytest.raises(InputError, match=message):
+        check_observations(observations, components=3)

@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.layers.layer_check import check_layer
+from tf4dvar.layers import Lorenz63ODE, RK4Flow, TwoScaleGENN, VariationalCost
+
+
+class Halves(tf.keras.layers.Layer):
+    """A prior whose residual is half the state."""
+
+    def call(self, state):
+        return state / 2
+
+
+def test_exact_small_case():
+    state = np.array([[[2.0], [4.0]], [[6.0], [8.0]]])
+    observations = np.array([[[1.0], [0.0]], [[0.0], [0.0]]])
+    mask = np.array([[[1.0], [0.0]], [[0.0], [0.0]]])
+    cost = VariationalCost(Halves(dtype="float64"), 3.0, 5.0, dtype="float64")
+    # First window: misfit (2 - 1)^2 over one entry; residuals 1 and 2. Second: unobserved.
+    expected = [3.0 * 1.0 + 5.0 * (1 + 4) / 2, 5.0 * (9 + 16) / 2]
+    np.testing.assert_allclose(cost(state, observations, mask), expected)
+
+
+def test_truth_without_noise_costs_nothing(windows):
+    truth = windows["truth"].values
+    flow = RK4Flow(Lorenz63ODE(dtype="float64"), 0.01, dtype="float64")
+    cost = VariationalCost(flow, dtype="float64")(truth, truth, np.ones_like(truth))
+    np.testing.assert_allclose(cost, 0.0, atol=1e-20)
+
+
+def test_weights_stay_positive_whatever_the_gradient():
+    cost = VariationalCost(Halves(), 0.01, 1.0)
+    x = np.ones((1, 4, 2), "float32")
+    cost(x, x, x)
+    optimizer = tf.keras.optimizers.SGD(100.0)
+    for _ in range(5):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(cost(x, 3 * x, x))
+        optimizer.apply(tape.gradient(loss, cost.trainable_variables), cost.trainable_variables)
+    assert np.all(np.exp(cost.log_weights) >= 0)
+    assert np.isfinite(cost(x, 3 * x, x)).all()
+
+
+def test_frozen_weights_are_exact_and_not_trained():
+    cost = VariationalCost(Halves(), 0.01, 1.0, learn_weights=False)
+    cost.build((None, None, 2))
+    assert not cost.trainable_variables
+    np.testing.assert_allclose(np.exp(cost.log_weights), [0.01, 1.0], rtol=1e-6)
+
+
+def test_layer(rng, tmp_path):
+    x = rng.normal(size=(2, 9, 3)).astype("float32")
+    mask = (rng.random(x.shape) < 0.4).astype("float32")
+    (cost,) = check_layer(VariationalCost(TwoScaleGENN()), x, x * mask, mask, tmp_path=tmp_path)
+    assert cost.shape == (2,)
+
+
+@pytest.mark.parametrize("weight", [0.0, -1.0, float("nan")])
+def test_weights_that_are_not_positive_are_refused(weight):
+    with pytest.raises(ValueError, match="expected positive numbers"):
+        VariationalCost(Halves(), observation_weight=weight)

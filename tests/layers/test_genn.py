@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.layers.layer_check import check_layer
+from tf4dvar.layers import BilinearBlock, TwoScaleGENN
+
+
+def own_derivatives(prior, steps, rng):
+    """d Phi(x)(s) / d x(s) over all times s, and the whole Jacobian."""
+    x = tf.constant(rng.normal(size=(1, steps, 3)).astype("float32"))
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(x)
+        y = prior(x)
+    jacobian = tape.jacobian(y, x, experimental_use_pfor=False).numpy()[0, :, :, 0]
+    return np.einsum("tctd->tcd", jacobian), jacobian
+
+
+@pytest.mark.parametrize("steps", [24, 21])
+def test_no_state_enters_its_own_prediction_during_training_too(steps, rng):
+    prior = TwoScaleGENN(units=8)
+    x = rng.normal(size=(4, steps, 3)).astype("float32")
+    prior(x)
+    optimizer = tf.keras.optimizers.Adam(0.05)
+    for _ in range(3):
+        own, jacobian = own_derivatives(prior, steps, rng)
+        np.testing.assert_array_equal(own, 0.0)
+        assert np.abs(jacobian).max() > 1e-3
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(tf.square(prior(x) - x))
+        gradients = tape.gradient(loss, prior.trainable_variables)
+        optimizer.apply(gradients, prior.trainable_variables)
+
+
+def test_the_constraint_can_be_switched_off(rng):
+    own, _ = own_derivatives(TwoScaleGENN(units=8, zero_centre=False), 24, rng)
+    assert np.abs(own).max() > 1e-3
+
+
+def test_paper_size():
+    prior = TwoScaleGENN()
+    prior.build((None, None, 3))
+    assert prior.count_params() == 15_300
+
+
+@pytest.mark.parametrize("steps", [2, 3, 5, 200, 203])
+def test_any_window_length(steps, rng):
+    x = rng.normal(size=(2, steps, 3)).astype("float32")
+    assert TwoScaleGENN(units=4)(x).shape == x.shape
+
+
+def test_coarse_scale_alone_is_constant_over_its_blocks(rng):
+    prior = TwoScaleGENN(units=4)
+    x = rng.normal(size=(1, 16, 3)).astype("float32")
+    prior(x)
+    prior.fine.kernel.assign(np.zeros(prior.fine.kernel.shape))
+    prior.up.assign(np.ones(prior.up.shape))
+    blocks = prior(x).numpy().reshape(1, 4, 4, 3)
+    np.testing.assert_allclose(blocks, np.broadcast_to(blocks[:, :, :1], blocks.shape), atol=1e-6)
+    assert np.ptp(blocks[0, :, 0, 0]) > 1e-4
+
+
+def test_layers(rng, tmp_path):
+    x = rng.normal(size=(2, 9, 3)).astype("float32")
+    check_layer(TwoScaleGENN(), x, tmp_path=tmp_path)
+    (block,) = check_layer(BilinearBlock(5), x, tmp_path=tmp_path)
+    assert block.shape == (2, 9, 5)
+
+
+def test_an_even_kernel_has_no_centre():
+    with pytest.raises(ValueError, match="kernel_size=10; expected an odd number"):
+        BilinearBlock(3, kernel_size=10)

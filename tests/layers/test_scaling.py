@@ -1,0 +1,56 @@
+import numpy as np
+import pytest
+
+from tests.layers.layer_check import check_layer
+from tf4dvar.layers import EulerFlow, Lorenz63ODE, NormalisedPrior, Scaling
+
+
+def adapted(observations, dtype="float64"):
+    scaling = Scaling(dtype=dtype)
+    scaling.adapt(observations)
+    return scaling
+
+
+def test_fits_the_observed_values_alone(rng):
+    values = rng.normal([1.0, -5.0, 100.0], [2.0, 0.5, 30.0], size=(50, 40, 3))
+    observations = np.where(rng.random(values.shape) < 0.3, values, np.nan)
+    scaling = adapted(observations)
+    np.testing.assert_allclose(scaling.mean, np.nanmean(observations, (0, 1)))
+    np.testing.assert_allclose(scaling.deviation, np.nanstd(observations, (0, 1)))
+
+
+def test_a_component_never_observed_has_mean_zero_and_the_pooled_deviation(windows):
+    observations = windows["observations"].values
+    scaling = adapted(observations)
+    np.testing.assert_allclose(scaling.mean[1:], 0.0)
+    np.testing.assert_allclose(scaling.deviation, np.nanstd(observations[..., 0]))
+
+
+def test_there_and_back_and_nan_stays(rng):
+    states = rng.normal(size=(3, 5, 2)) * 7 + 4
+    scaling = adapted(states)
+    np.testing.assert_allclose(scaling.physical(scaling(states)), states)
+    states[0, 0, 0] = np.nan
+    assert np.isnan(scaling(states)).sum() == 1
+
+
+def test_constant_values_do_not_divide_by_zero():
+    scaling = adapted(np.full((2, 3, 1), 5.0))
+    np.testing.assert_array_equal(scaling(np.full((1, 1, 1), 6.0)), [[[1.0]]])
+
+
+def test_all_nan_is_refused():
+    with pytest.raises(ValueError, match="all NaN"):
+        adapted(np.full((2, 3, 1), np.nan))
+
+
+def test_a_normalised_prior_is_the_physical_one_between_two_scalings(rng, tmp_path):
+    states = rng.normal([0, 0, 24], 8, size=(2, 6, 3)).astype("float32")
+    scaling = adapted(states, "float32")
+    flow = EulerFlow(Lorenz63ODE(), 0.01)
+    prior = NormalisedPrior(flow, scaling)
+    np.testing.assert_allclose(
+        scaling.physical(prior(scaling(states))), flow(states), rtol=1e-4, atol=1e-4
+    )
+    check_layer(prior, states, tmp_path=tmp_path)
+    check_layer(Scaling(), states, tmp_path=tmp_path)

@@ -1,0 +1,159 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.finite_differences import directional_derivative
+from tests.layers.layer_check import check_layer
+from tf4dvar.layers import (
+    ConvCell,
+    FixedStepCell,
+    GradientSolver,
+    Lorenz63ODE,
+    LSTMCell,
+    RK4Flow,
+    TwoScaleGENN,
+    VariationalCost,
+)
+
+
+def make_solver(cell=None, prior=None, dtype="float32", **settings):
+    cost = VariationalCost(prior or TwoScaleGENN(units=4, dtype=dtype), dtype=dtype)
+    return GradientSolver(cost, cell or LSTMCell(units=4, dtype=dtype), dtype=dtype, **settings)
+
+
+@pytest.fixture
+def problem(rng):
+    truth = rng.normal(size=(3, 12, 3))
+    mask = (rng.random(truth.shape) < 0.4).astype("float64")
+    return tf.constant(truth * mask), tf.constant(truth * mask), tf.constant(mask)
+
+
+def test_with_a_fixed_step_it_is_plain_descent(problem):
+    state, observations, mask = problem
+    solver = make_solver(
+        FixedStepCell(2.0, dtype="float64"), dtype="float64", iterations=7, normalise=False
+    )
+    found = solver(state, observations, mask)
+    for _ in range(7):
+        state = state - 2.0 * solver.gradient(state, observations, mask)[0]
+    np.testing.assert_allclose(found, state, rtol=1e-12)
+
+
+def test_descent_lowers_the_cost_of_every_window_at_every_iteration(problem):
+    solver = make_solver(
+        FixedStepCell(0.5, dtype="float64"), dtype="float64", iterations=15, normalise=False
+    )
+    solver(*problem)
+    costs = solver.pathway(*problem).costs.numpy()
+    assert costs.shape == (16, 3)
+    assert np.all(np.diff(costs, axis=0) < 0)
+
+
+@pytest.mark.parametrize("cell", [LSTMCell, ConvCell])
+def test_unrolled_and_looped_are_the_same(cell, problem):
+    looped = make_solver(cell(dtype="float64"), dtype="float64", iterations=6)
+    looped(*problem)
+    unrolled = GradientSolver.from_config({**looped.get_config(), "unroll": True})
+    unrolled.build(problem[0].shape)
+    unrolled.set_weights(looped.get_weights())
+    np.testing.assert_allclose(unrolled(*problem), looped(*problem), rtol=1e-10)
+
+
+def test_the_pathway_ends_where_the_call_does(problem):
+    solver = make_solver(dtype="float64", iterations=5)
+    final = solver(*problem)
+    states, costs = solver.pathway(*problem)
+    assert states.shape == (6, *problem[0].shape)
+    np.testing.assert_array_equal(states[0], problem[0])
+    np.testing.assert_allclose(states[-1], final, rtol=1e-12)
+    np.testing.assert_allclose(costs[3], solver.gradient.cost(states[3], *problem[1:]), rtol=1e-12)
+    shorter = solver.pathway(*problem, iterations=tf.constant(2))
+    np.testing.assert_allclose(shorter.states, states[:3], rtol=1e-12)
+
+
+def test_iterations_change_with_no_new_trace(problem):
+    solver = make_solver(dtype="float64", iterations=2)
+    solver(*problem)
+    traces = []
+
+    @tf.function
+    def run(state):
+        traces.append(state)
+        return solver(state, *problem[1:])
+
+    states = solver.pathway(*problem, iterations=9).states
+    for iterations in (2, 9, 0):
+        solver.iterations = iterations
+        assert solver.iterations == iterations
+        np.testing.assert_allclose(run(problem[0]), states[iterations], rtol=1e-10)
+    assert len(traces) == 1
+
+
+def test_iterations_of_an_unrolled_solver_are_fixed_once_it_is_built(problem):
+    solver = make_solver(dtype="float64", iterations=2, unroll=True)
+    solver.iterations = 3
+    solver(*problem)
+    assert solver.iterations == 3
+    with pytest.raises(ValueError, match="unrolled solver that is already built with 3"):
+        solver.iterations = 4
+
+
+@pytest.mark.parametrize("wrong", [-1, 2.5])
+def test_iterations_that_are_no_count_are_refused(wrong):
+    with pytest.raises(ValueError, match="expected an integer"):
+        make_solver(iterations=wrong)
+
+
+@pytest.mark.parametrize("unroll", [False, True])
+@pytest.mark.parametrize("prior", ["genn", "rk4"])
+def test_training_gradients_through_the_iterations_agree_with_finite_differences(
+    prior, unroll, problem, rng
+):
+    prior = {
+        "genn": TwoScaleGENN(units=4, dtype="float64"),
+        "rk4": RK4Flow(Lorenz63ODE(dtype="float64"), 0.01, dtype="float64"),
+    }[prior]
+    solver = make_solver(
+        LSTMCell(units=4, dtype="float64"), prior, "float64", iterations=4, unroll=unroll
+    )
+    target = tf.constant(rng.normal(size=problem[0].shape))
+    solver(*problem)
+    weights = solver.trainable_variables
+    shapes = [tuple(weight.shape) for weight in weights]
+    sizes = np.cumsum([int(np.prod(shape)) for shape in shapes])[:-1]
+
+    @tf.function
+    def loss():
+        return tf.reduce_mean(tf.square(solver(*problem) - target))
+
+    def loss_at(values):
+        for weight, value, shape in zip(weights, np.split(values, sizes), shapes, strict=True):
+            weight.assign(value.reshape(shape))
+        return loss()
+
+    start = np.concatenate([np.ravel(weight) for weight in weights])
+    with tf.GradientTape() as tape:
+        value = loss()
+    gradients = np.concatenate([np.ravel(g) for g in tape.gradient(value, weights)])
+    for _ in range(4):
+        direction = rng.normal(size=start.shape)
+        # So short a step that no ReLU of the prior switches: the cost's gradient jumps there.
+        expected = directional_derivative(loss_at, start, direction, step=1e-7)
+        np.testing.assert_allclose(gradients @ direction, expected, rtol=1e-6)
+
+
+def test_a_zero_gradient_is_no_division_by_zero():
+    nothing = np.zeros((2, 5, 3), "float32")
+    solver = make_solver(prior=RK4Flow(Lorenz63ODE(), 0.01))
+    with tf.GradientTape() as tape:
+        state = solver(nothing, nothing, nothing)
+    assert np.isfinite(state).all()
+    for gradient in tape.gradient(state, solver.trainable_variables):
+        assert gradient is None or np.isfinite(gradient).all()
+
+
+def test_layer(rng, tmp_path):
+    x = rng.normal(size=(2, 9, 3)).astype("float32")
+    mask = (rng.random(x.shape) < 0.4).astype("float32")
+    for cell in (LSTMCell(), ConvCell()):
+        check_layer(make_solver(cell, iterations=3), x, x * mask, mask, tmp_path=tmp_path)

@@ -1,0 +1,161 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tf4dvar.layers import ConvCell, Lorenz63ODE, LSTMCell, RK4Flow, TwoScaleGENN
+from tf4dvar.metrics import RScore
+from tf4dvar.models import FourDVarNet
+
+
+def make_model(prior="genn", cell=None, **settings):
+    priors = {
+        "genn": lambda: TwoScaleGENN(units=6),
+        "rk4": lambda: RK4Flow(Lorenz63ODE(trainable=False), 0.01),
+    }
+    return FourDVarNet(priors[prior](), cell or LSTMCell(units=6), iterations=3, **settings)
+
+
+def compiled(model):
+    model.compile(keras.optimizers.Adam(5e-3, clipnorm=1.0), metrics=[RScore()], jit_compile=False)
+    return model
+
+
+@pytest.fixture(scope="module")
+def data(windows):
+    return windows["observations"].values, windows["truth"].values
+
+
+@pytest.fixture(scope="module")
+def trained(data):
+    keras.utils.set_random_seed(1)
+    model = compiled(make_model())
+    model.adapt(data[0])
+    model.fit(*data, epochs=3, batch_size=10, verbose=0)
+    return model
+
+
+@pytest.mark.parametrize("prior", ["genn", "rk4"])
+@pytest.mark.parametrize("cell", [LSTMCell, ConvCell])
+def test_fit_lowers_the_supervised_loss(prior, cell, data):
+    model = compiled(make_model(prior, cell()))
+    model.adapt(data[0])
+    history = model.fit(*data, epochs=4, batch_size=10, verbose=0).history
+    assert history["loss"][-1] < 0.98 * history["loss"][0]
+    assert history["r_score"][-1] < history["r_score"][0]
+
+
+def test_fit_lowers_the_unsupervised_loss_without_truth(data):
+    model = make_model("rk4", ConvCell(), loss="unsupervised")
+    model.adapt(data[0])
+    model.compile(keras.optimizers.Adam(5e-3, clipnorm=1.0), jit_compile=False)
+    history = model.fit(data[0], epochs=4, batch_size=10, verbose=0).history
+    assert history["loss"][-1] < history["loss"][0]
+
+
+def test_the_supervised_loss_says_that_it_needs_truth(data):
+    model = compiled(make_model())
+    with pytest.raises(ValueError, match="received no true states"):
+        model.fit(data[0], epochs=1, verbose=0)
+
+
+def test_losses_are_those_of_the_paper_in_normalised_units(trained, data):
+    observations, truth = (values[:8].astype("float32") for values in data)
+    state = trained.predict(observations, verbose=0)
+    deviation = trained.scaling.deviation.numpy()
+    np.testing.assert_allclose(
+        trained.compute_loss(observations, truth, state),
+        np.mean(((state - truth) / deviation) ** 2),
+        rtol=1e-4,
+    )
+    half_known = np.where(np.arange(200)[:, None] < 100, truth, np.nan)
+    np.testing.assert_allclose(
+        trained.compute_loss(observations, half_known, state),
+        np.mean(((state - truth)[:, :100] / deviation) ** 2),
+        rtol=1e-4,
+    )
+    twin = FourDVarNet.from_config({**trained.get_config(), "loss": "unsupervised"})
+    twin.build(observations.shape)
+    twin.set_weights(trained.get_weights())
+    mean = trained.scaling.mean.numpy()
+    observation_term = np.nanmean(((state - observations) / deviation) ** 2, axis=(1, 2)).mean()
+    residual = (state - trained.prior_prediction(state)) / deviation
+    np.testing.assert_allclose(
+        twin.compute_loss(observations, None, state),
+        0.01 * observation_term + np.mean(residual**2),
+        rtol=1e-3,
+    )
+    assert mean.shape == (3,)
+
+
+def test_saving_and_loading_is_exact_with_the_optimiser(trained, data, tmp_path):
+    trained.iterations = 4
+    trained.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert loaded.iterations == 4
+    np.testing.assert_array_equal(
+        loaded.predict(data[0], verbose=0), trained.predict(data[0], verbose=0)
+    )
+    assert loaded.evaluate(*data, verbose=0) == trained.evaluate(*data, verbose=0)
+    for ours, theirs in zip(trained.optimizer.variables, loaded.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(np.array(ours), np.array(theirs))
+
+
+def test_a_window_is_reconstructed_the_same_alone_and_in_any_batch(trained, data):
+    observations = data[0].astype("float32")
+    together = trained.predict(observations, batch_size=40, verbose=0)
+    alone = trained.predict(observations[:5], batch_size=1, verbose=0)
+    np.testing.assert_allclose(alone, together[:5], rtol=1e-5, atol=1e-4)
+    others = np.concatenate([observations[:1], 1e3 * observations[1:]])
+    np.testing.assert_allclose(
+        trained.predict(others, verbose=0)[0], together[0], rtol=1e-5, atol=1e-4
+    )
+
+
+@pytest.mark.parametrize("prior", ["genn", "rk4"])
+@pytest.mark.parametrize("steps", [2, 3, 57, 400])
+def test_any_window_length_and_observed_share_gives_finite_states(prior, steps, data, rng):
+    model = make_model(prior, ConvCell())
+    model.adapt(data[0])
+    truth = np.tile(data[1][:2], (1, 2, 1))[:, :steps].astype("float32")
+    for share in (0.0, 0.3, 1.0):
+        observations = np.where(rng.random(truth.shape) < share, truth, np.nan)
+        states = model(observations.astype("float32")).numpy()
+        assert states.shape == truth.shape
+        assert np.isfinite(states).all()
+
+
+def test_arrays_and_pipelines_give_the_same(trained, data):
+    observations = data[0].astype("float32")
+    pipeline = tf.data.Dataset.from_tensor_slices(observations).batch(40)
+    np.testing.assert_array_equal(
+        trained.predict(pipeline, verbose=0),
+        trained.predict(observations, batch_size=40, verbose=0),
+    )
+
+
+def test_the_pathway_ends_in_the_prediction(trained, data):
+    observations = data[0][:4].astype("float32")
+    states, costs = trained.pathway(observations)
+    np.testing.assert_allclose(states[-1], trained(observations), rtol=1e-5, atol=1e-4)
+    assert costs.shape == (trained.iterations + 1, 4)
+
+
+def test_what_does_not_fit_is_refused(trained, data):
+    observations = data[0][:2].astype("float32")
+    with pytest.raises(ValueError, match="expected 3 components"):
+        trained(observations[..., :2])
+    with pytest.raises(ValueError, match="expected \\[batch, time, component\\]"):
+        make_model()(observations[0])
+    with pytest.raises(tf.errors.InvalidArgumentError, match="infinite observations"):
+        trained(np.where(np.isnan(observations), np.inf, observations))
+    with pytest.raises(ValueError, match="loss='mse'"):
+        make_model(loss="mse")
+
+
+def test_summary_counts_the_paper_sizes(capsys):
+    model = FourDVarNet(TwoScaleGENN(), LSTMCell())
+    model.build((None, None, 3))
+    assert model.count_params() == 15_300 + 3_345 + 2 + 1 + 6
+    model.summary()
+    assert "18,647" in capsys.readouterr().out

@@ -1,0 +1,102 @@
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+
+from tf4dvar.errors import InputError
+from tf4dvar.experiments import experiment_by_name
+from tf4dvar.training import RunDirectory, train
+
+SMALL = {"epochs": 4, "windows": 256, "seed": 3}
+
+
+def run(out, **changes):
+    return train(experiment_by_name("l63-sup-rk4-lstm"), out, **{**SMALL, **changes})
+
+
+def epochs_of(out):
+    with (out / "log.csv").open(newline="") as file:
+        return [int(row["epoch"]) for row in csv.DictReader(file)]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "whole"
+    return out, run(out)
+
+
+def test_a_run_directory_holds_all_there_is_to_know(uninterrupted):
+    out, model = uninterrupted
+    record = json.loads((out / "config.json").read_text())
+    assert record["options"]["experiment"] == "l63-sup-rk4-lstm"
+    assert record["options"]["seed"] == 3
+    assert set(record["versions"]) == {"tf4dvar", "tensorflow", "keras", "numpy"}
+    assert epochs_of(out) == [0, 1, 2, 3]
+    assert list((out / "tensorboard").iterdir())
+    saved = keras.saving.load_model(out / "model.keras")
+    for ours, theirs in zip(saved.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_kill_9_and_resume_end_where_an_uninterrupted_training_does(uninterrupted, tmp_path):
+    _, whole = uninterrupted
+    out = tmp_path / "killed"
+    command = "from tests.training.test_job import run; import sys; run(__import__('pathlib').Path"
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"{command}(sys.argv[1]))", str(out)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 120
+    while not (out / "model.keras").exists():
+        assert time.monotonic() < deadline
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(timeout=0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    done = len(epochs_of(out)) if (out / "log.csv").exists() else 0
+    assert done < 4
+
+    resumed = run(out, resume=True)
+    assert epochs_of(out) == [0, 1, 2, 3]
+    for ours, theirs in zip(resumed.get_weights(), whole.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
+    assert int(resumed.optimizer.iterations) == int(whole.optimizer.iterations)
+
+
+def test_a_finished_training_is_not_trained_further(uninterrupted):
+    out, model = uninterrupted
+    again = run(out, resume=True)
+    np.testing.assert_array_equal(again.get_weights()[0], model.get_weights()[0])
+    assert epochs_of(out) == [0, 1, 2, 3]
+
+
+def test_a_training_is_never_overwritten_or_mixed_up(uninterrupted, tmp_path):
+    out, _ = uninterrupted
+    with pytest.raises(InputError, match="--resume"):
+        run(out)
+    with pytest.raises(InputError, match="same options"):
+        run(out, resume=True, seed=4)
+    with pytest.raises(InputError, match="no training"):
+        run(tmp_path / "nothing", resume=True)
+    (tmp_path / "notes.txt").write_text("precious")
+    with pytest.raises(InputError, match="exists"):
+        run(tmp_path)
+    assert (tmp_path / "notes.txt").read_text() == "precious"
+
+
+def test_the_log_is_cut_back_to_the_finished_epochs(tmp_path):
+    directory = RunDirectory(tmp_path)
+    directory.log.write_text("epoch,elapsed,loss\n0,2.5,1\n1,5.5,1\n2,9.5,1\n")
+    assert directory.elapsed(2) == 5.5
+    assert epochs_of(tmp_path) == [0, 1]
+    assert directory.elapsed(0) == 0.0
+    assert not directory.log.exists()
