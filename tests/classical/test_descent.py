@@ -16,7 +16,8 @@ def test_lowers_the_cost_that_the_score_measures(windows, flow):
     observations = windows["observations"].values[:5]
     scores = []
     for steps in (0, 20, 200):
-        states, costs = fixed_step_descent(observations, flow, steps)
+        analysis = fixed_step_descent(observations, flow, steps)
+        states, costs = analysis.states, analysis.costs
         np.testing.assert_allclose(
             costs,
             fourdvar_score(states, observations, lambda x: rk4_step(Lorenz63(), x)),

@@ -1,6 +1,6 @@
 """Classical data assimilation: what a user would pick instead of a learned solver."""
 
-from tf4dvar.classical.analysis import Analysis
+from tf4dvar.classical.analysis import Analysis, Progress
 from tf4dvar.classical.bayes_limit import Posterior, bayes_limit
 from tf4dvar.classical.covariance import AveragedTerms, ErrorCovariances, Gaussian, climatology
 from tf4dvar.classical.descent import fixed_step_descent, line_search_descent
@@ -21,6 +21,7 @@ __all__ = [
     "Gaussian",
     "OneStepModel",
     "Posterior",
+    "Progress",
     "Task",
     "annealing",
     "assimilate",

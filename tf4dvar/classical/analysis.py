@@ -69,11 +69,16 @@ def in_chunks(
         if progress is not None:
             progress(min(start + chunk, count), count)
     seconds = (time.perf_counter() - started) / count
-    arrays = [
-        None if part[0] is None else np.concatenate(part)
-        for part in zip(*(part[:5] for part in parts), strict=True)
-    ]
-    analysis = Analysis(*arrays, seconds_per_window=seconds)  # type: ignore[arg-type]
+    analysis = Analysis(
+        states=np.concatenate([part.states for part in parts]),
+        costs=np.concatenate([part.costs for part in parts]),
+        iterations=np.concatenate([part.iterations for part in parts]),
+        converged=np.concatenate([part.converged for part in parts]),
+        spread=None
+        if parts[0].spread is None
+        else np.concatenate([part.spread for part in parts if part.spread is not None]),
+        seconds_per_window=seconds,
+    )
     report_convergence(analysis.converged)
     return analysis
 

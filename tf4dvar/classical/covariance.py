@@ -13,7 +13,6 @@ Covariance = float | np.ndarray
 """A variance, a vector of variances, or a full covariance matrix."""
 
 
-
 class Gaussian(NamedTuple):
     """A background: what is known of a state before any observation.
 
@@ -104,6 +103,10 @@ class AveragedTerms:
 
     observation_weight: float = OBSERVATION_WEIGHT
     prior_weight: float = PRIOR_WEIGHT
+
+    def __post_init__(self) -> None:
+        if not (self.observation_weight > 0 and self.prior_weight > 0):
+            raise InputError(f"Received {self}; expected positive weights.")
 
     def observation_precision(self, observed: np.ndarray) -> np.ndarray:
         """lambda_1 over the number of observations, [window, time, component, component]."""

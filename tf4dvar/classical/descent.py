@@ -87,27 +87,24 @@ def line_search_descent(
     layer.build(values.shape)
     evaluate = tf.function(layer)
     gradient, costs = evaluate(state, values, mask)
-    size = tf.fill((len(values), 1, 1), tf.constant(STEP_PER_ENTRY * values[0].shape.num_elements()))
-    size = tf.cast(size, tf.float64)
-    chunk_start = costs
-    before = costs
-    for step in range(steps):
-        if step % CHUNK == 0:
-            before, chunk_start = chunk_start, costs
+    size = STEP_PER_ENTRY * observations[0].size * tf.ones((len(observations), 1, 1), tf.float64)
+    before = earlier = costs
+    for done in range(1, steps + 1):
         trial = state - size * gradient
         trial_gradient, trial_costs = evaluate(trial, values, mask)
-        promised = size * tf.reduce_sum(tf.square(gradient), axis=(1, 2), keepdims=True)
-        enough = trial_costs[:, None, None] <= costs[:, None, None] - SUFFICIENT * promised
+        promised = size[:, 0, 0] * tf.reduce_sum(tf.square(gradient), axis=(1, 2))
+        enough = trial_costs <= costs - SUFFICIENT * promised
+        costs = tf.where(enough, trial_costs, costs)
+        enough = enough[:, None, None]
         state = tf.where(enough, trial, state)
         gradient = tf.where(enough, trial_gradient, gradient)
-        costs = tf.where(enough[:, 0, 0], trial_costs, costs)
         size = tf.where(enough, 2 * size, size / 2)
-        if progress is not None and (step + 1) % CHUNK == 0:
-            progress(step + 1, steps)
-    converged = before - costs <= TOLERANCE * costs
-    return _analysis(
-        state.numpy(), costs.numpy(), np.full(len(values), steps), converged.numpy(), started
-    )
+        if done % CHUNK == 0 or done == steps:
+            before, earlier = earlier, costs
+            if progress is not None:
+                progress(done, steps)
+    converged = (before - costs <= TOLERANCE * costs).numpy()
+    return _analysis(state.numpy(), costs.numpy(), np.full(len(costs), steps), converged, started)
 
 
 def _problem(observations, flow, observation_weight, prior_weight):

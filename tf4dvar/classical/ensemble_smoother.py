@@ -98,7 +98,9 @@ def enks(
         finite = np.isfinite(states).all(axis=(1, 2))
         return Analysis(states, costs, analyses, finite, ensemble.std(axis=1, ddof=1))
 
-    return in_chunks(analyse, observations, windows_at_once(members * observations[0].size), progress)
+    return in_chunks(
+        analyse, observations, windows_at_once(members * observations[0].size), progress
+    )
 
 
 def _update(

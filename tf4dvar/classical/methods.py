@@ -1,7 +1,7 @@
 """The classical methods by name, with settings that suit most windows."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -14,6 +14,7 @@ from tf4dvar.classical.descent import fixed_step_descent, line_search_descent
 from tf4dvar.classical.ensemble_smoother import enks
 from tf4dvar.classical.optimal_interpolation import optimal_interpolation
 from tf4dvar.classical.strong import strong, strong_quasistatic
+from tf4dvar.classical.weak_cost import CostWeights
 from tf4dvar.classical.weak_gauss_newton import annealing, weak_annealed, weak_gauss_newton
 from tf4dvar.classical.weak_lbfgs import weak_lbfgs
 from tf4dvar.errors import InputError
@@ -44,6 +45,10 @@ class Task:
         """The climatology."""
         return climatology(self.system)
 
+    def starting_from(self, start: np.ndarray | None) -> "Task":
+        """The same task with a start."""
+        return replace(self, start=start)
+
 
 def _fsgd(
     task: Task, progress: Progress | None, steps: int = 150_000, line_search: bool = False
@@ -60,8 +65,10 @@ def _weak(minimise: Callable) -> Callable[..., Analysis]:
         prior_weight: float = PRIOR_WEIGHT,
         model_variance: float | None = None,
     ) -> Analysis:
-        weights, background = AveragedTerms(observation_weight, prior_weight), None
-        if model_variance is not None:
+        weights: CostWeights
+        if model_variance is None:
+            weights, background = AveragedTerms(observation_weight, prior_weight), None
+        else:
             weights = ErrorCovariances(task.noise_variance, model_variance)
             background = task.background
         return minimise(

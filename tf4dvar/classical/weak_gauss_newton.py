@@ -70,7 +70,8 @@ def weak_annealed(
     start = first_guess(observations) if start is None else start
 
     def analyse(windows: slice) -> Analysis:
-        states, iterations = start[windows], 0
+        states = start[windows]
+        iterations = np.zeros(len(states), int)
         for weights in stages:
             last = weights is stages[-1]
             minimum = levenberg_marquardt(
