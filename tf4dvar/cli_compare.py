@@ -77,7 +77,7 @@ def limit(
             f"noise_variance={source.attrs.get('noise_variance')!r}; expected 'l63' and a number."
         )
     load_tensorflow()
-    from tf4dvar.classical.bayes_limit import SMALL_SAMPLE, bayes_limit
+    from tf4dvar.classical.importance_sampling import SMALL_SAMPLE, bayes_limit
     from tf4dvar.evaluation import score
 
     with progress_bar("limit") as progress:

@@ -18,11 +18,20 @@ class Gaussian(NamedTuple):
 
     Attributes:
         mean: [component], physical units.
-        covariance: [component, component].
+        covariance: in full, its diagonal, or a variance for all components.
     """
 
     mean: np.ndarray
-    covariance: np.ndarray
+    covariance: Covariance
+
+    def precision(self) -> np.ndarray:
+        """The inverse of the covariance, [component, component]."""
+        return np.linalg.inv(covariance_matrix(self.covariance, len(self.mean)))
+
+    def draw(self, rng: np.random.Generator, *size: int) -> np.ndarray:
+        """Random states, [*size, component]."""
+        matrix = covariance_matrix(self.covariance, len(self.mean))
+        return rng.multivariate_normal(self.mean, matrix, size=size)
 
 
 def climatology(system: System) -> Gaussian:

@@ -13,7 +13,7 @@ from tf4dvar.classical.covariance import AveragedTerms, ErrorCovariances, Gaussi
 from tf4dvar.classical.descent import fixed_step_descent, line_search_descent
 from tf4dvar.classical.ensemble_smoother import enks
 from tf4dvar.classical.optimal_interpolation import optimal_interpolation
-from tf4dvar.classical.strong import strong, strong_quasistatic
+from tf4dvar.classical.strong_constraint import strong, strong_quasistatic
 from tf4dvar.classical.weak_cost import CostWeights
 from tf4dvar.classical.weak_gauss_newton import annealing, weak_annealed, weak_gauss_newton
 from tf4dvar.classical.weak_lbfgs import weak_lbfgs

@@ -30,7 +30,7 @@ class StrongConstraint:
     ):
         self.model = model
         self.background = background
-        self.background_precision = np.linalg.inv(background.covariance)
+        self.background_precision = background.precision()
         observed = ~np.isnan(observations)
         self.observed_times = np.flatnonzero(observed.any(axis=(0, 2)))
         self.values = np.where(observed, observations, 0.0)[:, self.observed_times]
@@ -56,17 +56,16 @@ class StrongConstraint:
     def quadratic(self, states, windows):
         """Gradient and Hessian through the propagators from the initial to the observed times."""
         _, weighted = self._misfit(states, windows)
-        last = self.observed_times[: self._count].max(initial=0)
-        jacobians = self.model.jacobians(states[:, : last + 1])
+        times = self.observed_times[: self._count]
+        jacobians = self.model.jacobians(states[:, : times.max(initial=0) + 1])
         components = states.shape[-1]
         propagator = np.broadcast_to(np.eye(components), (len(windows), components, components))
-        propagators = np.empty((len(windows), self._count, components, components))
-        for time in range(last + 1):
-            at = np.searchsorted(self.observed_times, time)
-            if self.observed_times[at] == time:
-                propagators[:, at] = propagator
-            if time < last:
-                propagator = jacobians[:, time] @ propagator
+        propagators = np.empty((len(windows), len(times), components, components))
+        reached = 0
+        for slot, time in enumerate(times):
+            for step in range(reached, time):
+                propagator = jacobians[:, step] @ propagator
+            propagators[:, slot], reached = propagator, time
         departure = states[:, 0] - self.background.mean
         precision = self.precision[windows, : self._count]
         gradient = departure @ self.background_precision + np.einsum(

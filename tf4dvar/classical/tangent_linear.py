@@ -12,7 +12,7 @@ from tf4dvar.layers import OneStepFlow
 from tf4dvar.layers.checks import build_once
 
 # Small enough for a processor's cache, large enough to hide the time of a call.
-BLOCK_ENTRIES = 2**15
+BLOCK_ENTRIES = 2**16
 TRAJECTORY_WINDOWS, TRAJECTORY_STEPS = 256, 50
 
 

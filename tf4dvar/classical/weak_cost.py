@@ -112,4 +112,4 @@ def background_terms(background: Gaussian | None, components: int) -> tuple[np.n
     """Mean and inverse covariance of a background, zeros without one."""
     if background is None:
         return np.zeros(components), np.zeros((components, components))
-    return background.mean, np.linalg.inv(background.covariance)
+    return background.mean, background.precision()

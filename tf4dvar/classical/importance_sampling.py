@@ -14,6 +14,7 @@ logger = logging.getLogger(__name__)
 
 TRAJECTORIES, BLOCK_STEPS = 500, 400
 SPIN_UP_STEPS = 5000
+GATHERED = 10_000
 # A sample this much less likely than the best one has no weight: exp(-25) = 1e-11.
 NEGLIGIBLE = 25.0
 # The mean over n independent samples has 1/n of the posterior variance as its own error.
@@ -106,7 +107,7 @@ def _predictions(free: np.ndarray, times: np.ndarray, components: np.ndarray) ->
     predicted = np.empty((len(times), TRAJECTORIES, BLOCK_STEPS), np.float32)
     for row, time, component in zip(predicted, times, components, strict=True):
         row[:] = free[:, time : time + BLOCK_STEPS, component]
-    return predicted.reshape(len(times), -1)
+    return predicted.reshape(len(times), TRAJECTORIES * BLOCK_STEPS)
 
 
 class _WeightedSums:
@@ -120,15 +121,21 @@ class _WeightedSums:
     def add(self, likelihoods: np.ndarray, segments: np.ndarray) -> None:
         """Add segments [trajectory, start, component, time] of these log-likelihoods."""
         best = max(self.best, float(likelihoods.max()))
-        index = np.flatnonzero(likelihoods > best - NEGLIGIBLE)
-        weights = np.exp(likelihoods[index].astype(float) - best)
-        states = segments[np.unravel_index(index, segments.shape[:2])].swapaxes(1, 2)
         shrink = np.exp(self.best - best)
         self.best = best
-        self.weight = shrink * self.weight + weights.sum()
-        self.squared_weight = shrink**2 * self.squared_weight + np.square(weights).sum()
-        self.first = shrink * self.first + np.tensordot(weights, states, 1)
-        self.second = shrink * self.second + np.tensordot(weights, np.square(states), 1)
+        self.weight *= shrink
+        self.squared_weight *= shrink**2
+        self.first *= shrink
+        self.second *= shrink
+        index = np.flatnonzero(likelihoods > best - NEGLIGIBLE)
+        # Where little is observed nearly all segments count: not all copied at once.
+        for part in np.array_split(index, 1 + index.size // GATHERED):
+            weights = np.exp(likelihoods[part].astype(float) - best)
+            states = segments[np.unravel_index(part, segments.shape[:2])].swapaxes(1, 2)
+            self.weight += weights.sum()
+            self.squared_weight += np.square(weights).sum()
+            self.first += np.tensordot(weights, states, 1)
+            self.second += np.tensordot(weights, np.square(states), 1)
 
     def moments(self) -> tuple[np.ndarray, np.ndarray, float]:
         """Mean, variance, effective sample size."""

@@ -44,9 +44,7 @@ def strong(
         Costs are those of `StrongConstraint`; iterations those of the start that won.
     """
     model = one_step_model(flow, observations.shape[-1])
-    drawn = random_stream("4DVar starts", seed).multivariate_normal(
-        background.mean, background.covariance, size=(starts - 1, len(observations))
-    )
+    drawn = background.draw(random_stream("4DVar starts", seed), starts - 1, len(observations))
 
     def analyse(windows: slice) -> Analysis:
         cost = StrongConstraint(model, observations[windows], observation_covariance, background)
