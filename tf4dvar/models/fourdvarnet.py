@@ -35,7 +35,7 @@ class FourDVarNet(keras.Model):
         observation_weight, prior_weight: initial lambda_1 and lambda_2 of the solver's cost.
         learn_weights: whether the solver's lambdas are trained.
         loss_weights: lambda_1 and lambda_2 of the unsupervised loss.
-        unroll: see `GradientSolver`.
+        unroll, recompute: see `GradientSolver`.
 
     Call arguments:
         observations: [batch, time, component], physical units, NaN = not observed. Any batch
@@ -64,6 +64,7 @@ class FourDVarNet(keras.Model):
         learn_weights: bool = True,
         loss_weights: tuple[float, float] = (0.01, 1.0),
         unroll: bool = False,
+        recompute: bool = False,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -86,7 +87,9 @@ class FourDVarNet(keras.Model):
             learn_weights,
             dtype=self.dtype_policy,
         )
-        self.solver = GradientSolver(cost, cell, iterations, unroll=unroll, dtype=self.dtype_policy)
+        self.solver = GradientSolver(
+            cost, cell, iterations, unroll=unroll, recompute=recompute, dtype=self.dtype_policy
+        )
 
     @property
     def iterations(self) -> int:
@@ -182,6 +185,7 @@ class FourDVarNet(keras.Model):
             "learn_weights": cost.learn_weights,
             "loss_weights": self.loss_weights,
             "unroll": self.solver.unroll,
+            "recompute": self.solver.recompute,
         }
 
     @classmethod
