@@ -66,13 +66,15 @@ class ObservationPlan:
         noise = np.sqrt(self.noise_variance) * rng.normal(size=truth.shape)
         mask = self.mask(*truth.shape[1:])
         if self.drawn is not None:
-            mask = self._draw(mask, 1 if self.shared else len(truth), rng)
+            mask = self._draw(self.drawn, mask, 1 if self.shared else len(truth), rng)
         return np.where(mask, truth + noise, np.nan)
 
-    def _draw(self, mask: np.ndarray, windows: int, rng: np.random.Generator) -> np.ndarray:
+    def _draw(
+        self, drawn: int, mask: np.ndarray, windows: int, rng: np.random.Generator
+    ) -> np.ndarray:
         """As many masks, each keeping `drawn` of the components at each observed time."""
         times = np.flatnonzero(mask.any(axis=1))
-        kept = np.arange(len(self.components)) < self.drawn
+        kept = np.arange(len(self.components)) < drawn
         kept = rng.permuted(np.tile(kept, (windows, len(times), 1)), axis=-1)
         masks = np.zeros((windows, *mask.shape), bool)
         masks[:, times[:, None], np.array(self.components, int)] = kept
