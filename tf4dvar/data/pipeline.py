@@ -79,8 +79,5 @@ def _batches(
                 batch = slice(start, start + batch_size)
                 yield observations[batch].astype("float32"), truth[batch].astype("float32")
 
-    # The batch size stays open on purpose: where all shapes are known, TensorFlow's memory
-    # optimiser rewrites sums in the gradient of the solver's loop, and then large batches fail
-    # ("AlreadyExistsError ... TemporaryVariableOp").
-    spec = tf.TensorSpec((None, *shape), tf.float32)
+    spec = tf.TensorSpec((batch_size, *shape), tf.float32)
     return tf.data.Dataset.from_generator(generate, output_signature=(spec, spec)).prefetch(2)

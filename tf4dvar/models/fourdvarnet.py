@@ -113,8 +113,9 @@ class FourDVarNet(keras.Model):
         for layer in (self.scaling, self.first_guess, self.solver):
             build_once(layer, shape)
         if not self.prior.trainable:
-            # What a frozen layer creates when it is built, as in loading, is not frozen by that.
-            self.prior.trainable = False
+            # A frozen layer does not by itself freeze the layers that it creates when built.
+            for variable in self.prior.variables:
+                variable.trainable = False
 
     def adapt(self, observations: np.ndarray) -> None:
         """Fit the scaling to training observations, [window, time, component]; see `Scaling`."""
