@@ -159,7 +159,11 @@ def evaluate(model: ModelArgument, data: DataOption, as_json: JsonOption = False
 
 @app.command()
 def reconstruct(
-    model: ModelArgument, data: DataOption, out: OutOption, force: ForceOption = False
+    model: ModelArgument,
+    data: DataOption,
+    out: OutOption,
+    force: ForceOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Reconstruct the states of observed windows with a model.
 
@@ -173,7 +177,7 @@ def reconstruct(
     source = read_windows(data)
     states, seconds = reconstruct_states(load_model(model), source["observations"].values)
     write_dataset(states_dataset(source, states, method=str(model)), out, force)
-    _report({"out": str(out), "windows": len(states), "seconds_per_window": seconds}, False)
+    _report({"out": str(out), "windows": len(states), "seconds_per_window": seconds}, as_json)
 
 
 @assimilate.command()
@@ -182,6 +186,7 @@ def fsgd(
     out: OutOption,
     steps: Annotated[int, typer.Option(min=1, help="The paper takes over 150,000.")] = 150_000,
     force: ForceOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Fixed-step gradient descent of the variational cost with the true RK4 prior.
 
@@ -193,15 +198,16 @@ def fsgd(
 
     check_output(out, force)
     source = read_windows(data)
+    flow = true_flow(source.attrs.get("system", ""), dtype="float64")
     with typer.progressbar(length=steps, label="fsgd", file=sys.stderr) as bar:
         descent = fixed_step_descent(
             source["observations"].values,
-            true_flow(source.attrs.get("system", ""), dtype="float64"),
+            flow,
             steps,
             progress=lambda done, _: bar.update(done - bar.pos),
         )
     write_dataset(states_dataset(source, descent.states, method=f"fsgd, {steps} steps"), out, force)
-    _report({"out": str(out), "windows": len(descent.states)}, False)
+    _report({"out": str(out), "windows": len(descent.states)}, as_json)
 
 
 @app.command()
@@ -210,6 +216,7 @@ def plot(
     states: Annotated[list[Path], typer.Option("--states", help="May be given several times.")],
     out: OutOption,
     force: ForceOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Draw example windows and error densities.
 
@@ -231,7 +238,7 @@ def plot(
     figure = plot_reconstructions(dataset, reconstructions)
     with atomic_path(out) as temporary:
         figure.savefig(temporary, dpi=150)
-    _report({"out": str(out)}, False)
+    _report({"out": str(out)}, as_json)
 
 
 @app.command()

@@ -12,7 +12,7 @@ from tf4dvar.data import check_observations
 from tf4dvar.errors import InputError
 from tf4dvar.metrics import fourdvar_score, ode_score, r_score
 from tf4dvar.models import FourDVarNet
-from tf4dvar.systems import rk4_step, system_by_name
+from tf4dvar.systems import SYSTEMS, rk4_step, system_by_name
 
 # Windows a batch: few enough to stay in a processor's cache.
 BATCH = 32
@@ -108,7 +108,7 @@ def score(states: np.ndarray, dataset: xr.Dataset) -> dict[str, Any]:
         "r_score_by_time": np.nanmean(squared, axis=(0, 2)).tolist(),
         "windows": len(states),
     }
-    if "system" in dataset.attrs:
+    if dataset.attrs.get("system") in SYSTEMS:
         system = system_by_name(dataset.attrs["system"])
         time_step = float(dataset.attrs["time_step"])
         scores["fourdvar_score"] = float(

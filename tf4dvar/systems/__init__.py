@@ -8,6 +8,7 @@ from tf4dvar.systems.simulation import rk4_step, sample_windows, trajectories, t
 from tf4dvar.systems.system import System
 
 __all__ = [
+    "SYSTEMS",
     "Lorenz63",
     "Lorenz96",
     "System",
@@ -19,11 +20,11 @@ __all__ = [
     "trajectories_rk45",
 ]
 
-_SYSTEMS: dict[str, type[System]] = {system.name: system for system in (Lorenz63, Lorenz96)}
+SYSTEMS: dict[str, type[System]] = {system.name: system for system in (Lorenz63, Lorenz96)}
 
 
 def system_by_name(name: str) -> System:
     """The system of that short name with the paper's parameters."""
-    if name not in _SYSTEMS:
-        raise InputError(f"Received the system {name!r}; known systems: {', '.join(_SYSTEMS)}.")
-    return _SYSTEMS[name]()
+    if name not in SYSTEMS:
+        raise InputError(f"Received the system {name!r}; known systems: {', '.join(SYSTEMS)}.")
+    return SYSTEMS[name]()

@@ -1,0 +1,92 @@
+import numpy as np
+import pytest
+
+from tf4dvar.errors import InputError
+from tf4dvar.evaluation import evaluate, load_model, reconstruct, score
+from tf4dvar.experiments import experiment_by_name, true_flow
+from tf4dvar.layers import LSTMCell
+from tf4dvar.models import FourDVarNet
+
+
+@pytest.fixture(scope="module")
+def model(windows):
+    model = FourDVarNet(true_flow("l63"), LSTMCell(units=4), iterations=2)
+    model.adapt(windows["observations"].values)
+    return model
+
+
+def test_scores_of_the_truth(windows):
+    scores = score(windows["truth"].values, windows)
+    assert scores["r_score"] == 0
+    assert set(scores["r_score_by_component"]) == {"x", "y", "z"}
+    assert len(scores["r_score_by_time"]) == 200
+    # One hundredth of the noise variance, 2.
+    np.testing.assert_allclose(scores["fourdvar_score"], 0.02, rtol=0.1)
+
+
+def test_standard_error_is_that_over_windows(windows, rng):
+    states = windows["truth"].values + rng.normal(size=(40, 1, 1))
+    scores = score(states, windows)
+    errors = np.square(states - windows["truth"].values).mean((1, 2))
+    np.testing.assert_allclose(scores["r_score_se"], errors.std(ddof=1) / np.sqrt(40))
+    np.testing.assert_allclose(np.mean(scores["r_score_by_time"]), scores["r_score"])
+
+
+def test_evaluate_has_the_promised_keys_and_survives_loading(model, windows, tmp_path):
+    model.save(tmp_path / "model.keras")
+    first = evaluate(model, windows)
+    again = evaluate(load_model(tmp_path), windows)
+    promised = {
+        "r_score",
+        "r_score_se",
+        "fourdvar_score",
+        "ode_score",
+        "r_score_by_component",
+        "seconds_per_window",
+        "windows",
+    }
+    assert promised <= set(first)
+    for key in promised - {"seconds_per_window"}:
+        assert again[key] == first[key]
+    # The prior is the true flow, in float32.
+    assert first["ode_score"] < 1e-8
+
+
+def test_own_data_without_a_known_system_has_no_4dvar_score(windows):
+    own = windows.copy()
+    for attributes in ({}, {"system": "my pendulum"}):
+        own.attrs = attributes
+        assert score(own["truth"].values, own)["fourdvar_score"] is None
+    with pytest.raises(InputError, match="no variable `truth`"):
+        score(own["truth"].values, own.drop_vars("truth"))
+
+
+def test_observations_of_another_size_are_refused(model, windows):
+    with pytest.raises(InputError, match="expected 3 components"):
+        reconstruct(model, windows["observations"].values[..., :2])
+
+
+def test_states_that_are_not_finite_are_an_error(windows):
+    class Explosion(LSTMCell):
+        def call(self, gradient, states):
+            increment, states = super().call(gradient, states)
+            return increment + 1e30, states
+
+    model = FourDVarNet(true_flow("l63"), Explosion(units=2), iterations=3)
+    model.adapt(windows["observations"].values)
+    with pytest.raises(InputError, match="not finite in 40 of 40 windows"):
+        reconstruct(model, windows["observations"].values)
+
+
+def test_what_is_no_model_is_refused(tmp_path):
+    with pytest.raises(InputError, match="no model at"):
+        load_model(tmp_path)
+    damaged = tmp_path / "model.keras"
+    damaged.write_bytes(b"PK\x03\x04 and then nothing")
+    with pytest.raises(InputError, match="cannot be loaded"):
+        load_model(damaged)
+
+
+def test_an_unknown_experiment_is_answered_with_the_nearest():
+    with pytest.raises(InputError, match="the nearest are: l63-sup-genn-lstm"):
+        experiment_by_name("l63-sup-gen-lstm")
