@@ -33,7 +33,7 @@ def plot_reconstructions(
     axes = figure.subplots(rows, components, squeeze=False)
     for row in range(windows):
         for column in range(components):
-            _plot_window(
+            plot_window(
                 axes[row, column],
                 dataset.isel(window=row, component=column),
                 {label: state[row, :, column] for label, state in states.items()},
@@ -44,13 +44,14 @@ def plot_reconstructions(
             errors = {
                 label: (state - truth)[:, :, column].ravel() for label, state in states.items()
             }
-            _plot_densities(axes[-1, column], str(dataset["component"].values[column]), errors)
+            plot_densities(axes[-1, column], str(dataset["component"].values[column]), errors)
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
     return figure
 
 
-def _plot_window(axes: Axes, window: xr.Dataset, states: Mapping[str, np.ndarray]) -> None:
+def plot_window(axes: Axes, window: xr.Dataset, states: Mapping[str, np.ndarray]) -> None:
+    """One component of one window, its truth, observations and reconstructions by label."""
     times = window["time"].values
     component = str(window["component"].values)
     if "truth" in window:
@@ -62,12 +63,13 @@ def _plot_window(axes: Axes, window: xr.Dataset, states: Mapping[str, np.ndarray
     )
     axes.set(
         title=f"window {int(window['window'])}, {component}",
-        xlabel="time" + _unit(window["time"]),
-        ylabel=component + _unit(window["observations"]),
+        xlabel="time" + unit_of(window["time"]),
+        ylabel=component + unit_of(window["observations"]),
     )
 
 
-def _plot_densities(axes: Axes, component: str, errors: Mapping[str, np.ndarray]) -> None:
+def plot_densities(axes: Axes, component: str, errors: Mapping[str, np.ndarray]) -> None:
+    """Probability densities of the errors by label, [sample], on a logarithmic axis."""
     limit = max(np.nanquantile(np.abs(error), 0.995) for error in errors.values())
     grid = np.linspace(-limit, limit, 400)
     peak = LOWEST_DENSITY
@@ -87,6 +89,7 @@ def _plot_densities(axes: Axes, component: str, errors: Mapping[str, np.ndarray]
     )
 
 
-def _unit(variable: xr.DataArray) -> str:
+def unit_of(variable: xr.DataArray) -> str:
+    """The units of a variable, for the label of an axis."""
     unit = variable.attrs.get("units", "1")
     return " (dimensionless)" if unit == "1" else f" ({unit})"

@@ -30,14 +30,14 @@ EXPERIMENTS = (
         "GENN prior identified from states, CNN update, unsupervised",
         "l63",
         lambda: FourDVarNet(TwoScaleGENN(), ConvCell(), loss="unsupervised"),
-        identification_epochs=20,
+        identification_epochs=10,
     ),
     Experiment(
         "l63-unsup-genn-lstm",
         "GENN prior identified from states, LSTM update, unsupervised",
         "l63",
         lambda: FourDVarNet(TwoScaleGENN(), LSTMCell(), loss="unsupervised"),
-        identification_epochs=20,
+        identification_epochs=10,
     ),
     Experiment(
         "l63-sup-rk4-conv",

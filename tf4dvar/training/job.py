@@ -108,7 +108,7 @@ def train(
         model.optimizer.build(model.trainable_variables)
         with atomic_path(run.model) as temporary:
             model.save(temporary)
-    if first_epoch >= epochs or (minutes is not None and elapsed >= 60 * minutes):
+    if first_epoch >= epochs or (minutes is not None and _is_used_up(run, 60 * minutes)):
         logger.info("%s is finished: %d epochs in %.0f s.", run.path, first_epoch, elapsed)
         return model
 
@@ -136,6 +136,12 @@ def train(
             ],
         )
     return model
+
+
+def _is_used_up(run: RunDirectory, budget: float) -> bool:
+    """Whether another epoch like the last would pass the budget, as `Curriculum` decides."""
+    ends = [0.0, *(float(row["elapsed"]) for row in run.history())]
+    return len(ends) > 1 and 2 * ends[-1] - ends[-2] > budget
 
 
 @contextmanager
