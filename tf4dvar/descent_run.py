@@ -15,8 +15,6 @@ from tf4dvar.experiments import true_flow
 
 logger = logging.getLogger(__name__)
 
-# The paper takes over 150,000.
-STEPS = 150_000
 WINDOWS_AT_ONCE = 32
 
 
@@ -38,9 +36,9 @@ def descent_run(
     path: Path,
     system: str,
     dataset: xr.Dataset,
+    steps: int,
     minutes: float | None = None,
     resume: bool = False,
-    steps: int = STEPS,
 ) -> DescentRun:
     """Descend on the windows of a data set, some after others; see `fixed_step_descent`.
 
@@ -48,9 +46,13 @@ def descent_run(
         path: a folder; `descent.npz` in it holds the windows that are done.
         system: short name of the system whose true dynamics are the prior.
         dataset: `observations` to reconstruct from.
+        steps: number of descent steps.
         minutes: no further windows are begun after so long; at least some are done.
         resume: go on after the windows that are done.
-        steps: number of descent steps.
+
+    Raises:
+        InputError: there are windows done already and `resume` is not set, or they took another
+            number of steps.
     """
     file = path / "descent.npz"
     windows = dataset.sizes["window"]

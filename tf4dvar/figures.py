@@ -154,7 +154,7 @@ def pathways_and_densities(dataset: xr.Dataset, rows: list[Iterates]) -> Figure:
     panels = below.subplots(1, len(components), sharey=True)
     best = best_of_each_setting(rows)
     for index, (panel, name) in enumerate(zip(panels, components, strict=True)):
-        plot_densities(panel, str(name), _errors(dataset, best, index))
+        plot_densities(panel, str(name), _errors(dataset, best, index), _colours(best))
     below.legend(
         *panels[0].get_legend_handles_labels(),
         loc="outside lower center",
@@ -177,6 +177,7 @@ def example_windows(dataset: xr.Dataset, rows: list[Iterates]) -> Figure:
                 axes[window, component],
                 dataset.isel(window=window, component=component),
                 {row.experiment.name: row.states[window, :, component] for row in best},
+                _colours(best),
             )
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
@@ -217,7 +218,7 @@ def state_maps(dataset: xr.Dataset, rows: list[Iterates], window: int = 0) -> Fi
         *pathways.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False
     )
     densities = right.subplots()
-    plot_densities(densities, "all components", _errors(dataset, best, slice(None)))
+    plot_densities(densities, "all components", _errors(dataset, best, slice(None)), _colours(best))
     right.legend(*densities.get_legend_handles_labels(), loc="outside lower center", frameon=False)
     return figure
 
@@ -240,6 +241,10 @@ def plot_pathways(axes: Axes, dataset: xr.Dataset, rows: list[Iterates]) -> None
         xscale="log",
         yscale="log",
     )
+
+
+def _colours(rows: list[Iterates]) -> list[str]:
+    return [row.style[0] for row in rows]
 
 
 def _errors(dataset: xr.Dataset, rows: list[Iterates], component) -> dict[str, np.ndarray]:

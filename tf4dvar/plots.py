@@ -1,6 +1,6 @@
 """Figures of windows and errors."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import xarray as xr
@@ -50,13 +50,18 @@ def plot_reconstructions(
     return figure
 
 
-def plot_window(axes: Axes, window: xr.Dataset, states: Mapping[str, np.ndarray]) -> None:
+def plot_window(
+    axes: Axes,
+    window: xr.Dataset,
+    states: Mapping[str, np.ndarray],
+    colours: Sequence[str] = COLOURS,
+) -> None:
     """One component of one window, its truth, observations and reconstructions by label."""
     times = window["time"].values
     component = str(window["component"].values)
     if "truth" in window:
         axes.plot(times, window["truth"], color="black", linewidth=2.5, alpha=0.35, label="truth")
-    for colour, (label, state) in zip(COLOURS, states.items(), strict=False):
+    for colour, (label, state) in zip(colours, states.items(), strict=False):
         axes.plot(times, state, color=colour, linewidth=1.2, label=label)
     axes.plot(
         times, window["observations"], "o", color="black", markersize=3.5, label="observations"
@@ -68,12 +73,17 @@ def plot_window(axes: Axes, window: xr.Dataset, states: Mapping[str, np.ndarray]
     )
 
 
-def plot_densities(axes: Axes, component: str, errors: Mapping[str, np.ndarray]) -> None:
+def plot_densities(
+    axes: Axes,
+    component: str,
+    errors: Mapping[str, np.ndarray],
+    colours: Sequence[str] = COLOURS,
+) -> None:
     """Probability densities of the errors by label, [sample], on a logarithmic axis."""
     limit = max(np.nanquantile(np.abs(error), 0.995) for error in errors.values())
     grid = np.linspace(-limit, limit, 400)
     peak = LOWEST_DENSITY
-    for colour, (label, error) in zip(COLOURS, errors.items(), strict=False):
+    for colour, (label, error) in zip(colours, errors.items(), strict=False):
         sample = error[np.isfinite(error)]
         sample = sample[:: max(1, len(sample) // DENSITY_SAMPLE)]
         if np.ptp(sample) > 0:
