@@ -30,7 +30,7 @@ def small(monkeypatch):
     """Two rows that take seconds."""
     rows = {row.name: row for row in (DESCENT, SMALL)}
     monkeypatch.setattr(tables, "EXPERIMENTS", rows)
-    monkeypatch.setattr(tables, "DESCENT_STEPS", 20)
+    monkeypatch.setattr(tables, "DESCENT_STEPS", {"l63": 20})
 
 
 def test_a_table_is_trained_scored_and_written_in_three_forms(tmp_path):

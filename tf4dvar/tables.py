@@ -26,8 +26,8 @@ logger = logging.getLogger(__name__)
 # As many as in the paper, under a seed that no training uses by default.
 TEST_WINDOWS = {"l63": 2000, "l96": 256}
 TEST_SEED = 2021
-# The paper takes over 150,000.
-DESCENT_STEPS = 150_000
+# The paper takes over 150,000 for Lorenz-63; Lorenz-96 is observed well enough for fewer.
+DESCENT_STEPS = {"l63": 150_000, "l96": 10_000}
 # With a time budget the clock alone ends a training.
 NO_END = 1_000_000
 
@@ -136,7 +136,8 @@ def held_out_windows(system: str, protocol: str | None, windows: int | None = No
 
 
 def _descent_row(experiment, path, dataset, minutes, resume) -> Row:
-    descent = descent_run(path, experiment.system, dataset, DESCENT_STEPS, minutes, resume)
+    steps = DESCENT_STEPS[experiment.system]
+    descent = descent_run(path, experiment.system, dataset, steps, minutes, resume)
     scored = dataset.isel(window=slice(len(descent.states)))
     truth = scored["truth"].values
     flow = true_flow(experiment.system, dtype="float64")

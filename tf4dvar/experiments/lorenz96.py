@@ -11,7 +11,14 @@ from tf4dvar.models import FourDVarNet
 _Row = partial(Experiment, system="l96", windows=2000, batch_size=16, protocol="T")
 # An iteration with this prior costs ten of those with the known dynamics: fewer of them, and
 # epochs of a minute or two instead of ten.
-_GENNRow = partial(_Row, batch_size=8, steps_per_epoch=25, epochs=200, stages=((0.0, 5), (0.5, 10)))
+_GENNRow = partial(
+    _Row,
+    batch_size=8,
+    learning_rate=5e-3,
+    steps_per_epoch=25,
+    epochs=200,
+    stages=((0.0, 5), (0.5, 10)),
+)
 
 EXPERIMENTS = (
     _Row(
