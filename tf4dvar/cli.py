@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from tf4dvar.cli_paper import experiments, figures, tables
 from tf4dvar.data import (
     atomic_path,
     check_output,
@@ -67,6 +68,8 @@ assimilate = typer.Typer(
     help="Reconstruct windows by a classical method.", no_args_is_help=True, cls=_Group
 )
 app.add_typer(assimilate, name="assimilate")
+for command in (experiments, tables, figures):
+    app.command()(command)
 
 DataOption = Annotated[Path, typer.Option("--data", help="NetCDF file of windows.")]
 OutOption = Annotated[Path, typer.Option("--out", help="File to write.")]
@@ -86,11 +89,13 @@ def _report(values: dict[str, Any], as_json: bool) -> None:
 
 @app.command()
 def simulate(
-    system: Annotated[str, typer.Argument(help="l63")],
+    system: Annotated[str, typer.Argument(help="l63 or l96")],
     out: OutOption,
     windows: Annotated[int, typer.Option(help="Number of windows.")] = 200,
     steps: Annotated[int, typer.Option(help="Times in each window.")] = 200,
-    protocol: Annotated[str, typer.Option(help="Observation protocol, T or C.")] = "C",
+    protocol: Annotated[
+        str | None, typer.Option(help="T or C; by default C for l63, T for l96.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same file.")] = 0,
     integrator: Annotated[str, typer.Option(help="rk4, or rk45 (SciPy, slow).")] = "rk4",
     force: ForceOption = False,
@@ -119,7 +124,7 @@ def train(
         int | None, typer.Option(min=1, help="K throughout, in place of its schedule.")
     ] = None,
     windows: Annotated[
-        int | None, typer.Option(min=1, help="Training windows, in place of 10,000.")
+        int | None, typer.Option(min=1, help="Training windows, in place of its own number.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of data and initial weights.")] = 0,
     resume: Annotated[bool, typer.Option(help="Continue a training that was stopped.")] = False,

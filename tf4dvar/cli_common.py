@@ -1,0 +1,56 @@
+"""What the commands share: options, one-line errors, reports."""
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from tf4dvar.errors import InputError
+
+DataOption = Annotated[Path, typer.Option("--data", help="NetCDF file of windows.")]
+OutOption = Annotated[Path, typer.Option("--out", help="File to write.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Overwrite an existing output.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+class Group(TyperGroup):
+    """Turns a user's mistake into one line and exit code 2."""
+
+    def invoke(self, ctx):
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except (InputError, OSError) as error:
+            typer.echo(f"Error: {error}", err=True)
+            raise SystemExit(2) from error
+
+
+def load_tensorflow() -> None:
+    """Import TensorFlow in silence: its start-up messages would bury one clear line.
+
+    It writes them from C++ before its own log level counts, hence the file descriptor.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    stderr = os.dup(2)
+    with open(os.devnull, "w") as nothing:
+        os.dup2(nothing.fileno(), 2)
+    try:
+        import tensorflow as tf
+
+        tf.constant(0.0)  # looks for GPUs, and says so
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+
+
+def report(values: dict[str, Any], as_json: bool) -> None:
+    """Print values by name, for people or as JSON."""
+    if as_json:
+        typer.echo(json.dumps(values))
+        return
+    for name, value in values.items():
+        shown = f"{value:.4g}" if isinstance(value, float) else value
+        typer.echo(f"{name:22} {shown}")
