@@ -1,15 +1,23 @@
 """The command line: `tf4dvar --help`."""
 
-import json
 import logging
-import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
+from tf4dvar.cli_assimilate import assimilate
+from tf4dvar.cli_common import (
+    DataOption,
+    ForceOption,
+    Group,
+    JsonOption,
+    OutOption,
+    load_tensorflow,
+    report,
+)
+from tf4dvar.cli_compare import compare, limit
 from tf4dvar.cli_paper import experiments, figures, tables
 from tf4dvar.data import (
     atomic_path,
@@ -25,38 +33,8 @@ from tf4dvar.systems import system_by_name
 
 # What needs TensorFlow is imported by the commands that use it: `--help` should not wait for it.
 
-
-def _load_tensorflow() -> None:
-    """Import TensorFlow in silence: its start-up messages would bury one clear line.
-
-    It writes them from C++ before its own log level counts, hence the file descriptor.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    stderr = os.dup(2)
-    with open(os.devnull, "w") as nothing:
-        os.dup2(nothing.fileno(), 2)
-    try:
-        import tensorflow as tf
-
-        tf.constant(0.0)  # looks for GPUs, and says so
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
-
-
-class _Group(TyperGroup):
-    """Turns a user's mistake into one line and exit code 2."""
-
-    def invoke(self, ctx):
-        try:
-            return super().invoke(ctx)
-        except (InputError, OSError) as error:
-            typer.echo(f"Error: {error}", err=True)
-            raise SystemExit(2) from error
-
-
 app = typer.Typer(
-    cls=_Group,
+    cls=Group,
     help="Learned variational data assimilation: simulate, train, reconstruct, compare.",
     no_args_is_help=True,
     add_completion=False,
@@ -64,27 +42,11 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-assimilate = typer.Typer(
-    help="Reconstruct windows by a classical method.", no_args_is_help=True, cls=_Group
-)
 app.add_typer(assimilate, name="assimilate")
-for command in (experiments, tables, figures):
+for command in (experiments, tables, figures, compare, limit):
     app.command()(command)
 
-DataOption = Annotated[Path, typer.Option("--data", help="NetCDF file of windows.")]
-OutOption = Annotated[Path, typer.Option("--out", help="File to write.")]
-ForceOption = Annotated[bool, typer.Option("--force", help="Overwrite an existing output.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ModelArgument = Annotated[Path, typer.Argument(help="A run directory, or a .keras file.")]
-
-
-def _report(values: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        typer.echo(json.dumps(values))
-        return
-    for name, value in values.items():
-        shown = f"{value:.4g}" if isinstance(value, float) else value
-        typer.echo(f"{name:22} {shown}")
 
 
 @app.command()
@@ -111,7 +73,7 @@ def simulate(
     dataset = simulate_dataset(model, plan, windows, steps, seed, integrator)
     write_dataset(dataset, out, force)
     observed = int(dataset["observations"].notnull().sum())
-    _report({"out": str(out), "windows": windows, "observations": observed}, as_json)
+    report({"out": str(out), "windows": windows, "observations": observed}, as_json)
 
 
 @app.command()
@@ -134,7 +96,7 @@ def train(
 
     Example: `tf4dvar train l63-sup-rk4-conv --out runs/x --minutes 20`
     """
-    _load_tensorflow()
+    load_tensorflow()
     from tf4dvar.experiments import experiment_by_name
     from tf4dvar.training import train as run_training
 
@@ -146,7 +108,7 @@ def train(
     finally:
         sys.stdout = stdout
     parameters = sum(int(weight.numpy().size) for weight in model.trainable_variables)
-    _report({"run": str(out), "iterations": model.iterations, "parameters": parameters}, as_json)
+    report({"run": str(out), "iterations": model.iterations, "parameters": parameters}, as_json)
 
 
 @app.command()
@@ -155,11 +117,11 @@ def evaluate(model: ModelArgument, data: DataOption, as_json: JsonOption = False
 
     Example: `tf4dvar evaluate runs/x --data windows.nc --json`
     """
-    _load_tensorflow()
+    load_tensorflow()
     from tf4dvar.evaluation import evaluate as score_model
     from tf4dvar.evaluation import load_model
 
-    _report(score_model(load_model(model), read_windows(data)), as_json)
+    report(score_model(load_model(model), read_windows(data)), as_json)
 
 
 @app.command()
@@ -174,7 +136,7 @@ def reconstruct(
 
     Example: `tf4dvar reconstruct runs/x --data windows.nc --out states.nc`
     """
-    _load_tensorflow()
+    load_tensorflow()
     from tf4dvar.evaluation import load_model
     from tf4dvar.evaluation import reconstruct as reconstruct_states
 
@@ -182,37 +144,7 @@ def reconstruct(
     source = read_windows(data)
     states, seconds = reconstruct_states(load_model(model), source["observations"].values)
     write_dataset(states_dataset(source, states, method=str(model)), out, force)
-    _report({"out": str(out), "windows": len(states), "seconds_per_window": seconds}, as_json)
-
-
-@assimilate.command()
-def fsgd(
-    data: DataOption,
-    out: OutOption,
-    steps: Annotated[int, typer.Option(min=1, help="The paper takes over 150,000.")] = 150_000,
-    force: ForceOption = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Fixed-step gradient descent of the variational cost with the true RK4 prior.
-
-    Example: `tf4dvar assimilate fsgd --data windows.nc --steps 5000 --out states.nc`
-    """
-    _load_tensorflow()
-    from tf4dvar.classical import fixed_step_descent
-    from tf4dvar.experiments import true_flow
-
-    check_output(out, force)
-    source = read_windows(data)
-    flow = true_flow(source.attrs.get("system", ""), dtype="float64")
-    with typer.progressbar(length=steps, label="fsgd", file=sys.stderr) as bar:
-        descent = fixed_step_descent(
-            source["observations"].values,
-            flow,
-            steps,
-            progress=lambda done, _: bar.update(done - bar.pos),
-        )
-    write_dataset(states_dataset(source, descent.states, method=f"fsgd, {steps} steps"), out, force)
-    _report({"out": str(out), "windows": len(descent.states)}, as_json)
+    report({"out": str(out), "windows": len(states), "seconds_per_window": seconds}, as_json)
 
 
 @app.command()
@@ -243,7 +175,7 @@ def plot(
     figure = plot_reconstructions(dataset, reconstructions)
     with atomic_path(out) as temporary:
         figure.savefig(temporary, dpi=150)
-    _report({"out": str(out)}, as_json)
+    report({"out": str(out)}, as_json)
 
 
 @app.command()
@@ -256,7 +188,7 @@ def demo(
 
     Example: `tf4dvar demo --out demo --minutes 3`
     """
-    _load_tensorflow()
+    load_tensorflow()
     from tf4dvar.demo import run_demo
 
     run_demo(out, windows, minutes)

@@ -129,11 +129,16 @@ def evaluate(model: FourDVarNet, dataset: xr.Dataset) -> dict[str, Any]:
     """
     reconstruction = reconstruct(model, dataset["observations"].values)
     scores = score(reconstruction.states.astype("float64"), dataset)
-    truth = dataset["truth"].values.astype("float32")
+    scores["ode_score"] = model_ode_score(model, dataset["truth"].values)
+    scores["seconds_per_window"] = reconstruction.seconds_per_window
+    return scores
+
+
+def model_ode_score(model: FourDVarNet, truth: np.ndarray) -> float:
+    """ODE-score of a model's prior on true states, [window, time, component]."""
+    truth = truth.astype("float32")
     predictions = [
         model.prior_prediction(truth[start : start + BATCH]).numpy()
         for start in range(0, len(truth), BATCH)
     ]
-    scores["ode_score"] = float(ode_score(truth, np.concatenate(predictions)).mean())
-    scores["seconds_per_window"] = reconstruction.seconds_per_window
-    return scores
+    return float(ode_score(truth, np.concatenate(predictions)).mean())

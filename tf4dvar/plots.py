@@ -1,6 +1,7 @@
 """Figures of windows and errors."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import numpy as np
 import xarray as xr
@@ -47,6 +48,45 @@ def plot_reconstructions(
             plot_densities(axes[-1, column], str(dataset["component"].values[column]), errors)
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
+    return figure
+
+
+def plot_error_by_time(times: np.ndarray, errors: Mapping[str, Sequence[float]]) -> Figure:
+    """Mean squared error of every method along the window.
+
+    Args:
+        times: [time].
+        errors: mean squared errors by label, each [time].
+    """
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    for colour, (label, error) in zip(cycle(COLOURS), errors.items(), strict=False):
+        axes.plot(times, error, color=colour, label=label)
+    axes.set(xlabel="time in the window", ylabel="mean squared error", yscale="log")
+    axes.legend(frameon=False)
+    return figure
+
+
+def plot_calibration(errors: Mapping[str, np.ndarray], spreads: Mapping[str, np.ndarray]) -> Figure:
+    """Error against estimated spread, in ten classes of spread; the diagonal is right.
+
+    Args:
+        errors: errors by label, each [window, time, component].
+        spreads: estimated standard deviations by label, same shapes.
+    """
+    figure = Figure(figsize=(4.5, 4), layout="constrained")
+    axes = figure.subplots()
+    for colour, (label, spread) in zip(cycle(COLOURS), spreads.items(), strict=False):
+        order = np.array_split(np.argsort(spread, axis=None), 10)
+        estimated, found = (
+            [np.sqrt(np.nanmean(np.square(values.ravel()[part]))) for part in order]
+            for values in (spread, errors[label])
+        )
+        axes.plot(estimated, found, "o-", color=colour, label=label)
+    limit = max(axes.get_xlim()[1], axes.get_ylim()[1])
+    axes.plot([0, limit], [0, limit], color="black", linewidth=0.8)
+    axes.set(xlabel="estimated spread", ylabel="root mean squared error")
+    axes.legend(frameon=False)
     return figure
 
 

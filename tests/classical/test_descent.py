@@ -1,22 +1,16 @@
 import numpy as np
-import pytest
 
-from tf4dvar.classical import first_guess, fixed_step_descent
-from tf4dvar.experiments import true_flow
+from tf4dvar.classical import first_guess, fixed_step_descent, line_search_descent
 from tf4dvar.metrics import fourdvar_score
 from tf4dvar.systems import Lorenz63, rk4_step
-
-
-@pytest.fixture(scope="module")
-def flow():
-    return true_flow("l63", dtype="float64")
 
 
 def test_lowers_the_cost_that_the_score_measures(windows, flow):
     observations = windows["observations"].values[:5]
     scores = []
     for steps in (0, 20, 200):
-        states, costs = fixed_step_descent(observations, flow, steps)
+        analysis = fixed_step_descent(observations, flow, steps)
+        states, costs = analysis.states, analysis.costs
         np.testing.assert_allclose(
             costs,
             fourdvar_score(states, observations, lambda x: rk4_step(Lorenz63(), x)),
@@ -44,3 +38,10 @@ def test_first_guess_interpolates_what_was_observed(windows):
     observed = ~np.isnan(observations)
     np.testing.assert_array_equal(guess[observed], observations[observed])
     np.testing.assert_array_equal(guess[..., 1:], 0)
+
+
+def test_line_search_never_raises_the_cost_and_beats_fixed_steps(windows, flow):
+    observations = windows["observations"].values[:3]
+    costs = [line_search_descent(observations, flow, steps).costs for steps in (0, 1, 5, 50)]
+    assert np.all(np.diff(costs, axis=0) <= 0)
+    assert np.all(costs[-1] < fixed_step_descent(observations, flow, 50).costs)

@@ -1,6 +1,7 @@
 """Windows, observation plans and NetCDF files. The `tf.data` part is in `data.pipeline`."""
 
 from tf4dvar.data.dataset import (
+    DIMS,
     atomic_path,
     check_observations,
     check_output,
@@ -12,6 +13,7 @@ from tf4dvar.data.dataset import (
 from tf4dvar.data.plan import PROTOCOLS, ObservationPlan, protocol_plan
 
 __all__ = [
+    "DIMS",
     "PROTOCOLS",
     "ObservationPlan",
     "atomic_path",

@@ -1,0 +1,54 @@
+import numpy as np
+import pytest
+
+from tf4dvar.classical import AveragedTerms, ErrorCovariances, Gaussian, climatology
+from tf4dvar.errors import InputError
+from tf4dvar.systems import Lorenz63, sample_windows
+
+FULL = np.array([[2.0, 0.5, 0.0], [0.5, 1.0, 0.3], [0.0, 0.3, 4.0]])
+
+
+def test_scalar_diagonal_and_full_covariances_agree(rng):
+    observed = rng.random((2, 5, 3)) < 0.5
+    scalar, diagonal, full = (
+        ErrorCovariances(r, 1.0).observation_precision(observed)
+        for r in (2.0, np.full(3, 2.0), 2.0 * np.eye(3))
+    )
+    np.testing.assert_array_equal(scalar, diagonal)
+    np.testing.assert_array_equal(scalar, full)
+    np.testing.assert_array_equal(scalar, 0.5 * observed[..., None] * np.eye(3))
+
+
+def test_precision_is_the_inverse_of_what_is_observed():
+    observed = np.array([[[True, True, False], [False, True, True], [False] * 3]])
+    precision = ErrorCovariances(FULL, 1.0).observation_precision(observed)[0]
+    np.testing.assert_allclose(precision[0, :2, :2], np.linalg.inv(FULL[:2, :2]), rtol=1e-12)
+    np.testing.assert_allclose(precision[1, 1:, 1:], np.linalg.inv(FULL[1:, 1:]), rtol=1e-12)
+    assert np.count_nonzero(precision[0, 2]) == np.count_nonzero(precision[2]) == 0
+
+
+@pytest.mark.parametrize("covariance", [0.0, -1.0, np.ones(2), -FULL, np.triu(FULL)])
+def test_refuses_what_is_no_covariance(covariance):
+    with pytest.raises(InputError, match=r"Received .*covariance"):
+        ErrorCovariances(covariance, 1.0).observation_precision(np.ones((1, 2, 3), bool))
+    with pytest.raises(InputError, match="expected positive weights"):
+        AveragedTerms(observation_weight=0.0)
+
+
+def test_background_by_variances_or_in_full(rng):
+    mean = np.arange(3.0)
+    short, full = (
+        Gaussian(mean, np.array([1.0, 2.0, 3.0])),
+        Gaussian(mean, np.diag([1.0, 2.0, 3.0])),
+    )
+    np.testing.assert_array_equal(short.precision(), full.precision())
+    states = short.draw(rng, 50_000)
+    np.testing.assert_allclose(states.mean(axis=0), mean, atol=0.05)
+    np.testing.assert_allclose(states.var(axis=0), [1.0, 2.0, 3.0], rtol=0.03)
+
+
+def test_climatology_is_that_of_long_trajectories():
+    long = sample_windows(Lorenz63(), 20, 20_000, seed=3)[:, 5000:].reshape(-1, 3)
+    background = climatology(Lorenz63())
+    np.testing.assert_allclose(background.mean, long.mean(axis=0), atol=0.4)
+    np.testing.assert_allclose(background.covariance, np.cov(long.T), atol=3.0)

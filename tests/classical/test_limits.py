@@ -1,0 +1,52 @@
+"""Figures of an independent implementation, on 200 windows of each protocol."""
+
+import numpy as np
+import pytest
+
+from tf4dvar.classical import METHODS, bayes_limit
+from tf4dvar.comparison import task_of
+from tf4dvar.data import protocol_plan, simulate_dataset
+from tf4dvar.metrics import r_score
+from tf4dvar.systems import Lorenz63
+
+pytestmark = pytest.mark.slow
+
+# R-score and its standard error.
+FIGURES = {
+    ("strong-quasistatic", "T"): (0.405, 0.013),
+    ("strong-quasistatic", "C"): (0.689, 0.029),
+    ("weak-annealed", "T"): (0.410, 0.030),
+    ("weak-annealed", "C"): (0.697, 0.056),
+    ("weak-gauss-newton", "T"): (1.33, 0.08),
+    ("weak-gauss-newton", "C"): (6.06, 0.55),
+    ("enks", "T"): (0.66, 0.05),
+    ("enks", "C"): (2.15, 0.12),
+    ("limit", "T"): (0.386, 0.001),
+    ("limit", "C"): (0.574, 0.004),
+}
+
+
+@pytest.fixture(scope="module", params=["T", "C"])
+def protocol(request):
+    dataset = simulate_dataset(Lorenz63(), protocol_plan("l63", request.param), 200, seed=1)
+    return request.param, task_of(dataset), dataset["truth"].values
+
+
+@pytest.mark.parametrize("name", dict.fromkeys(name for name, _ in FIGURES))
+def test_reaches_the_figure(name, protocol):
+    letter, task, truth = protocol
+    if name == "limit":
+        states = bayes_limit(task.observations, task.system, task.noise_variance).mean
+    else:
+        states = METHODS[name](task, None).states
+    scores = r_score(states, truth)
+    figure, error = FIGURES[name, letter]
+    tolerance = 2 * np.hypot(error, scores.std(ddof=1) / np.sqrt(len(scores)))
+    assert abs(scores.mean() - figure) < tolerance, (scores.mean(), figure, tolerance)
+
+
+def test_quasistatic_takes_five_milliseconds(protocol):
+    _, task, _ = protocol
+    METHODS["strong-quasistatic"](task, None)  # compiles
+    seconds = min(METHODS["strong-quasistatic"](task, None).seconds_per_window for _ in range(3))
+    assert seconds < 5e-3

@@ -1,0 +1,124 @@
+import numpy as np
+import pytest
+
+from tests.finite_differences import directional_derivative
+from tf4dvar.classical import (
+    AveragedTerms,
+    ErrorCovariances,
+    annealing,
+    one_step_model,
+    strong_quasistatic,
+    weak_annealed,
+    weak_gauss_newton,
+    weak_lbfgs,
+)
+from tf4dvar.classical.weak_cost import WeakConstraint
+from tf4dvar.errors import InputError
+from tf4dvar.layers import TwoScaleGENN, VariationalCost
+
+FULL = ErrorCovariances(
+    np.array([[2.0, 0.5, 0.0], [0.5, 1.0, 0.3], [0.0, 0.3, 4.0]]), np.diag([0.1, 0.2, 0.3]) + 0.05
+)
+
+
+def test_averaged_terms_are_the_variational_cost(few, few_truths, flow, rng):
+    states = few_truths + rng.normal(size=few.shape)
+    observed = ~np.isnan(few)
+    cost = VariationalCost(flow, 0.01, 1.0, learn_weights=False, dtype="float64")
+    expected = cost(states, np.where(observed, few, 0.0), observed.astype(float))
+    problem = WeakConstraint(one_step_model(flow, 3), few, AveragedTerms(0.01, 1.0))
+    found, _ = problem.evaluate(states, np.arange(len(few)))
+    np.testing.assert_allclose(found, expected, rtol=1e-10)
+
+
+@pytest.fixture
+def problem(few, flow, background, rng):
+    observations = np.where(rng.random(few.shape) < 0.3, rng.normal(size=few.shape), np.nan)
+    return WeakConstraint(one_step_model(flow, 3), observations[:2, :12], FULL, background)
+
+
+def test_gradient_agrees_with_finite_differences(problem, rng):
+    windows = np.arange(2)
+    states = rng.normal(3.0, 6.0, size=problem.values.shape)
+    gradient, _ = problem.quadratic(states, windows)
+    for _ in range(3):
+        direction = rng.normal(size=states.shape)
+        expected = directional_derivative(
+            lambda x: problem.evaluate(x, windows)[0], states, direction, step=1e-4
+        )
+        found = 2 * np.sum(gradient * direction, axis=(1, 2))
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_increment_solves_the_dense_system(problem, rng):
+    windows, states = np.arange(2), rng.normal(3.0, 6.0, size=problem.values.shape)
+    gradient, (diagonal, lower) = problem.quadratic(states, windows)
+    steps, n = states.shape[1:]
+    dense = np.zeros((2, steps, n, steps, n))
+    for t in range(steps):
+        dense[:, t, :, t] = diagonal[:, t]
+        if t + 1 < steps:
+            dense[:, t + 1, :, t] = lower[:, t]
+            dense[:, t, :, t + 1] = lower[:, t].swapaxes(1, 2)
+    dense = dense.reshape(2, steps * n, steps * n)
+    damping = np.array([0.0, 0.3])
+    damped = dense + damping[:, None, None] * np.eye(steps * n) * dense
+    expected = np.linalg.solve(damped, gradient.reshape(2, -1, 1)).reshape(gradient.shape)
+    found = problem.increment((diagonal, lower), gradient, damping)
+    np.testing.assert_allclose(found, expected, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("weights", [AveragedTerms(), FULL], ids=["averaged", "covariances"])
+def test_lbfgs_and_gauss_newton_reach_the_same_minimum(few, few_truths, flow, background, weights):
+    # Near the minimum, since from afar they may fall into different ones.
+    start = few_truths[:2]
+    settings = {"background": background, "start": start}
+    newton = weak_gauss_newton(few[:2], flow, weights, **settings, tolerance=1e-12)
+    descent = weak_lbfgs(few[:2], flow, weights, **settings, tolerance=1e-14)
+    assert newton.converged.all()
+    np.testing.assert_allclose(descent.costs, newton.costs, rtol=1e-6)
+    np.testing.assert_allclose(descent.states, newton.states, atol=2e-2)
+
+
+def test_vanishing_model_error_gives_the_strong_constraint(few, flow, background):
+    weak = weak_annealed(few, flow, annealing(2.0, 10.0, 1e-8), background, tolerance=1e-8)
+    strong = strong_quasistatic(few, flow, 2.0, background)
+    same = np.abs(weak.costs - strong.costs) < 1e-3 * strong.costs
+    # Annealing and growing are two ways: now and then they end in different minima.
+    assert same.sum() >= 5
+    np.testing.assert_allclose(weak.states[same], strong.states[same], atol=0.2)
+    refined = weak_annealed(
+        few, flow, annealing(2.0, 1e-8, 1e-8), background, start=strong.states, tolerance=1e-8
+    )
+    np.testing.assert_allclose(refined.costs, strong.costs, rtol=1e-3)
+
+
+def test_annealing_falls_tenfold(few):
+    variances = [weights.model for weights in annealing(2.0, 10.0, 1e-6)]
+    np.testing.assert_allclose(variances, 10.0 ** np.arange(1, -7, -1))
+    with pytest.raises(InputError, match="0 < last <= first"):
+        annealing(2.0, 1e-6, 10.0)
+
+
+def test_lbfgs_takes_a_learned_prior(few):
+    genn = TwoScaleGENN(dtype="float64")
+    observations = few[:2] / 8.0
+    start = np.where(np.isnan(observations), 0.0, observations)
+    analysis = weak_lbfgs(observations, genn, AveragedTerms(), tolerance=1e-6)
+    observed = ~np.isnan(observations)
+    cost = VariationalCost(genn, 0.01, 1.0, learn_weights=False, dtype="float64")
+    np.testing.assert_allclose(
+        cost(analysis.states, start, observed.astype(float)), analysis.costs, rtol=1e-8
+    )
+    assert np.all(analysis.costs < cost(start, start, observed.astype(float)).numpy())
+    with pytest.raises(InputError, match="TwoScaleGENN"):
+        weak_gauss_newton(observations, genn, AveragedTerms())
+
+
+def test_any_number_of_components(circle_flow, rng):
+    truth = one_step_model(circle_flow, 8).trajectory(8.0 + rng.normal(size=(2, 8)), 200)[:, 150:]
+    seen = rng.random(truth.shape) < 0.4
+    observations = np.where(seen, truth + 0.1 * rng.normal(size=truth.shape), np.nan)
+    analysis = weak_annealed(observations, circle_flow, annealing(0.01, 1.0, 1e-4))
+    assert analysis.converged.all()
+    assert np.square(analysis.states - truth).mean() < 0.05

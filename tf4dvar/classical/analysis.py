@@ -1,0 +1,96 @@
+"""What every classical method returns, and how it goes through the windows."""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from tf4dvar.data import check_observations
+
+logger = logging.getLogger(__name__)
+
+# Entries of the largest array of a chunk of windows: 64 MiB.
+CHUNK_ENTRIES = 2**23
+
+Progress = Callable[[int, int], None]
+"""Called with the windows (or steps) done and their number in all."""
+
+
+class Analysis(NamedTuple):
+    """Reconstructed states and how they were reached.
+
+    Attributes:
+        states: [window, time, component], physical units.
+        costs: of each window, [window]; the method says which cost.
+        iterations: of each window, [window].
+        converged: whether each window's iteration ended by itself, [window].
+        spread: standard deviation of the error as the method estimates it, shape and units of
+            `states`; None where it does not.
+        seconds_per_window: wall clock, of all windows together over their number.
+    """
+
+    states: np.ndarray
+    costs: np.ndarray
+    iterations: np.ndarray
+    converged: np.ndarray
+    spread: np.ndarray | None = None
+    seconds_per_window: float = 0.0
+
+
+def windows_at_once(entries: int) -> int:
+    """Number of windows to analyse at once if the largest array of each has so many entries."""
+    return max(1, CHUNK_ENTRIES // entries)
+
+
+def in_chunks(
+    analyse: Callable[[slice], Analysis],
+    observations: np.ndarray,
+    chunk: int,
+    progress: Progress | None = None,
+) -> Analysis:
+    """Analyse some windows after others, so that memory does not grow with their number.
+
+    Windows that did not converge are logged.
+
+    Args:
+        analyse: gives the analysis of a slice of the windows.
+        observations: [window, time, component], physical units, NaN = not observed.
+        chunk: number of windows at once, see `windows_at_once`.
+        progress: called after every chunk.
+    """
+    check_observations(observations)
+    count = len(observations)
+    started = time.perf_counter()
+    parts = []
+    for start in range(0, count, chunk):
+        parts.append(analyse(slice(start, start + chunk)))
+        if progress is not None:
+            progress(min(start + chunk, count), count)
+    seconds = (time.perf_counter() - started) / count
+    analysis = Analysis(
+        states=np.concatenate([part.states for part in parts]),
+        costs=np.concatenate([part.costs for part in parts]),
+        iterations=np.concatenate([part.iterations for part in parts]),
+        converged=np.concatenate([part.converged for part in parts]),
+        spread=None
+        if parts[0].spread is None
+        else np.concatenate([part.spread for part in parts if part.spread is not None]),
+        seconds_per_window=seconds,
+    )
+    report_convergence(analysis.converged)
+    return analysis
+
+
+def report_convergence(converged: np.ndarray) -> None:
+    """Log which windows did not converge."""
+    failed = np.flatnonzero(~converged)
+    if len(failed):
+        logger.warning(
+            "%d of %d windows did not converge, the first of them number %d; "
+            "their states are the last ones reached.",
+            len(failed),
+            len(converged),
+            failed[0],
+        )

@@ -1,0 +1,144 @@
+"""Forecast, tangent linear and adjoint of a one-step-ahead model."""
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tf4dvar.errors import InputError
+from tf4dvar.layers import OneStepFlow
+from tf4dvar.layers.checks import build_once
+
+# Small enough for a processor's cache, large enough to hide the time of a call.
+BLOCK_ENTRIES = 2**16
+TRAJECTORY_WINDOWS, TRAJECTORY_STEPS = 256, 50
+
+
+class OneStepModel:
+    """A flow and its derivatives by automatic differentiation, from arrays to arrays.
+
+    XLA makes a step some ten times faster on a CPU, but compiles anew for every shape: hence
+    everything is cut into blocks of one size, the last one filled up.
+
+    Args:
+        flow: any `OneStepFlow` of dtype float64; only its `step` is used.
+        components: number of components of the state.
+
+    Raises:
+        InputError: the prior does not step ahead in time, or not in double precision.
+    """
+
+    def __init__(self, flow: keras.layers.Layer, components: int):
+        if not isinstance(flow, OneStepFlow):
+            raise InputError(
+                f"Received the prior {type(flow).__name__}; this method needs one that predicts "
+                "one step ahead, such as RK4Flow. weak-lbfgs takes any prior."
+            )
+        check_double(flow)
+        build_once(flow, (None, None, components))
+        self.components = components
+        self._block = BLOCK_ENTRIES // components
+        self._jacobian_block = max(1, BLOCK_ENTRIES // components**2)
+
+        @tf.function(jit_compile=True)
+        def forecast(state):
+            return flow.step(state)
+
+        @tf.function(jit_compile=True)
+        def trajectory(state):
+            def advance(step, state, states):
+                state = flow.step(state)
+                return step + 1, state, states.write(step, state[0])
+
+            states = tf.TensorArray(tf.float64, TRAJECTORY_STEPS, element_shape=state.shape[1:])
+            *_, states = tf.while_loop(
+                lambda step, *_: step < TRAJECTORY_STEPS, advance, (tf.constant(0), state, states)
+            )
+            return tf.transpose(states.stack(), (1, 0, 2))[None]
+
+        @tf.function(jit_compile=True)
+        def tangent(state, perturbation):
+            with tf.autodiff.ForwardAccumulator(state, perturbation) as accumulator:
+                following = flow.step(state)
+            return accumulator.jvp(following)
+
+        @tf.function(jit_compile=True)
+        def adjoint(state, sensitivity):
+            with tf.GradientTape() as tape:
+                tape.watch(state)
+                following = flow.step(state)
+            return tape.gradient(following, state, output_gradients=sensitivity)
+
+        @tf.function(jit_compile=True)
+        def jacobian(state):
+            # All rows at once, each by the adjoint at a copy of the state.
+            copies = tf.repeat(state[0][:, None], components, axis=1)
+            rows = tf.eye(components, batch_shape=[self._jacobian_block], dtype=tf.float64)
+            return adjoint(copies, rows)[None]
+
+        self._forecast, self._trajectory, self._jacobian = forecast, trajectory, jacobian
+        self._tangent, self._adjoint = tangent, adjoint
+        # Compiled now, so that it counts as no window's time.
+        state = np.zeros((1, components))
+        self.forecast(state), self.trajectory(state, 2), self.jacobians(state)
+
+    def forecast(self, states: np.ndarray) -> np.ndarray:
+        """The states one step later, [..., component] to the same."""
+        return self._in_blocks(self._forecast, states).reshape(states.shape)
+
+    def trajectory(self, initial: np.ndarray, steps: int) -> np.ndarray:
+        """States at `steps` times from initial ones, [window, component].
+
+        Returns:
+            [window, time, component], the initial states first.
+        """
+        pieces = [initial[:, None]]
+        for _ in range(1, steps, TRAJECTORY_STEPS):
+            last = pieces[-1][:, -1]
+            pieces.append(self._in_blocks(self._trajectory, last, block=TRAJECTORY_WINDOWS))
+        return np.concatenate(pieces, axis=1)[:, :steps]
+
+    def tangent(self, states: np.ndarray, perturbations: np.ndarray) -> np.ndarray:
+        """Tangent linear step M v by forward mode; all arrays are [..., component]."""
+        return self._in_blocks(self._tangent, states, perturbations).reshape(states.shape)
+
+    def adjoint(self, states: np.ndarray, sensitivities: np.ndarray) -> np.ndarray:
+        """Adjoint step M^T w by reverse mode; all arrays are [..., component]."""
+        return self._in_blocks(self._adjoint, states, sensitivities).reshape(states.shape)
+
+    def jacobians(self, states: np.ndarray) -> np.ndarray:
+        """Jacobian M of the step at every state, [..., component] to [..., row, column]."""
+        jacobians = self._in_blocks(self._jacobian, states, block=self._jacobian_block)
+        return jacobians.reshape(*states.shape, self.components)
+
+    def _in_blocks(
+        self, function: Callable, *arrays: np.ndarray, block: int | None = None
+    ) -> np.ndarray:
+        """Apply a function of [1, block, component] arrays to all states, first axes merged."""
+        block = block or self._block
+        merged = [np.reshape(array, (1, -1, self.components)) for array in arrays]
+        count = merged[0].shape[1]
+        fill = ((0, 0), (0, -count % block), (0, 0))
+        merged = [np.pad(array, fill, mode="edge") for array in merged]
+        results = [
+            function(*(array[:, start : start + block] for array in merged)).numpy()[0]
+            for start in range(0, count, block)
+        ]
+        return np.concatenate(results)[:count]
+
+
+@lru_cache(maxsize=8)
+def one_step_model(flow: keras.layers.Layer, components: int) -> OneStepModel:
+    """The `OneStepModel` of a flow, compiled once however many methods use it."""
+    return OneStepModel(flow, components)
+
+
+def check_double(prior: keras.layers.Layer) -> None:
+    """Refuse a prior that does not compute in float64."""
+    if prior.compute_dtype != "float64":
+        raise InputError(
+            f"Received a prior of dtype {prior.compute_dtype}; classical methods need float64: "
+            'build it, and the ODE in it, with dtype="float64".'
+        )

@@ -1,0 +1,222 @@
+"""Classical methods and trained models compared on the same windows."""
+
+import csv
+import json
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from tf4dvar.classical import METHODS, Analysis, Progress, Task, assimilate
+from tf4dvar.data import check_observations
+from tf4dvar.errors import InputError
+from tf4dvar.evaluation import load_model, model_ode_score, reconstruct, score
+from tf4dvar.experiments import true_flow
+from tf4dvar.metrics import ode_score, r_score
+from tf4dvar.plots import plot_calibration, plot_error_by_time, plot_reconstructions
+from tf4dvar.systems import system_by_name
+
+# First and last tenth of a window: fewer observations help there.
+EDGE = 0.1
+# Of a normal distribution, 90 % lie within so many standard deviations.
+NINETY_PERCENT = 1.645
+
+
+class Compared(NamedTuple):
+    """One method on the windows.
+
+    Attributes:
+        states: [window, time, component].
+        spread: estimated standard deviation, same shape, or None.
+        scores: by name, see `scores_of`.
+    """
+
+    states: np.ndarray
+    spread: np.ndarray | None
+    scores: dict[str, Any]
+
+
+def task_of(dataset: xr.Dataset, start: np.ndarray | None = None) -> Task:
+    """The task of reconstructing a data set's windows with the true dynamics of its system.
+
+    Raises:
+        InputError: the system is not known, or the noise is not.
+    """
+    flow = true_flow(dataset.attrs.get("system", ""), dtype="float64")
+    system = system_by_name(dataset.attrs["system"])
+    if "noise_variance" not in dataset.attrs:
+        raise InputError(
+            "The data set has no attribute `noise_variance`; set it to the variance of the "
+            "observations' errors."
+        )
+    observations = dataset["observations"].values.astype("float64")
+    check_observations(observations, components=len(system.components))
+    return Task(observations, flow, system, float(dataset.attrs["noise_variance"]), start)
+
+
+def compare(
+    dataset: xr.Dataset,
+    methods: Sequence[str],
+    models: Sequence[str | Path],
+    progress: Callable[[str], AbstractContextManager[Progress]],
+) -> dict[str, Compared]:
+    """Reconstruct the windows by every method and model, and score them.
+
+    Args:
+        dataset: windows with `truth`.
+        methods: names of `METHODS`, with their default settings; `a+b` starts b from the
+            states of a.
+        models: run directories or .keras files.
+        progress: gives, for a label, the context of a progress function.
+
+    Raises:
+        InputError: an unknown method or model, or no truth. Nothing is run then.
+    """
+    if "truth" not in dataset:
+        raise InputError("The data set has no variable `truth`: there is nothing to score against.")
+    if not methods and not models:
+        raise InputError("Received no methods and no models; name some to compare.")
+    unknown = {part for name in methods for part in name.split("+")} - set(METHODS)
+    if unknown:
+        raise InputError(
+            f"Received the methods {', '.join(sorted(unknown))}; known methods: "
+            f"{', '.join(METHODS)}, and chains such as enks+weak-annealed."
+        )
+    loaded = {str(path): load_model(path) for path in models}
+    truth = dataset["truth"].values
+    results = {}
+    if methods:
+        task = task_of(dataset)
+        known = float(ode_score(truth, task.flow(truth).numpy()).mean())
+    for name in methods:
+        with progress(name) as report:
+            analysis = _chain(name, task, report)
+        results[name] = Compared(
+            analysis.states,
+            analysis.spread,
+            {
+                **scores_of(analysis.states, analysis.spread, dataset),
+                "ode_score": known,
+                "converged": int(analysis.converged.sum()),
+                "seconds_per_window": analysis.seconds_per_window,
+            },
+        )
+    for name, model in loaded.items():
+        states, seconds = reconstruct(model, dataset["observations"].values)
+        states = states.astype("float64")
+        results[name] = Compared(
+            states,
+            None,
+            {
+                **scores_of(states, None, dataset),
+                "ode_score": model_ode_score(model, truth),
+                "converged": None,
+                "seconds_per_window": seconds,
+            },
+        )
+    return results
+
+
+def _chain(name: str, task: Task, progress: Progress) -> Analysis:
+    """The last method of a chain, in the time of all."""
+    seconds, start = 0.0, None
+    for part in name.split("+"):
+        analysis = assimilate(part, task.starting_from(start), progress)
+        seconds, start = seconds + analysis.seconds_per_window, analysis.states
+    return analysis._replace(seconds_per_window=seconds)
+
+
+def scores_of(states: np.ndarray, spread: np.ndarray | None, dataset: xr.Dataset) -> dict[str, Any]:
+    """What `evaluation.score` gives, and median, parts of the window, calibration.
+
+    Args:
+        states: [window, time, component], physical units.
+        spread: standard deviation of their error as estimated, same shape, or None.
+        dataset: their windows, with `truth`.
+    """
+    truth = dataset["truth"].values
+    scores = score(states, dataset)
+    by_time = np.array(scores["r_score_by_time"])
+    edge = max(1, round(EDGE * len(by_time)))
+    return {
+        **scores,
+        "r_score_median": float(np.median(r_score(states, truth))),
+        "r_score_by_part": {
+            "start": float(by_time[:edge].mean()),
+            "middle": float(by_time[edge:-edge].mean()),
+            "end": float(by_time[-edge:].mean()),
+        },
+        "calibration": None if spread is None else _calibration(states - truth, spread),
+    }
+
+
+def _calibration(error: np.ndarray, spread: np.ndarray) -> dict[str, float]:
+    """How the spread compares with the error: 1 and 0.9 are right."""
+    return {
+        "spread_over_error": float(np.sqrt(np.square(spread).mean() / np.nanmean(error**2))),
+        "within_90_percent": float((np.abs(error) <= NINETY_PERCENT * spread).mean()),
+    }
+
+
+def write_report(results: dict[str, Compared], dataset: xr.Dataset, folder: Path) -> None:
+    """Write table.md, table.csv, report.json and the figures into a folder."""
+    rows = [_row(name, result.scores) for name, result in results.items()]
+    (folder / "table.md").write_text(markdown(rows))
+    with open(folder / "table.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    scores = {name: result.scores for name, result in results.items()}
+    (folder / "report.json").write_text(json.dumps(scores, indent=1))
+    truth, times = dataset["truth"].values, dataset["time"].values
+    states = {name: result.states for name, result in results.items()}
+    spreads = {name: r.spread for name, r in results.items() if r.spread is not None}
+    figures = {
+        "windows.png": plot_reconstructions(dataset, states),
+        "error_by_time.png": plot_error_by_time(
+            times, {name: r.scores["r_score_by_time"] for name, r in results.items()}
+        ),
+    }
+    if spreads:
+        errors = {name: states[name] - truth for name in spreads}
+        figures["calibration.png"] = plot_calibration(errors, spreads)
+    for name, figure in figures.items():
+        figure.savefig(folder / name, dpi=150)
+
+
+def _row(name: str, scores: dict[str, Any]) -> dict[str, Any]:
+    """A line of the table; components are listed while they fit into it."""
+    calibration = scores["calibration"] or {}
+    components = scores["r_score_by_component"]
+    return {
+        "method": name,
+        "R-score": scores["r_score"],
+        "SE": scores["r_score_se"],
+        "median": scores["r_score_median"],
+        **(components if len(components) <= 3 else {}),
+        **scores["r_score_by_part"],
+        "4DVar-score": scores["fourdvar_score"],
+        "ODE-score": scores["ode_score"],
+        "spread/error": calibration.get("spread_over_error"),
+        "within 90 %": calibration.get("within_90_percent"),
+        "converged": scores["converged"],
+        "ms per window": 1e3 * scores["seconds_per_window"],
+    }
+
+
+def markdown(rows: Sequence[dict[str, Any]]) -> str:
+    """Rows of the same columns as a Markdown table."""
+
+    def line(cells):
+        return "| " + " | ".join(cells) + " |"
+
+    def shown(value):
+        if value is None:
+            return "-"
+        return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+    header = [line(rows[0]), line("---" for _ in rows[0])]
+    return "\n".join(header + [line(map(shown, row.values())) for row in rows]) + "\n"
