@@ -8,17 +8,12 @@ from tf4dvar.layers import PlaneConvCell, PlaneGENN, PlaneLSTMCell
 from tf4dvar.models import FourDVarNet
 
 # Small batches: a window is a field of 8000 values, and few of them stay in a cache.
-_Row = partial(Experiment, system="l96", windows=2000, batch_size=16, protocol="T")
+_Row = partial(
+    Experiment, system="l96", windows=2000, batch_size=16, learning_rate=5e-3, protocol="T"
+)
 # An iteration with this prior costs ten of those with the known dynamics: fewer of them, and
 # epochs of a minute or two instead of ten.
-_GENNRow = partial(
-    _Row,
-    batch_size=8,
-    learning_rate=5e-3,
-    steps_per_epoch=25,
-    epochs=200,
-    stages=((0.0, 5), (0.5, 10)),
-)
+_GENNRow = partial(_Row, batch_size=8, steps_per_epoch=25, epochs=200, stages=((0.0, 5), (0.5, 10)))
 
 EXPERIMENTS = (
     _Row(

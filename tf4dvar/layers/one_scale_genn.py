@@ -41,6 +41,10 @@ class OneScaleGENN(keras.layers.Layer):
         """Predict every time from its neighbours."""
         return self.block(state)
 
+    def linearise(self, state):
+        """The prior and its pull-back; see `tf4dvar.layers.pull_back`."""
+        return self.block.linearise(state)
+
     def get_config(self):
         """The settings."""
         return {
