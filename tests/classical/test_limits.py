@@ -1,5 +1,7 @@
 """Figures of an independent implementation, on 200 windows of each protocol."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -45,8 +47,11 @@ def test_reaches_the_figure(name, protocol):
     assert abs(scores.mean() - figure) < tolerance, (scores.mean(), figure, tolerance)
 
 
-def test_quasistatic_takes_five_milliseconds(protocol):
+def test_quasistatic_takes_five_milliseconds_on_two_cores(protocol):
     _, task, _ = protocol
-    METHODS["strong-quasistatic"](task, None)  # compiles
-    seconds = min(METHODS["strong-quasistatic"](task, None).seconds_per_window for _ in range(3))
-    assert seconds < 5e-3
+    seconds = []
+    for _ in range(4):  # the first compiles
+        started = time.process_time()
+        METHODS["strong-quasistatic"](task, None)
+        seconds.append((time.process_time() - started) / len(task.observations))
+    assert min(seconds[1:]) < 2 * 5e-3

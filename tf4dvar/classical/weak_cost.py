@@ -3,6 +3,7 @@
 from typing import Protocol
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 from scipy.linalg import solveh_banded
 
 from tf4dvar.classical.covariance import Gaussian
@@ -82,17 +83,19 @@ class WeakConstraint:
         """Solve the block tridiagonal systems by banded Cholesky factors."""
         diagonal, lower = hessian
         components = diagonal.shape[-1]
-        # Column by column, the entries from the diagonal down: LAPACK's lower banded storage.
-        below = np.pad(lower, ((0, 0), (0, 1), (0, 0), (0, 0)))
-        columns = np.concatenate([diagonal, below], axis=2)
-        band = np.zeros((len(gradient), 2 * components, *gradient.shape[1:]))
-        for column in range(components):
-            entries = columns[:, :, column:, column]
-            band[:, : 2 * components - column, :, column] = entries.swapaxes(1, 2)
-        band[:, 0] *= 1 + damping[:, None, None]
+        # Each column from its diagonal block down; read from the diagonal on, it is a column of
+        # LAPACK's lower banded storage.
+        columns = np.zeros((*gradient.shape, 3 * components))
+        columns[..., :components] = diagonal.swapaxes(-1, -2)
+        columns[:, :-1, :, components : 2 * components] = lower.swapaxes(-1, -2)
+        window, time, column, entry = columns.strides
+        band = as_strided(
+            columns, (*gradient.shape, 2 * components), (window, time, column + entry, entry)
+        ).copy()
+        band[..., 0] *= 1 + damping[:, None, None]
         increment = [
             solveh_banded(
-                matrix.reshape(2 * components, -1),
+                matrix.reshape(-1, 2 * components).T,
                 vector.ravel(),
                 lower=True,
                 overwrite_ab=True,
