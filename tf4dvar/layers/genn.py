@@ -5,6 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf4dvar.layers.blocked_convolution import BlockedConvolution
+from tf4dvar.layers.blocks import from_blocks, to_blocks
 from tf4dvar.layers.checks import build_once
 
 
@@ -186,7 +187,7 @@ class TwoScaleGENN(keras.layers.Layer):
         last = tf.reshape(up, (self.units, -1))
         blocks, pull_back_coarse = self.coarse.linearise(self._down(state), last)
         shape = tf.shape(blocks)
-        components = state.shape[-1]
+        by_time = tf.reshape(blocks, (*tf.unstack(shape[:2]), self.scale, state.shape[-1]))
 
         def pull_back(residual):
             missing = shape[1] * self.scale - steps
@@ -194,15 +195,11 @@ class TwoScaleGENN(keras.layers.Layer):
             coarse = pull_back_coarse(tf.reshape(padded, shape))
             return pull_back_fine(residual) + self._down_transposed(coarse, steps)
 
-        return fine + tf.reshape(blocks, (shape[0], -1, components))[:, :steps], pull_back
+        return fine + from_blocks(by_time, steps), pull_back
 
     def _down(self, state):
-        """Means over blocks of `scale` times, the last time repeated to fill the last block."""
-        batch, steps = tf.unstack(tf.shape(state)[:2])
-        missing = -steps % self.scale
-        tail = tf.repeat(state[:, -1:], missing, axis=1)
-        shape = (batch, (steps + missing) // self.scale, self.scale, state.shape[-1])
-        return tf.reduce_mean(tf.reshape(tf.concat([state, tail], axis=1), shape), axis=2)
+        """Means over blocks of `scale` times."""
+        return tf.reduce_mean(to_blocks(state, self.scale), axis=2)
 
     def _down_transposed(self, coarse, steps):
         """The adjoint of `_down`."""
