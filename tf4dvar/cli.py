@@ -18,6 +18,7 @@ from tf4dvar.cli_common import (
     report,
 )
 from tf4dvar.cli_compare import compare, limit
+from tf4dvar.cli_paper import experiments, figures, tables
 from tf4dvar.data import (
     atomic_path,
     check_output,
@@ -42,19 +43,21 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(assimilate, name="assimilate")
-app.command()(limit)
-app.command()(compare)
+for command in (experiments, tables, figures, compare, limit):
+    app.command()(command)
 
 ModelArgument = Annotated[Path, typer.Argument(help="A run directory, or a .keras file.")]
 
 
 @app.command()
 def simulate(
-    system: Annotated[str, typer.Argument(help="l63")],
+    system: Annotated[str, typer.Argument(help="l63 or l96")],
     out: OutOption,
     windows: Annotated[int, typer.Option(help="Number of windows.")] = 200,
     steps: Annotated[int, typer.Option(help="Times in each window.")] = 200,
-    protocol: Annotated[str, typer.Option(help="Observation protocol, T or C.")] = "C",
+    protocol: Annotated[
+        str | None, typer.Option(help="T or C; by default C for l63, T for l96.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same file.")] = 0,
     integrator: Annotated[str, typer.Option(help="rk4, or rk45 (SciPy, slow).")] = "rk4",
     force: ForceOption = False,
@@ -83,7 +86,7 @@ def train(
         int | None, typer.Option(min=1, help="K throughout, in place of its schedule.")
     ] = None,
     windows: Annotated[
-        int | None, typer.Option(min=1, help="Training windows, in place of 10,000.")
+        int | None, typer.Option(min=1, help="Training windows, in place of its own number.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of data and initial weights.")] = 0,
     resume: Annotated[bool, typer.Option(help="Continue a training that was stopped.")] = False,

@@ -34,7 +34,7 @@ def plot_reconstructions(
     axes = figure.subplots(rows, components, squeeze=False)
     for row in range(windows):
         for column in range(components):
-            _plot_window(
+            plot_window(
                 axes[row, column],
                 dataset.isel(window=row, component=column),
                 {label: state[row, :, column] for label, state in states.items()},
@@ -45,7 +45,7 @@ def plot_reconstructions(
             errors = {
                 label: (state - truth)[:, :, column].ravel() for label, state in states.items()
             }
-            _plot_densities(axes[-1, column], str(dataset["component"].values[column]), errors)
+            plot_densities(axes[-1, column], str(dataset["component"].values[column]), errors)
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
     return figure
@@ -90,28 +90,40 @@ def plot_calibration(errors: Mapping[str, np.ndarray], spreads: Mapping[str, np.
     return figure
 
 
-def _plot_window(axes: Axes, window: xr.Dataset, states: Mapping[str, np.ndarray]) -> None:
+def plot_window(
+    axes: Axes,
+    window: xr.Dataset,
+    states: Mapping[str, np.ndarray],
+    colours: Sequence[str] = COLOURS,
+) -> None:
+    """One component of one window, its truth, observations and reconstructions by label."""
     times = window["time"].values
     component = str(window["component"].values)
     if "truth" in window:
         axes.plot(times, window["truth"], color="black", linewidth=2.5, alpha=0.35, label="truth")
-    for colour, (label, state) in zip(COLOURS, states.items(), strict=False):
+    for colour, (label, state) in zip(colours, states.items(), strict=False):
         axes.plot(times, state, color=colour, linewidth=1.2, label=label)
     axes.plot(
         times, window["observations"], "o", color="black", markersize=3.5, label="observations"
     )
     axes.set(
         title=f"window {int(window['window'])}, {component}",
-        xlabel="time" + _unit(window["time"]),
-        ylabel=component + _unit(window["observations"]),
+        xlabel="time" + unit_of(window["time"]),
+        ylabel=component + unit_of(window["observations"]),
     )
 
 
-def _plot_densities(axes: Axes, component: str, errors: Mapping[str, np.ndarray]) -> None:
+def plot_densities(
+    axes: Axes,
+    component: str,
+    errors: Mapping[str, np.ndarray],
+    colours: Sequence[str] = COLOURS,
+) -> None:
+    """Probability densities of the errors by label, [sample], on a logarithmic axis."""
     limit = max(np.nanquantile(np.abs(error), 0.995) for error in errors.values())
     grid = np.linspace(-limit, limit, 400)
     peak = LOWEST_DENSITY
-    for colour, (label, error) in zip(COLOURS, errors.items(), strict=False):
+    for colour, (label, error) in zip(colours, errors.items(), strict=False):
         sample = error[np.isfinite(error)]
         sample = sample[:: max(1, len(sample) // DENSITY_SAMPLE)]
         if np.ptp(sample) > 0:
@@ -127,6 +139,7 @@ def _plot_densities(axes: Axes, component: str, errors: Mapping[str, np.ndarray]
     )
 
 
-def _unit(variable: xr.DataArray) -> str:
+def unit_of(variable: xr.DataArray) -> str:
+    """The units of a variable, for the label of an axis."""
     unit = variable.attrs.get("units", "1")
     return " (dimensionless)" if unit == "1" else f" ({unit})"

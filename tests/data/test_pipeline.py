@@ -2,7 +2,7 @@ import numpy as np
 
 from tf4dvar.data import protocol_plan
 from tf4dvar.data.pipeline import fixed_windows, simulated_windows
-from tf4dvar.systems import Lorenz63
+from tf4dvar.systems import Lorenz63, Lorenz96
 
 PLAN = protocol_plan("l63", "C")
 
@@ -39,3 +39,13 @@ def test_simulated_windows_never_come_twice():
     observations, truth = batches[0]
     noise = (observations - truth)[~np.isnan(observations)]
     assert 0.5 < noise.std() < 2.5
+
+
+def test_drawn_components_differ_between_epochs_and_come_again_with_the_seed():
+    def masks():
+        dataset = simulated_windows(Lorenz96(), protocol_plan("l96"), 4, 8, 4, seed=1)
+        return [~np.isnan(y) for y, _ in take(dataset, 2)]
+
+    first, second = masks()
+    assert not np.array_equal(first, second)
+    np.testing.assert_array_equal(masks(), [first, second])

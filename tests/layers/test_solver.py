@@ -142,6 +142,46 @@ def test_training_gradients_through_the_iterations_agree_with_finite_differences
         np.testing.assert_allclose(gradients @ direction, expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize("cell", [LSTMCell, ConvCell])
+def test_recomputing_gives_the_same_states_and_gradients(cell, problem):
+    results = []
+    solver = make_solver(cell(dtype="float64"), dtype="float64", iterations=6)
+    solver(*problem)
+    for recompute in (False, True):
+        twin = GradientSolver.from_config({**solver.get_config(), "recompute": recompute})
+        twin.build(problem[0].shape)
+        twin.set_weights(solver.get_weights())
+
+        @tf.function
+        def gradients(first_guess, twin=twin):
+            with tf.GradientTape() as tape:
+                tape.watch(first_guess)
+                state = twin(first_guess, *problem[1:])
+                loss = tf.reduce_mean(tf.square(state))
+            return state, tape.gradient(loss, [first_guess, *twin.trainable_variables])
+
+        state, found = gradients(problem[0])
+        results.append([state, *found])
+    for ordinary, recomputed in zip(*results, strict=True):
+        np.testing.assert_allclose(recomputed, ordinary, rtol=1e-9, atol=1e-12)
+
+
+def test_recomputing_is_for_loops_alone():
+    with pytest.raises(ValueError, match="expected one of them"):
+        make_solver(unroll=True, recompute=True)
+
+
+def test_float32_is_close_to_float64_after_twenty_iterations(problem):
+    reference = make_solver(dtype="float64", iterations=20)
+    expected = reference(*problem)
+    single = make_solver(dtype="float32", iterations=20)
+    single.build(problem[0].shape)
+    single.set_weights(reference.get_weights())
+    found = single(*(tf.cast(values, tf.float32) for values in problem))
+    scale = np.abs(expected).max()
+    np.testing.assert_allclose(found / scale, expected / scale, atol=1e-4)
+
+
 def test_a_zero_gradient_is_no_division_by_zero():
     nothing = np.zeros((2, 5, 3), "float32")
     solver = make_solver(prior=RK4Flow(Lorenz63ODE(), 0.01))

@@ -88,6 +88,22 @@ def test_losses_are_those_of_the_paper_in_normalised_units(trained, data):
     assert mean.shape == (3,)
 
 
+def test_the_supervised_loss_can_ask_the_prior_to_predict(trained, data):
+    observations, truth = (values[:8].astype("float32") for values in data)
+    state = trained.predict(observations, verbose=0)
+    twin = FourDVarNet.from_config({**trained.get_config(), "prior_loss_weights": (0.5, 0.25)})
+    twin.build(observations.shape)
+    twin.set_weights(trained.get_weights())
+    deviation = trained.scaling.deviation.numpy()
+    residuals = [
+        np.mean(((x - trained.prior_prediction(x)) / deviation) ** 2) for x in (truth, state)
+    ]
+    expected = trained.compute_loss(observations, truth, state) + np.dot((0.5, 0.25), residuals)
+    np.testing.assert_allclose(twin.compute_loss(observations, truth, state), expected, rtol=1e-4)
+    gaps = np.where(np.arange(200)[:, None] % 3 == 0, truth, np.nan)
+    assert np.isfinite(twin.compute_loss(observations, gaps, state))
+
+
 def test_saving_and_loading_is_exact_with_the_optimiser(trained, data, tmp_path):
     trained.iterations = 4
     trained.save(tmp_path / "model.keras")

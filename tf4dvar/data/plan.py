@@ -17,21 +17,31 @@ class ObservationPlan:
         every: number of steps between observed times, which are its multiples.
         noise_variance: variance of the Gaussian noise, in squared units of the state.
         edge: number of steps at each end of the window with no observation.
+        drawn: how many of `components` are observed at a time, drawn at random; all by default.
+        shared: whether all windows of a data set share one draw (the paper's published code)
+            instead of having their own.
     """
 
     components: tuple[int, ...]
     every: int
     noise_variance: float
     edge: int = 0
+    drawn: int | None = None
+    shared: bool = False
 
     def __post_init__(self) -> None:
         if self.every < 1 or self.edge < 0 or not self.noise_variance >= 0:
             raise InputError(
                 f"Received {self}; expected every >= 1, edge >= 0 and noise_variance >= 0."
             )
+        if self.drawn is not None and not 1 <= self.drawn <= len(self.components):
+            raise InputError(
+                f"Received drawn={self.drawn}; expected 1 to {len(self.components)}, "
+                "the number of components to draw from."
+            )
 
     def mask(self, steps: int, components: int) -> np.ndarray:
-        """True where observed, [time, component]."""
+        """True where observed, or where it may be if components are drawn, [time, component]."""
         if not set(self.components) <= set(range(components)):
             raise InputError(
                 f"The plan observes the components {self.components}; "
@@ -48,13 +58,27 @@ class ObservationPlan:
 
         Args:
             truth: [window, time, component].
-            rng: where the noise comes from.
+            rng: where the noise and the drawn components come from.
 
         Returns:
             Same shape.
         """
         noise = np.sqrt(self.noise_variance) * rng.normal(size=truth.shape)
-        return np.where(self.mask(*truth.shape[1:]), truth + noise, np.nan)
+        mask = self.mask(*truth.shape[1:])
+        if self.drawn is not None:
+            mask = self._draw(self.drawn, mask, 1 if self.shared else len(truth), rng)
+        return np.where(mask, truth + noise, np.nan)
+
+    def _draw(
+        self, drawn: int, mask: np.ndarray, windows: int, rng: np.random.Generator
+    ) -> np.ndarray:
+        """As many masks, each keeping `drawn` of the components at each observed time."""
+        times = np.flatnonzero(mask.any(axis=1))
+        kept = np.arange(len(self.components)) < drawn
+        kept = rng.permuted(np.tile(kept, (windows, len(times), 1)), axis=-1)
+        masks = np.zeros((windows, *mask.shape), bool)
+        masks[:, times[:, None], np.array(self.components, int)] = kept
+        return masks
 
     def to_json(self) -> str:
         """The plan as JSON, as written into the attributes of a data set."""
@@ -63,16 +87,25 @@ class ObservationPlan:
 
 PROTOCOLS: dict[str, dict[str, ObservationPlan]] = {
     "l63": {
-        "T": ObservationPlan(components=(0,), every=8, noise_variance=2.0),
         "C": ObservationPlan(components=(0,), every=8, noise_variance=2.0, edge=10),
-    }
+        "T": ObservationPlan(components=(0,), every=8, noise_variance=2.0),
+    },
+    "l96": {
+        "T": ObservationPlan(tuple(range(40)), every=4, noise_variance=2.0, drawn=20),
+        "C": ObservationPlan(tuple(range(40)), every=4, noise_variance=2.0, drawn=20, shared=True),
+    },
 }
-"""The paper's plans by system: T as its text describes, C as its published code does."""
+"""The paper's plans by system: T as its text describes, C as its published code does.
+
+The first of each system is its default.
+"""
 
 
-def protocol_plan(system: str, protocol: str) -> ObservationPlan:
-    """The observation plan of a system's protocol, "T" or "C"."""
+def protocol_plan(system: str, protocol: str | None = None) -> ObservationPlan:
+    """The observation plan of a system's protocol, "T" or "C"; its default one for None."""
     plans = PROTOCOLS[system]
+    if protocol is None:
+        return next(iter(plans.values()))
     if protocol not in plans:
         raise InputError(f"Received the protocol {protocol!r}; {system} has: {', '.join(plans)}.")
     return plans[protocol]

@@ -1,10 +1,13 @@
 """The true dynamics of each system as a prior."""
 
 from tf4dvar.errors import InputError
-from tf4dvar.layers import Lorenz63ODE, RK4Flow
-from tf4dvar.systems import Lorenz63
+from tf4dvar.layers import Lorenz63ODE, Lorenz96ODE, RK4Flow
+from tf4dvar.systems import Lorenz63, Lorenz96
 
-_ODES = {"l63": (Lorenz63ODE, Lorenz63.time_step)}
+_ODES = {
+    "l63": (Lorenz63ODE, Lorenz63.time_step),
+    "l96": (Lorenz96ODE, Lorenz96.time_step),
+}
 
 
 def true_flow(system: str, dtype: str = "float32") -> RK4Flow:

@@ -7,29 +7,54 @@ from tf4dvar.models import FourDVarNet
 
 
 @dataclass(frozen=True)
+class PaperScores:
+    """The scores that the paper reports for a row; None where they are not known here.
+
+    Attributes:
+        r_score, fourdvar_score, ode_score: see `tf4dvar.metrics`.
+    """
+
+    r_score: float | None = None
+    fourdvar_score: float | None = None
+    ode_score: float | None = None
+
+
+@dataclass(frozen=True)
 class Experiment:
-    """A model and how it is trained.
+    """A model and how it is trained: one row of Table 1 or 2.
+
+    The learning settings of Section 3.4: a frozen prior of known dynamics; a prior identified
+    from states before the solver is trained; or both learned jointly.
 
     Attributes:
         name: as on the command line: system, learning setting, prior, solver.
         summary: one line for people.
         system: short name of the system.
-        build: makes the model, not yet adapted.
+        build: makes the model, not yet adapted; None where nothing is learned (fixed-step
+            descent of the variational cost of the known dynamics).
         epochs: default length of a training.
         windows: number of training windows, the same in every epoch (the paper's data budget).
         batch_size: windows a step.
+        steps_per_epoch: steps of an epoch, by which schedule, time budget and checkpoints go;
+            all windows once by default.
         learning_rate: of Adam, at the start.
         stages: (progress, iterations) pairs of the curriculum.
+        identification_epochs: how long the prior is first fitted to true states by its one-step
+            forecast error; it is frozen then. 0: it is not.
         protocol: observation protocol, see `tf4dvar.data.PROTOCOLS`.
+        paper: what the paper reports.
     """
 
     name: str
     summary: str
     system: str
-    build: Callable[[], FourDVarNet]
+    build: Callable[[], FourDVarNet] | None
     epochs: int = 40
     windows: int = 10_000
     batch_size: int = 128
+    steps_per_epoch: int | None = None
     learning_rate: float = 2e-3
     stages: tuple[tuple[float, int], ...] = ((0.0, 5), (0.3, 10), (0.6, 20))
+    identification_epochs: int = 0
     protocol: str = "C"
+    paper: PaperScores = PaperScores()

@@ -1,5 +1,6 @@
 """The paper's equations as Keras layers, one concept a file."""
 
+from tf4dvar.layers.autoencoder import AutoEncoder
 from tf4dvar.layers.conv_cell import ConvCell
 from tf4dvar.layers.cost import VariationalCost
 from tf4dvar.layers.first_guess import LinearInterpolation
@@ -7,12 +8,18 @@ from tf4dvar.layers.fixed_step_cell import FixedStepCell
 from tf4dvar.layers.flow import EulerFlow, OneStepFlow, RK4Flow
 from tf4dvar.layers.genn import BilinearBlock, TwoScaleGENN
 from tf4dvar.layers.gradient import CostGradient
+from tf4dvar.layers.lorenz96_ode import Lorenz96ODE
 from tf4dvar.layers.lstm_cell import LSTMCell
 from tf4dvar.layers.ode import BilinearODE, Lorenz63ODE
+from tf4dvar.layers.one_scale_genn import OneScaleGENN
+from tf4dvar.layers.plane import PlaneConv
+from tf4dvar.layers.plane_cells import PlaneConvCell, PlaneLSTMCell
+from tf4dvar.layers.plane_genn import PlaneBilinearBlock, PlaneGENN
 from tf4dvar.layers.scaling import NormalisedPrior, Scaling
 from tf4dvar.layers.solver import GradientSolver, Pathway
 
 __all__ = [
+    "AutoEncoder",
     "BilinearBlock",
     "BilinearODE",
     "ConvCell",
@@ -23,9 +30,16 @@ __all__ = [
     "LSTMCell",
     "LinearInterpolation",
     "Lorenz63ODE",
+    "Lorenz96ODE",
     "NormalisedPrior",
+    "OneScaleGENN",
     "OneStepFlow",
     "Pathway",
+    "PlaneBilinearBlock",
+    "PlaneConv",
+    "PlaneConvCell",
+    "PlaneGENN",
+    "PlaneLSTMCell",
     "RK4Flow",
     "Scaling",
     "TwoScaleGENN",

@@ -5,6 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf4dvar.layers.checks import build_once
+from tf4dvar.layers.pull_back import linearise
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
@@ -61,17 +62,49 @@ class VariationalCost(keras.layers.Layer):
 
     def call(self, state, observations, mask):
         """The two weighted terms of every window."""
-        # A sum of thousands of squares: too much for bfloat16's eight bits.
-        precision = tf.float64 if state.dtype == tf.float64 else tf.float32
-        weights = tf.exp(tf.cast(tf.convert_to_tensor(self.log_weights), precision))
-        misfit = tf.cast((state - observations) * mask, precision)
-        residual = tf.cast(state - self.prior(state), precision)
-        observed = tf.reduce_sum(tf.cast(mask, precision), axis=(1, 2))
+        misfit, observed = self._misfit(state, observations, mask)
+        residual = self._precise(state - self.prior(state))
+        return self._sum(misfit, observed, residual)
+
+    def value_and_gradient(self, state, observations, mask):
+        """The cost, [batch], and its gradient in the state, by the prior's pull-back.
+
+        grad U = 2 observation_weight / |Omega| mask (x - y)
+               + 2 prior_weight / n (r - (d Phi / d x)^T r),    r = x - Phi(x)
+        """
+        prediction, pull_back = linearise(self.prior, state)
+        residual = state - prediction
+        misfit, observed = self._misfit(state, observations, mask)
+        weights = self._weights()
+        towards_observations = tf.math.divide_no_nan(2 * weights[0], observed)
+        towards_prior = 2 * weights[1] / tf.cast(tf.size(state[0]), weights.dtype)
+        gradient = towards_observations[
+            :, tf.newaxis, tf.newaxis
+        ] * misfit + towards_prior * self._precise(residual - pull_back(residual))
+        cost = self._sum(misfit, observed, self._precise(residual))
+        return cost, tf.cast(gradient, state.dtype)
+
+    def _misfit(self, state, observations, mask):
+        """mask (x - y), and the number of observations of each window."""
+        mask = self._precise(mask)
+        misfit = self._precise(state - observations) * mask
+        return misfit, tf.reduce_sum(mask, axis=(1, 2))
+
+    def _sum(self, misfit, observed, residual):
+        weights = self._weights()
         observation_term = tf.math.divide_no_nan(
             tf.reduce_sum(tf.square(misfit), axis=(1, 2)), observed
         )
-        prior_term = tf.reduce_mean(tf.square(residual), axis=(1, 2))
-        return weights[0] * observation_term + weights[1] * prior_term
+        return weights[0] * observation_term + weights[1] * tf.reduce_mean(
+            tf.square(residual), axis=(1, 2)
+        )
+
+    def _weights(self):
+        return tf.exp(self._precise(tf.convert_to_tensor(self.log_weights)))
+
+    def _precise(self, tensor):
+        """At least float32: a sum of thousands of squares is too much for bfloat16's eight bits."""
+        return tf.cast(tensor, tf.float64 if tensor.dtype == tf.float64 else tf.float32)
 
     def get_config(self):
         """The prior, the two initial weights, and whether they learn."""

@@ -4,6 +4,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tf4dvar.layers.blocked_convolution import BlockedConvolution
+from tf4dvar.layers.blocks import from_blocks, to_blocks
 from tf4dvar.layers.checks import build_once
 
 
@@ -39,8 +41,10 @@ class BilinearBlock(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if kernel_size % 2 == 0:
-            raise ValueError(f"Received kernel_size={kernel_size}; expected an odd number.")
+        if kernel_size < 3 or kernel_size % 2 == 0:
+            raise ValueError(
+                f"Received kernel_size={kernel_size}; expected an odd number of 3 or more."
+            )
         self.filters = filters
         self.units = units
         self.kernel_size = kernel_size
@@ -64,12 +68,49 @@ class BilinearBlock(keras.layers.Layer):
 
     def call(self, state):
         """The convolution and the bilinear stage."""
-        kernel = self.kernel * tf.constant(self._centre, self.compute_dtype)
-        hidden = tf.nn.relu(tf.nn.conv1d(state, kernel, stride=1, padding="SAME"))
-        hidden = tf.matmul(hidden, self.narrow)
-        product = tf.matmul(hidden, self.left) * tf.matmul(hidden, self.right)
-        linear = tf.matmul(hidden, self.linear)
-        return tf.matmul(tf.concat([linear, product], axis=-1), self.out)
+        return self.linearise(state)[0]
+
+    def linearise(self, state, last=None):
+        """The block and its pull-back, see `tf4dvar.layers.pull_back`.
+
+        The maps of single times that follow one another are multiplied out first, so that each
+        of the two big arrays of a time, h and the product, is made and read but once.
+
+        Args:
+            state: [batch, time, component].
+            last: another map to follow, [filters, channels].
+        """
+        out = self._compute(self.out)
+        out = out if last is None else tf.matmul(out, last)
+        narrow = self._compute(self.narrow)
+        left = tf.matmul(narrow, self._compute(self.left))
+        right = tf.matmul(narrow, self._compute(self.right))
+        linear = tf.matmul(narrow, tf.matmul(self._compute(self.linear), out[: self.units]))
+        product = out[self.units :]
+        convolution = BlockedConvolution(self._kernel(), tf.shape(state)[1])
+
+        h = tf.nn.relu(convolution(state))
+        b, c = tf.matmul(h, left), tf.matmul(h, right)
+        output = convolution.cropped(tf.matmul(h, linear) + tf.matmul(b * c, product))
+
+        def pull_back(residual):
+            r = convolution.padded(residual)
+            p = tf.matmul(r, product, transpose_b=True)
+            g = (
+                tf.matmul(p * c, left, transpose_b=True)
+                + tf.matmul(p * b, right, transpose_b=True)
+                + tf.matmul(r, linear, transpose_b=True)
+            )
+            # The derivative of ReLU as one operation, itself differentiable in g.
+            return convolution.transposed(tf.raw_ops.ReluGrad(gradients=g, features=h))
+
+        return output, pull_back
+
+    def _kernel(self):
+        return self._compute(self.kernel) * tf.constant(self._centre, self.compute_dtype)
+
+    def _compute(self, weight):
+        return tf.cast(tf.convert_to_tensor(weight), self.compute_dtype)
 
     def get_config(self):
         """Sizes and constraint."""
@@ -135,21 +176,36 @@ class TwoScaleGENN(keras.layers.Layer):
 
     def call(self, state):
         """The sum of the two scales."""
-        return self.fine(state) + self._up(self.coarse(self._down(state)), tf.shape(state)[1])
+        return self.linearise(state)[0]
+
+    def linearise(self, state):
+        """The prior and its pull-back, see `tf4dvar.layers.pull_back`."""
+        steps = tf.shape(state)[1]
+        fine, pull_back_fine = self.fine.linearise(state)
+        # The way up has one stride and kernel: a map of single coarse times, to a whole block.
+        up = tf.cast(tf.convert_to_tensor(self.up), self.compute_dtype)
+        last = tf.reshape(up, (self.units, -1))
+        blocks, pull_back_coarse = self.coarse.linearise(self._down(state), last)
+        shape = tf.shape(blocks)
+        by_time = tf.reshape(blocks, (*tf.unstack(shape[:2]), self.scale, state.shape[-1]))
+
+        def pull_back(residual):
+            missing = shape[1] * self.scale - steps
+            padded = tf.pad(residual, [[0, 0], [0, missing], [0, 0]])
+            coarse = pull_back_coarse(tf.reshape(padded, shape))
+            return pull_back_fine(residual) + self._down_transposed(coarse, steps)
+
+        return fine + from_blocks(by_time, steps), pull_back
 
     def _down(self, state):
-        """Means over blocks of `scale` times, the last time repeated to fill the last block."""
-        batch, steps = tf.unstack(tf.shape(state)[:2])
-        missing = -steps % self.scale
-        tail = tf.repeat(state[:, -1:], missing, axis=1)
-        shape = (batch, (steps + missing) // self.scale, self.scale, state.shape[-1])
-        return tf.reduce_mean(tf.reshape(tf.concat([state, tail], axis=1), shape), axis=2)
+        """Means over blocks of `scale` times."""
+        return tf.reduce_mean(to_blocks(state, self.scale), axis=2)
 
-    def _up(self, coarse, steps):
-        """The transposed convolution: kernel and stride are the same, so that it is a product."""
-        width, scale, components = self.up.shape
-        blocks = tf.matmul(coarse, tf.reshape(self.up, (width, scale * components)))
-        return tf.reshape(blocks, (tf.shape(coarse)[0], -1, components))[:, :steps]
+    def _down_transposed(self, coarse, steps):
+        """The adjoint of `_down`."""
+        shares = tf.repeat(coarse / self.scale, self.scale, axis=1)
+        repeated = tf.reduce_sum(shares[:, steps - 1 :], axis=1, keepdims=True)
+        return tf.concat([shares[:, : steps - 1], repeated], axis=1)
 
     def get_config(self):
         """The settings."""

@@ -1,16 +1,17 @@
 """The gradient of the variational cost."""
 
 import keras
-import tensorflow as tf
 
 from tf4dvar.layers.checks import build_once
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
 class CostGradient(keras.layers.Layer):
-    """grad_x U_Phi(x, y, Omega) by automatic differentiation (Section 3.1).
+    """grad_x U_Phi(x, y, Omega) (Section 3.1).
 
-    It is differentiable itself: training the solver takes second derivatives of the cost.
+    The prior's part is automatic differentiation by `tf.GradientTape`, or the prior's own
+    pull-back where it has one, see `linearise`. The gradient is differentiable itself: training
+    the solver takes second derivatives of the cost.
 
     Args:
         cost: a `VariationalCost`.
@@ -31,12 +32,9 @@ class CostGradient(keras.layers.Layer):
         build_once(self.cost, state_shape)
 
     def call(self, state, observations, mask):
-        """Differentiate the cost of every window in its own state."""
-        with tf.GradientTape() as tape:
-            tape.watch(state)
-            cost = self.cost(state, observations, mask)
-        # No window's cost depends on another's state: the gradient of their sum is each's own.
-        return tape.gradient(cost, state), cost
+        """The gradient and the cost of every window."""
+        cost, gradient = self.cost.value_and_gradient(state, observations, mask)
+        return gradient, cost
 
     def get_config(self):
         """The cost."""

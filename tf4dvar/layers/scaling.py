@@ -5,6 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf4dvar.layers.checks import build_once
+from tf4dvar.layers.pull_back import linearise
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
@@ -85,6 +86,12 @@ class NormalisedPrior(keras.layers.Layer):
     def call(self, state):
         """Phi between the two scalings."""
         return self.scaling(self.prior(self.scaling.physical(state)))
+
+    def linearise(self, state):
+        """The prior and its pull-back in normalised units; see `tf4dvar.layers.pull_back`."""
+        prediction, pull_back = linearise(self.prior, self.scaling.physical(state))
+        deviation = tf.convert_to_tensor(self.scaling.deviation)
+        return self.scaling(prediction), lambda r: deviation * pull_back(r / deviation)
 
     def get_config(self):
         """The prior and the scaling."""

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tf4dvar.layers.checks import build_once
 from tf4dvar.layers.gradient import CostGradient
+from tf4dvar.layers.recompute import recomputed_loop
 
 # A smaller root mean square is a window at rest, whose gradient is left as it is: divided by
 # next to nothing, its derivatives would overflow.
@@ -45,6 +46,8 @@ class GradientSolver(keras.layers.Layer):
         unroll: write the iterations out instead of looping. XLA and GPUs need it; on a CPU it
             costs compile time and memory.
         normalise: divide by the norm; without it, `FixedStepCell` is plain descent.
+        recompute: train in a memory that hardly grows with K, by computing every iteration
+            once more in the backward pass; see `recomputed_loop`. Not with `unroll`.
 
     Call arguments:
         first_guess: x0, [batch, time, component].
@@ -61,13 +64,17 @@ class GradientSolver(keras.layers.Layer):
         iterations: int = 10,
         unroll: bool = False,
         normalise: bool = True,
+        recompute: bool = False,
         **kwargs,
     ):
         super().__init__(**kwargs)
+        if unroll and recompute:
+            raise ValueError("Received unroll=True and recompute=True; expected one of them.")
         self.gradient = CostGradient(cost, dtype=self.dtype_policy)
         self.cell = cell
         self.unroll = unroll
         self.normalise = normalise
+        self.recompute = recompute
         self._initial_iterations = _checked(iterations)
 
     @property
@@ -103,18 +110,21 @@ class GradientSolver(keras.layers.Layer):
         """Iterate K times."""
 
         def iterate(k, state, norm, cell_states):
-            state, norm, cell_states, _ = self._iterate(
-                k, state, norm, cell_states, observations, mask
-            )
-            return k + 1, state, norm, cell_states
+            return self._iterate(k, state, norm, cell_states, observations, mask)[:3]
 
-        loop = (0, first_guess, *self._start(first_guess))
-        if self.unroll:
-            for _ in range(self._initial_iterations):
-                loop = iterate(*loop)
+        variables = (first_guess, *self._start(first_guess))
+        if self.recompute:
+            variables = recomputed_loop(iterate, variables, self._iterations)
+        elif self.unroll:
+            for k in range(self._initial_iterations):
+                variables = iterate(k, *variables)
         else:
-            loop = tf.while_loop(lambda k, *_: k < self._iterations, iterate, loop)
-        return loop[1]
+            _, *variables = tf.while_loop(
+                lambda k, *_: k < self._iterations,
+                lambda k, *variables: (k + 1, *iterate(k, *variables)),
+                (0, *variables),
+            )
+        return variables[0]
 
     def pathway(self, first_guess, observations, mask, iterations=None):
         """The state and the cost at every iteration, not to be trained through.
@@ -174,6 +184,7 @@ class GradientSolver(keras.layers.Layer):
             "iterations": self.iterations,
             "unroll": self.unroll,
             "normalise": self.normalise,
+            "recompute": self.recompute,
         }
 
     @classmethod

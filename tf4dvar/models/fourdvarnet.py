@@ -35,7 +35,10 @@ class FourDVarNet(keras.Model):
         observation_weight, prior_weight: initial lambda_1 and lambda_2 of the solver's cost.
         learn_weights: whether the solver's lambdas are trained.
         loss_weights: lambda_1 and lambda_2 of the unsupervised loss.
-        unroll: see `GradientSolver`.
+        prior_loss_weights: weights of the mean squared residuals (x - Phi(x))^2 of the truth
+            and of the reconstruction, which the supervised loss may add so that Phi keeps
+            describing the dynamics; see `supervised_loss`.
+        unroll, recompute: see `GradientSolver`.
 
     Call arguments:
         observations: [batch, time, component], physical units, NaN = not observed. Any batch
@@ -63,7 +66,9 @@ class FourDVarNet(keras.Model):
         prior_weight: float = 1.0,
         learn_weights: bool = True,
         loss_weights: tuple[float, float] = (0.01, 1.0),
+        prior_loss_weights: tuple[float, float] = (0.0, 0.0),
         unroll: bool = False,
+        recompute: bool = False,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -72,6 +77,7 @@ class FourDVarNet(keras.Model):
         self.prior = prior
         self.training_loss = loss
         self.loss_weights = tuple(loss_weights)
+        self.prior_loss_weights = tuple(prior_loss_weights)
         self.scaling = Scaling(dtype=self.dtype_policy)
         self.first_guess = LinearInterpolation(dtype=self.dtype_policy)
         self.normalised_prior = (
@@ -86,7 +92,9 @@ class FourDVarNet(keras.Model):
             learn_weights,
             dtype=self.dtype_policy,
         )
-        self.solver = GradientSolver(cost, cell, iterations, unroll=unroll, dtype=self.dtype_policy)
+        self.solver = GradientSolver(
+            cost, cell, iterations, unroll=unroll, recompute=recompute, dtype=self.dtype_policy
+        )
 
     @property
     def iterations(self) -> int:
@@ -107,6 +115,10 @@ class FourDVarNet(keras.Model):
         shape = (None, None, shape[-1])
         for layer in (self.scaling, self.first_guess, self.solver):
             build_once(layer, shape)
+        if not self.prior.trainable:
+            # A frozen layer does not by itself freeze the layers that it creates when built.
+            for variable in self.prior.variables:
+                variable.trainable = False
 
     def adapt(self, observations: np.ndarray) -> None:
         """Fit the scaling to training observations, [window, time, component]; see `Scaling`."""
@@ -147,7 +159,8 @@ class FourDVarNet(keras.Model):
                     "The supervised loss received no true states; give fit(observations, truth), "
                     "or build the model with loss='unsupervised'."
                 )
-            return supervised_loss(state, self.scaling(tf.cast(y, state.dtype)))
+            truth = self.scaling(tf.cast(y, state.dtype))
+            return supervised_loss(state, truth, self.normalised_prior, *self.prior_loss_weights)
         _, values, mask = self._prepare(tf.cast(x, state.dtype))
         return unsupervised_loss(state, values, mask, self.normalised_prior, *self.loss_weights)
 
@@ -181,7 +194,9 @@ class FourDVarNet(keras.Model):
             "prior_weight": cost.initial_weights[1],
             "learn_weights": cost.learn_weights,
             "loss_weights": self.loss_weights,
+            "prior_loss_weights": self.prior_loss_weights,
             "unroll": self.solver.unroll,
+            "recompute": self.solver.recompute,
         }
 
     @classmethod

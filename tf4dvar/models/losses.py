@@ -3,18 +3,33 @@
 import tensorflow as tf
 
 
-def supervised_loss(state, truth):
-    """Mean squared error of the reconstruction (eq. 14, averaged).
+def supervised_loss(state, truth, prior=None, truth_weight=0.0, state_weight=0.0):
+    """Mean squared error of the reconstruction (eq. 14, averaged), with optional prior terms.
+
+        mean (state - truth)^2 + truth_weight * mean (truth - Phi(truth))^2
+                               + state_weight * mean (state - Phi(state))^2
+
+    The paper's published code adds such terms: the error alone does not ask Phi to predict.
 
     Args:
         state, truth: [batch, time, component], normalised. An entry of `truth` that is NaN is
-            not known and does not count.
+            not known: it does not count, and Phi sees the reconstruction in its place.
+        prior: Phi, in normalised units; for the prior terms.
+        truth_weight, state_weight: weights of the prior terms, both of order one or less.
     """
     known = tf.math.is_finite(truth)
-    error = tf.where(known, state - tf.where(known, truth, 0.0), 0.0)
-    return tf.math.divide_no_nan(
-        tf.reduce_sum(tf.square(error)), tf.reduce_sum(tf.cast(known, error.dtype))
-    )
+    truth = tf.where(known, truth, state)
+    loss = _mean_where(known, tf.square(state - truth))
+    if truth_weight:
+        loss += truth_weight * _mean_where(known, tf.square(truth - prior(truth)))
+    if state_weight:
+        loss += state_weight * tf.reduce_mean(tf.square(state - prior(state)))
+    return loss
+
+
+def _mean_where(known, values):
+    known = tf.cast(known, values.dtype)
+    return tf.math.divide_no_nan(tf.reduce_sum(values * known), tf.reduce_sum(known))
 
 
 def unsupervised_loss(state, observations, mask, prior, observation_weight, prior_weight):

@@ -2,6 +2,7 @@
 
 from tf4dvar.errors import InputError
 from tf4dvar.systems.lorenz63 import Lorenz63
+from tf4dvar.systems.lorenz96 import Lorenz96
 from tf4dvar.systems.seeds import random_stream
 from tf4dvar.systems.simulation import rk4_step, sample_windows, trajectories, trajectories_rk45
 from tf4dvar.systems.system import System
@@ -9,6 +10,7 @@ from tf4dvar.systems.system import System
 __all__ = [
     "SYSTEMS",
     "Lorenz63",
+    "Lorenz96",
     "System",
     "random_stream",
     "rk4_step",
@@ -18,7 +20,7 @@ __all__ = [
     "trajectories_rk45",
 ]
 
-SYSTEMS: dict[str, type[System]] = {system.name: system for system in (Lorenz63,)}
+SYSTEMS: dict[str, type[System]] = {system.name: system for system in (Lorenz63, Lorenz96)}
 
 
 def system_by_name(name: str) -> System:

@@ -1,9 +1,10 @@
-"""Training: schedule, guard, run directory, and the loop written out."""
+"""Training: identification, schedule, guard, run directory, and the loop written out."""
 
 from tf4dvar.training.curriculum import Curriculum
 from tf4dvar.training.divergence_guard import DivergenceGuard
+from tf4dvar.training.identification import identify_prior
 from tf4dvar.training.job import train
 from tf4dvar.training.loop import train_loop
 from tf4dvar.training.run_directory import RunDirectory
 
-__all__ = ["Curriculum", "DivergenceGuard", "RunDirectory", "train", "train_loop"]
+__all__ = ["Curriculum", "DivergenceGuard", "RunDirectory", "identify_prior", "train", "train_loop"]

@@ -1,23 +1,32 @@
 """Training an experiment into a run directory."""
 
 import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import keras
+import numpy as np
+import tensorflow as tf
 
-from tf4dvar.data import protocol_plan, simulate_dataset
+from tf4dvar.data import atomic_path, protocol_plan, simulate_dataset
 from tf4dvar.data.pipeline import fixed_windows
+from tf4dvar.errors import InputError
 from tf4dvar.experiments import Experiment
 from tf4dvar.metrics import RScore
 from tf4dvar.models import FourDVarNet
 from tf4dvar.systems import system_by_name
 from tf4dvar.training.curriculum import Curriculum
 from tf4dvar.training.divergence_guard import DivergenceGuard
+from tf4dvar.training.identification import identify_prior
 from tf4dvar.training.run_directory import Checkpoint, RunDirectory
 
 logger = logging.getLogger(__name__)
 
+# At most as many, and at most a twentieth of the training windows: they cost time every epoch.
 VALIDATION_WINDOWS = 500
+VALIDATION_SHARE = 0.05
 # Added to the seed: the validation windows are another data set than the training windows.
 VALIDATION_SEED = 1_000_003
 
@@ -50,12 +59,22 @@ def train(
 
     Returns:
         The trained model, which is also in `out/model.keras`.
+
+    Raises:
+        InputError: the experiment learns nothing, or the folder does not fit; see
+            `RunDirectory.start`.
     """
+    if experiment.build is None:
+        raise InputError(
+            f"{experiment.name} learns nothing and cannot be trained; "
+            "`tf4dvar assimilate fsgd` and `tf4dvar tables` run it."
+        )
     run = RunDirectory(Path(out))
     epochs = epochs or experiment.epochs
     windows = windows or experiment.windows
     options = {
         "experiment": experiment.name,
+        "protocol": experiment.protocol,
         "epochs": epochs,
         "minutes": minutes,
         "iterations": iterations,
@@ -67,52 +86,89 @@ def train(
     system = system_by_name(experiment.system)
     plan = protocol_plan(experiment.system, experiment.protocol)
     data = simulate_dataset(system, plan, windows, seed=seed)
-    validation = simulate_dataset(system, plan, VALIDATION_WINDOWS, seed=seed + VALIDATION_SEED)
+    validation_windows = min(VALIDATION_WINDOWS, max(1, int(VALIDATION_SHARE * windows)))
+    validation = simulate_dataset(system, plan, validation_windows, seed=seed + VALIDATION_SEED)
     observations, truth = data["observations"].values, data["truth"].values
     batch_size = min(experiment.batch_size, windows)
-    steps_per_epoch = windows // batch_size
+    steps_per_pass = windows // batch_size
+    steps_per_epoch = min(experiment.steps_per_epoch or steps_per_pass, steps_per_pass)
 
     if resume and run.model.is_file():
         model = keras.saving.load_model(run.model)
         first_epoch = int(model.optimizer.iterations) // steps_per_epoch
     else:
-        model = new_model(experiment, observations, seed)
+        model = new_model(experiment.build, experiment.learning_rate, observations, seed)
         first_epoch = 0
     elapsed = run.elapsed(first_epoch)
-    if first_epoch >= epochs or (minutes is not None and elapsed >= 60 * minutes):
+    if experiment.identification_epochs and model.prior.trainable:
+        started = time.monotonic()
+        identify_prior(model, truth, experiment.identification_epochs)
+        elapsed = time.monotonic() - started
+        # From here on a resumed training finds the identified prior.
+        model.optimizer.build(model.trainable_variables)
+        with atomic_path(run.model) as temporary:
+            model.save(temporary)
+    if first_epoch >= epochs or (minutes is not None and _is_used_up(run, 60 * minutes)):
         logger.info("%s is finished: %d epochs in %.0f s.", run.path, first_epoch, elapsed)
         return model
 
     stages = experiment.stages if iterations is None else ((0.0, iterations),)
-    model.fit(
-        fixed_windows(observations, truth, batch_size, seed, first_epoch),
-        steps_per_epoch=steps_per_epoch,
-        initial_epoch=first_epoch,
-        epochs=epochs,
-        shuffle=False,
-        validation_data=(
-            validation["observations"].values.astype("float32"),
-            validation["truth"].values.astype("float32"),
-        ),
-        callbacks=[
-            Curriculum(experiment.learning_rate, stages, epochs, minutes, elapsed),
-            DivergenceGuard(),
-            # Before the checkpoint: the log may be ahead of the model, never behind.
-            keras.callbacks.CSVLogger(run.log, append=True),
-            Checkpoint(run.model),
-            keras.callbacks.TensorBoard(run.path / "tensorboard", write_graph=False),
-        ],
-    )
+    done = first_epoch * steps_per_epoch
+    batches = fixed_windows(observations, truth, batch_size, seed, done // steps_per_pass)
+    with _graph_as_written():
+        model.fit(
+            batches.skip(done % steps_per_pass),
+            steps_per_epoch=steps_per_epoch,
+            initial_epoch=first_epoch,
+            epochs=epochs,
+            shuffle=False,
+            validation_data=(
+                validation["observations"].values.astype("float32"),
+                validation["truth"].values.astype("float32"),
+            ),
+            callbacks=[
+                Curriculum(experiment.learning_rate, stages, epochs, minutes, elapsed),
+                DivergenceGuard(),
+                # Before the checkpoint: the log may be ahead of the model, never behind.
+                keras.callbacks.CSVLogger(run.log, append=True),
+                Checkpoint(run.model),
+                keras.callbacks.TensorBoard(run.path / "tensorboard", write_graph=False),
+            ],
+        )
     return model
 
 
-def new_model(experiment: Experiment, observations, seed: int) -> FourDVarNet:
-    """An experiment's model, adapted to training observations and compiled."""
+def _is_used_up(run: RunDirectory, budget: float) -> bool:
+    """Whether another epoch like the last would pass the budget, as `Curriculum` decides."""
+    ends = [0.0, *(float(row["elapsed"]) for row in run.history())]
+    return len(ends) > 1 and 2 * ends[-1] - ends[-2] > budget
+
+
+@contextmanager
+def _graph_as_written() -> Iterator[None]:
+    """Leave TensorFlow's graph optimiser out.
+
+    Its memory pass rewrites sums in the gradient of the solver's loop, and then large batches
+    fail ("AlreadyExistsError ... TemporaryVariableOp"). Nothing becomes slower without it.
+    """
+    set_options = tf.config.optimizer.set_experimental_options
+    before = tf.config.optimizer.get_experimental_options().get("disable_meta_optimizer", False)
+    set_options({"disable_meta_optimizer": True})
+    try:
+        yield
+    finally:
+        set_options({"disable_meta_optimizer": before})
+
+
+def new_model(
+    build: Callable[[], FourDVarNet], learning_rate: float, observations: np.ndarray, seed: int
+) -> FourDVarNet:
+    """A model with initial weights, adapted to training observations and compiled."""
     keras.utils.set_random_seed(seed)
-    model = experiment.build()
+    model = build()
     model.adapt(observations)
     model.compile(
-        keras.optimizers.Adam(experiment.learning_rate, clipnorm=1.0),
+        keras.optimizers.Adam(learning_rate, clipnorm=1.0),
         metrics=[RScore()],
         # XLA is slow on loops, and they are what the solver is made of on a CPU.
         jit_compile=False,

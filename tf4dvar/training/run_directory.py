@@ -52,7 +52,7 @@ class RunDirectory:
                 resume, or it was another one.
         """
         if resume:
-            asked = self._recorded_options()
+            asked = self.options()
             if asked != options:
                 raise InputError(
                     f"{self.path} was trained with {asked}; received {options}. "
@@ -73,7 +73,12 @@ class RunDirectory:
         with atomic_path(self.config) as temporary:
             temporary.write_text(json.dumps(record, indent=2) + "\n")
 
-    def _recorded_options(self) -> dict[str, Any]:
+    def options(self) -> dict[str, Any]:
+        """What the training was asked.
+
+        Raises:
+            InputError: there is no training, or its record is damaged.
+        """
         if not self.config.is_file():
             raise InputError(f"There is no training in {self.path} to resume.")
         try:
@@ -86,20 +91,22 @@ class RunDirectory:
 
         The log may be a line ahead of the model after a sudden end.
         """
-        if not self.log.is_file():
-            return 0.0
-        with self.log.open(newline="") as file:
-            reader = csv.DictReader(file)
-            rows = [row for row in reader if int(row["epoch"]) < epochs]
-            fields = reader.fieldnames
-        if not rows or fields is None:
-            self.log.unlink()
+        rows = [row for row in self.history() if int(row["epoch"]) < epochs]
+        if not rows:
+            self.log.unlink(missing_ok=True)
             return 0.0
         with atomic_path(self.log) as temporary, temporary.open("w", newline="") as file:
-            writer = csv.DictWriter(file, fields)
+            writer = csv.DictWriter(file, list(rows[0]))
             writer.writeheader()
             writer.writerows(rows)
         return float(rows[-1]["elapsed"])
+
+    def history(self) -> list[dict[str, str]]:
+        """The lines of the log, one an epoch."""
+        if not self.log.is_file():
+            return []
+        with self.log.open(newline="") as file:
+            return list(csv.DictReader(file))
 
 
 class Checkpoint(keras.callbacks.Callback):

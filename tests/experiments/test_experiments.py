@@ -1,0 +1,84 @@
+import numpy as np
+import pytest
+
+from tf4dvar.data import protocol_plan, simulate_dataset
+from tf4dvar.errors import InputError
+from tf4dvar.experiments import EXPERIMENTS, PaperScores, experiment_by_name, true_flow
+from tf4dvar.layers import PlaneConvCell, PlaneGENN, PlaneLSTMCell
+from tf4dvar.models import FourDVarNet
+from tf4dvar.systems import Lorenz96, system_by_name
+from tf4dvar.training import train
+
+LEARNED = [row for row in EXPERIMENTS.values() if row.build is not None]
+
+
+def test_names_say_what_a_row_is():
+    combinations = {
+        f"{system}-{setting}"
+        for system in ("l63", "l96")
+        for setting in (
+            "none-rk4-fsgd",
+            *(
+                f"{loss}-{prior}-{cell}"
+                for loss in ("unsup", "sup")
+                for prior in ("rk4", "genn")
+                for cell in ("conv", "lstm")
+            ),
+        )
+    }
+    assert set(EXPERIMENTS) == combinations
+    for row in EXPERIMENTS.values():
+        system, setting, _, _ = row.name.split("-")
+        assert row.system == system
+        assert row.windows == {"l63": 10_000, "l96": 2_000}[system]
+        assert protocol_plan(system, row.protocol) == protocol_plan(system)
+        assert (row.build is None) == (setting == "none")
+
+
+@pytest.mark.parametrize("row", LEARNED, ids=lambda row: row.name)
+def test_models_are_what_their_names_say(row):
+    _, setting, prior, _ = row.name.split("-")
+    model = row.build()
+    model.build((None, None, len(system_by_name(row.system).components)))
+    loss = {"sup": "supervised", "unsup": "unsupervised"}[setting]
+    assert model.training_loss == loss
+    # A known prior is frozen, an identified one will be, and a joint one is not.
+    assert bool(model.prior.trainable_variables) == (prior == "genn")
+    assert bool(row.identification_epochs) == (prior == "genn" and setting == "unsup")
+
+
+def test_the_paper_scores_that_are_known_here():
+    known = {row.name: row.paper.r_score for row in EXPERIMENTS.values() if row.paper.r_score}
+    assert known == {
+        "l63-none-rk4-fsgd": 3.55,
+        "l63-sup-genn-conv": 1.34,
+        "l63-sup-genn-lstm": 1.62,
+        "l96-none-rk4-fsgd": 1.06,
+        "l96-sup-genn-lstm": 0.38,
+    }
+    assert PaperScores() == PaperScores(None, None, None)
+
+
+def test_an_unknown_name_is_answered_with_the_nearest():
+    with pytest.raises(InputError, match="l96-sup-genn-lstm"):
+        experiment_by_name("l96-genn-lstm")
+
+
+def test_what_learns_nothing_cannot_be_trained(tmp_path):
+    with pytest.raises(InputError, match="learns nothing"):
+        train(experiment_by_name("l63-none-rk4-fsgd"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("prior", "cell"), [("rk4", PlaneConvCell), ("genn", PlaneLSTMCell)])
+def test_lorenz96_models_learn(prior, cell):
+    data = simulate_dataset(Lorenz96(), protocol_plan("l96"), 8, steps=24)
+    observations, truth = (data[name].values for name in ("observations", "truth"))
+    phi = true_flow("l96") if prior == "rk4" else PlaneGENN(units=4, kernel_size=5)
+    model = FourDVarNet(phi, cell(), iterations=3)
+    model.adapt(observations)
+    model.compile("adam", jit_compile=False)
+    model.optimizer.learning_rate = 0.01
+    history = model.fit(observations, truth, epochs=5, batch_size=4, verbose=0).history
+    assert history["loss"][-1] < history["loss"][0]
+    assert np.isfinite(model.predict(observations, verbose=0)).all()

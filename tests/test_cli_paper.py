@@ -1,0 +1,26 @@
+import json
+
+from tests.test_cli import fail, succeed
+
+
+def test_experiments_are_listed_for_people_and_as_json():
+    assert "l96-sup-genn-lstm" in succeed("experiments")
+    rows = json.loads(succeed("experiments", "--json"))
+    assert len(rows) == 18
+    row = next(row for row in rows if row["name"] == "l63-sup-genn-conv")
+    assert row["paper"] == {"r_score": 1.34, "fourdvar_score": None, "ode_score": None}
+
+
+def test_mistakes_are_one_line(tmp_path):
+    runs = ("--runs", tmp_path / "runs")
+    assert "'l95'" in fail("tables", "l95", *runs)
+    assert "'X'" in fail("tables", "l63", *runs, "--protocol", "X")
+    assert "the nearest are" in fail("tables", "l63", *runs, "--row", "l63-sup-rk4-ltsm")
+    assert "no finished row" in fail("figures", "l63", *runs, "--out", tmp_path / "figures")
+    assert not (tmp_path / "figures").exists()
+
+
+def test_lorenz96_is_simulated_with_fresh_masks_by_default(tmp_path):
+    out = tmp_path / "windows.nc"
+    report = succeed("simulate", "l96", "--windows", 2, "--steps", 8, "--out", out, "--json")
+    assert json.loads(report)["observations"] == 2 * 2 * 20

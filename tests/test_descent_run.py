@@ -1,0 +1,30 @@
+import numpy as np
+import pytest
+
+from tf4dvar import descent_run as module
+from tf4dvar.classical import fixed_step_descent
+from tf4dvar.descent_run import descent_run, load_descent
+from tf4dvar.errors import InputError
+from tf4dvar.experiments import true_flow
+
+
+@pytest.fixture(autouse=True)
+def pairs(monkeypatch):
+    monkeypatch.setattr(module, "WINDOWS_AT_ONCE", 2)
+
+
+def test_window_after_window_is_all_at_once_also_when_resumed(windows, tmp_path):
+    dataset = windows.isel(window=slice(3))
+    flow = true_flow("l63", dtype="float64")
+    expected = fixed_step_descent(dataset["observations"].values, flow, 10).states
+    begun = descent_run(tmp_path / "run", "l63", dataset, 10, minutes=0.0)
+    assert len(begun.states) == 2
+    with pytest.raises(InputError, match="--resume goes on"):
+        descent_run(tmp_path / "run", "l63", dataset, 10)
+    with pytest.raises(InputError, match="took 10 steps; received 20"):
+        descent_run(tmp_path / "run", "l63", dataset, 20, resume=True)
+    whole = descent_run(tmp_path / "run", "l63", dataset, 10, resume=True)
+    np.testing.assert_allclose(whole.states, expected, atol=1e-9)
+    np.testing.assert_array_equal(load_descent(tmp_path / "run").states, whole.states)
+    assert whole.steps == 10
+    assert whole.seconds > begun.seconds > 0

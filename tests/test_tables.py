@@ -1,0 +1,107 @@
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from tf4dvar import tables
+from tf4dvar.errors import InputError
+from tf4dvar.experiments import EXPERIMENTS, Experiment, PaperScores
+from tf4dvar.layers import ConvCell, TwoScaleGENN
+from tf4dvar.models import FourDVarNet
+from tf4dvar.tables import held_out_windows, make_table, rows_of
+
+SMALL = Experiment(
+    "l63-sup-genn-conv",
+    "small",
+    "l63",
+    lambda: FourDVarNet(TwoScaleGENN(units=4), ConvCell((2, 2))),
+    epochs=2,
+    windows=32,
+    batch_size=16,
+    stages=((0.0, 2),),
+    paper=PaperScores(r_score=1.34),
+)
+DESCENT = EXPERIMENTS["l63-none-rk4-fsgd"]
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    """Two rows that take seconds."""
+    rows = {row.name: row for row in (DESCENT, SMALL)}
+    monkeypatch.setattr(tables, "EXPERIMENTS", rows)
+    monkeypatch.setattr(tables, "DESCENT_STEPS", {"l63": 20})
+
+
+def test_a_table_is_trained_scored_and_written_in_three_forms(tmp_path):
+    descent, learned = make_table("l63", tmp_path, windows=3)
+    assert (descent.name, learned.name) == (DESCENT.name, SMALL.name)
+    assert (descent.iterations, descent.parameters, descent.training_seconds) == (20, 0, None)
+    assert descent.ode_score < 1e-20
+    assert learned.iterations == 2
+    assert learned.parameters > 100
+    assert learned.training_seconds > 0
+    assert descent.windows == learned.windows == 3
+
+    document = json.loads((tmp_path / "table-l63-C.json").read_text())
+    assert [row["r_score"] for row in document["rows"]] == [descent.r_score, learned.r_score]
+    assert document["rows"][1]["paper_r_score"] == 1.34
+    assert document["references"][0]["r_score"] == 0.574
+    with (tmp_path / "table-l63-C.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert float(rows[1]["r_score"]) == learned.r_score
+    markdown = (tmp_path / "table-l63-C.md").read_text()
+    assert f"| {SMALL.name} | 1.34 | {learned.r_score:.3g} +- " in markdown
+    assert "Bayes limit: no method can do better: 0.574 +- 0.004" in markdown
+
+    with pytest.raises(InputError, match="--resume"):
+        make_table("l63", tmp_path, windows=3)
+
+
+def test_a_stopped_table_goes_on_where_it_was(tmp_path, monkeypatch):
+    evaluate = tables.evaluate
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tables, "evaluate", stop)
+    with pytest.raises(KeyboardInterrupt):
+        make_table("l63", tmp_path, windows=3)
+    assert len(json.loads((tmp_path / "table-l63-C.json").read_text())["rows"]) == 1
+
+    # What was begun goes on with its own options; what is finished is neither trained nor
+    # scored again.
+    monkeypatch.setattr(tables, "evaluate", evaluate)
+    rows = make_table("l63", tmp_path, windows=3, minutes_per_row=60, resume=True)
+    monkeypatch.setattr(tables, "evaluate", stop)
+    monkeypatch.setattr("tf4dvar.descent_run.fixed_step_descent", stop)
+    assert make_table("l63", tmp_path, windows=3, resume=True) == rows
+    # Fewer windows are the first of the same ones.
+    (fewer,) = make_table("l63", tmp_path, windows=2, names=[DESCENT.name], resume=True)
+    assert fewer.windows == 2
+
+
+def test_a_time_budget_ends_trainings_and_descent(tmp_path, monkeypatch):
+    monkeypatch.setattr("tf4dvar.descent_run.WINDOWS_AT_ONCE", 2)
+    descent, learned = make_table("l63", tmp_path, windows=4, minutes_per_row=1e-4)
+    assert (descent.windows, learned.windows) == (2, 4)
+    config = json.loads((tmp_path / f"{SMALL.name}-C" / "config.json").read_text())
+    assert config["options"]["minutes"] == 1e-4
+    history = (tmp_path / f"{SMALL.name}-C" / "log.csv").read_text().splitlines()
+    assert len(history) == 2
+
+
+def test_held_out_windows_are_the_first_of_the_papers_number():
+    few, more = (held_out_windows("l96", None, count) for count in (2, 5))
+    assert more.sizes["window"] == 5
+    np.testing.assert_array_equal(few["observations"], more["observations"][:2])
+
+
+@pytest.mark.parametrize("windows", [0, 2001])
+def test_what_there_is_not_is_refused(windows):
+    with pytest.raises(InputError, match=f"Received {windows} test windows; l63 has 1 to 2000"):
+        held_out_windows("l63", "C", windows)
+    with pytest.raises(InputError, match="rows of l63 alone"):
+        rows_of("l63", ["l96-sup-rk4-lstm"])
+    with pytest.raises(InputError, match="l63"):
+        held_out_windows("l64", "C")

@@ -1,0 +1,66 @@
+import keras
+import numpy as np
+import pytest
+
+from tests.training.test_job import epochs_of
+from tf4dvar.experiments import Experiment
+from tf4dvar.layers import ConvCell, Lorenz63ODE, RK4Flow, TwoScaleGENN
+from tf4dvar.models import FourDVarNet
+from tf4dvar.training import identify_prior, train
+
+
+@pytest.fixture
+def data(windows):
+    return windows["observations"].values, windows["truth"].values
+
+
+@pytest.mark.parametrize(
+    "prior",
+    [
+        lambda: TwoScaleGENN(units=8),
+        lambda: RK4Flow(Lorenz63ODE((-9.0, 9.0, 0.1, -1.5, 26.0, -0.9, -2.0, 0.1, 0.9)), 0.01),
+    ],
+)
+def test_the_prior_learns_the_states_alone_and_is_frozen(prior, data):
+    model = FourDVarNet(prior(), ConvCell())
+    model.adapt(data[0])
+    solver = [weight.numpy() for weight in model.solver.cell.weights]
+    losses = identify_prior(model, data[1], epochs=5)
+    assert losses[-1] < 0.9 * losses[0]
+    for before, now in zip(solver, model.solver.cell.weights, strict=True):
+        np.testing.assert_array_equal(before, now)
+    trained = {id(variable) for variable in model.trainable_variables}
+    assert not trained & {id(variable) for variable in model.prior.variables}
+    assert trained
+
+
+def test_training_keeps_the_identified_prior_also_when_resumed(tmp_path):
+    experiment = Experiment(
+        "l63-unsup-genn-conv",
+        "small",
+        "l63",
+        lambda: FourDVarNet(TwoScaleGENN(units=4), ConvCell((2, 2)), loss="unsupervised"),
+        windows=64,
+        batch_size=16,
+        steps_per_epoch=2,
+        stages=((0.0, 2),),
+        identification_epochs=2,
+    )
+    whole = train(experiment, tmp_path / "whole", epochs=3)
+
+    out = tmp_path / "stopped"
+    stopped = train(experiment, out, epochs=1)
+    config = out / "config.json"
+    config.write_text(config.read_text().replace('"epochs": 1', '"epochs": 3'))
+    identified = stopped.prior.get_weights()
+    resumed = train(experiment, out, epochs=3, resume=True)
+    assert epochs_of(out) == [0, 1, 2]
+    for before, now in zip(identified, resumed.prior.get_weights(), strict=True):
+        np.testing.assert_array_equal(before, now)
+    # The schedule follows from the number of epochs in all, which differed in the first epoch
+    # only by the end it was meant for: the learning rate began the same.
+    for ours, theirs in zip(resumed.get_weights(), whole.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
+    loaded = keras.saving.load_model(out / "model.keras")
+    assert not loaded.prior.trainable
+    assert len(loaded.trainable_variables) == len(whole.trainable_variables)

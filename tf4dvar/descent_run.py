@@ -1,0 +1,89 @@
+"""Fixed-step descent of many windows that can be stopped and resumed."""
+
+import logging
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from tf4dvar.classical import fixed_step_descent
+from tf4dvar.data import atomic_path
+from tf4dvar.errors import InputError
+from tf4dvar.experiments import true_flow
+
+logger = logging.getLogger(__name__)
+
+WINDOWS_AT_ONCE = 32
+
+
+class DescentRun(NamedTuple):
+    """What a descent reached so far.
+
+    Attributes:
+        states: [window, time, component], physical units, of the windows that are done.
+        steps: number of descent steps of each.
+        seconds: wall clock of all of them.
+    """
+
+    states: np.ndarray
+    steps: int
+    seconds: float
+
+
+def descent_run(
+    path: Path,
+    system: str,
+    dataset: xr.Dataset,
+    steps: int,
+    minutes: float | None = None,
+    resume: bool = False,
+) -> DescentRun:
+    """Descend on the windows of a data set, some after others; see `fixed_step_descent`.
+
+    Args:
+        path: a folder; `descent.npz` in it holds the windows that are done.
+        system: short name of the system whose true dynamics are the prior.
+        dataset: `observations` to reconstruct from.
+        steps: number of descent steps.
+        minutes: no further windows are begun after so long; at least some are done.
+        resume: go on after the windows that are done.
+
+    Raises:
+        InputError: there are windows done already and `resume` is not set, or they took another
+            number of steps.
+    """
+    file = path / "descent.npz"
+    windows = dataset.sizes["window"]
+    run = DescentRun(np.empty((0, *dataset["truth"].shape[1:])), steps, 0.0)
+    if file.is_file():
+        if not resume:
+            raise InputError(f"{file} exists and is left as it is; --resume goes on with it.")
+        run = load_descent(path)
+        if run.steps != steps:
+            raise InputError(f"{file} took {run.steps} steps; received {steps}.")
+    path.mkdir(parents=True, exist_ok=True)
+    flow = true_flow(system, dtype="float64")
+    budget = np.inf if minutes is None else 60 * minutes
+    while len(run.states) < windows and (run.seconds < budget or not len(run.states)):
+        begin = len(run.states)
+        some = dataset.isel(window=slice(begin, min(begin + WINDOWS_AT_ONCE, windows)))
+        started = time.monotonic()
+        states = fixed_step_descent(some["observations"].values, flow, steps).states
+        run = DescentRun(
+            np.concatenate([run.states, states]),
+            steps,
+            run.seconds + time.monotonic() - started,
+        )
+        with atomic_path(file) as temporary:
+            np.savez(temporary, **run._asdict())
+        logger.info("descent: %d of %d windows", len(run.states), windows)
+    done = min(len(run.states), windows)
+    return DescentRun(run.states[:done], steps, run.seconds * done / len(run.states))
+
+
+def load_descent(path: Path) -> DescentRun:
+    """The windows of a folder that are done."""
+    with np.load(path / "descent.npz") as record:
+        return DescentRun(record["states"], int(record["steps"]), float(record["seconds"]))

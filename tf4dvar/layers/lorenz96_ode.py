@@ -1,0 +1,81 @@
+"""Lorenz-96 as a bilinear convolution with few parameters."""
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+LEFT_OFFSETS = (-2, -1, 0, 1)
+RIGHT_OFFSETS = (-1, 0, 1)
+
+
+@keras.saving.register_keras_serializable(package="tf4dvar")
+class Lorenz96ODE(keras.layers.Layer):
+    """Lorenz-96 as a bilinear convolutional ODE with nine coefficients (eq. 16), periodic.
+
+    The product of two short convolutions over the components, damping, and forcing:
+
+        dx_i/dt = (sum_j l_j x_{i+j}) (sum_k r_k x_{i+k}) + d x_i + f
+
+        l_j, j = -2 ... 1        truth: -1, 0, 0, 1
+        r_k, k = -1 ... 1        truth: 1, 0, 0
+        d, f                     truth: -1, 8
+
+    Multiplying l by a number and dividing r by it changes nothing: learned coefficients are to
+    be compared by their products.
+
+    Args:
+        coefficients: the nine initial values (l_-2, ..., l_1, r_-1, r_0, r_1, d, f), per unit
+            of time; the true ones by default. Freeze them with `trainable=False`.
+
+    Call arguments:
+        state: [batch, time, component], physical units, four components or more.
+
+    Returns:
+        dx/dt, same shape, per unit of time.
+    """
+
+    TRUTH = (-1.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, -1.0, 8.0)
+
+    def __init__(self, coefficients: Sequence[float] = TRUTH, **kwargs):
+        super().__init__(**kwargs)
+        if len(coefficients) != 9:
+            raise ValueError(f"Received {len(coefficients)} coefficients; expected 9.")
+        self.initial_coefficients = tuple(float(value) for value in coefficients)
+
+    def build(self, input_shape):
+        """Create the nine coefficients."""
+        components = input_shape[-1]
+        if len(input_shape) != 3 or components < 4:
+            raise ValueError(
+                f"{type(self).__name__} received an input of shape {tuple(input_shape)}; "
+                "expected [batch, time, component] with four components or more."
+            )
+        self.coefficients = self.add_weight(
+            shape=(9,),
+            initializer=keras.initializers.Constant(self.initial_coefficients),
+            name="coefficients",
+        )
+        # Both convolutions at once, as one product with circulant matrices: rolling or gathering
+        # the components would be slower, their gradients above all.
+        shifts = np.zeros((7, components, 2, components))
+        for tap, offset in enumerate(LEFT_OFFSETS + RIGHT_OFFSETS):
+            shifts[tap, :, int(tap >= 4)] = np.roll(np.eye(components), -offset, axis=1)
+        self._shifts = shifts.reshape(7, components * 2 * components)
+
+    def call(self, state):
+        """The right-hand side."""
+        components = state.shape[-1]
+        coefficients = tf.convert_to_tensor(self.coefficients)
+        circulants = tf.linalg.matvec(
+            tf.constant(self._shifts, state.dtype), coefficients[:7], transpose_a=True
+        )
+        left, right = tf.split(
+            tf.matmul(state, tf.reshape(circulants, (components, 2 * components))), 2, axis=-1
+        )
+        return left * right + coefficients[7] * state + coefficients[8]
+
+    def get_config(self):
+        """The initial coefficients."""
+        return {**super().get_config(), "coefficients": self.initial_coefficients}

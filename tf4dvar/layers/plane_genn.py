@@ -1,0 +1,157 @@
+"""GENN prior on the component-time plane of a system on a circle."""
+
+import keras
+import tensorflow as tf
+
+from tf4dvar.layers.blocks import from_blocks, to_blocks
+from tf4dvar.layers.checks import build_once
+from tf4dvar.layers.plane import PlaneConv
+
+
+@keras.saving.register_keras_serializable(package="tf4dvar")
+class PlaneBilinearBlock(keras.layers.Layer):
+    """Zero-centre convolution of the plane, ReLU, and a bilinear stage (psi of Section 3.2).
+
+        h = ReLU(W * state),  W zero at the centre of its window
+        u = N h;    output = R O [A u, (B u) (C u)]
+
+    R is the linear map that the caller puts behind the block. No nonlinearity stands between R
+    and O, or N and the three maps after it: they are multiplied with each other before they
+    meet the plane, which halves the work and changes no result.
+
+    Args:
+        units: channels of every stage.
+        kernel_size: odd width of the convolution, in time steps and in components.
+        zero_centre: whether the kernel's centre is held at zero, during training too.
+
+    Call arguments:
+        state: [batch, time, component].
+        readout: R, [units, channel].
+
+    Returns:
+        [batch, time, component, channel].
+    """
+
+    def __init__(self, units: int = 50, kernel_size: int = 11, zero_centre: bool = True, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+        self.kernel_size = kernel_size
+        self.zero_centre = zero_centre
+
+    def build(self, state_shape, *_):
+        """Create the kernels."""
+        n = self.units
+        self.neighbours = PlaneConv(
+            n, self.kernel_size, zero_centre=self.zero_centre, dtype=self.dtype_policy
+        )
+        build_once(self.neighbours, (*state_shape, 1))
+        self.narrow = self._weight((n, n), "narrow")
+        self.linear = self._weight((n, n), "linear")
+        self.products = self._weight((2, n, n), "products")
+        self.out = self._weight((2, n, n), "out")
+
+    def _weight(self, shape, name):
+        return self.add_weight(shape=shape, initializer=_glorot, name=name)
+
+    def call(self, state, readout):
+        """The convolution and the bilinear stage."""
+        hidden = tf.nn.relu(self.neighbours(state[..., tf.newaxis]))
+        hidden = tf.reshape(hidden, (-1, self.units))
+        narrow, (left, right) = tf.convert_to_tensor(self.narrow), tf.unstack(self.products)
+        out = tf.matmul(self.out, readout)
+        product = tf.matmul(hidden, tf.matmul(narrow, left)) * tf.matmul(
+            hidden, tf.matmul(narrow, right)
+        )
+        linear = tf.matmul(hidden, tf.matmul(narrow, tf.matmul(self.linear, out[0])))
+        output = linear + tf.matmul(product, out[1])
+        return tf.reshape(output, (*tf.unstack(tf.shape(state)), readout.shape[-1]))
+
+    def get_config(self):
+        """Sizes and constraint."""
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "kernel_size": self.kernel_size,
+            "zero_centre": self.zero_centre,
+        }
+
+
+@keras.saving.register_keras_serializable(package="tf4dvar")
+class PlaneGENN(keras.layers.Layer):
+    """GENN prior on the component-time plane, at one or two scales (eq. 10), periodic.
+
+        Phi(x) = Out(Up(psi_1(Down(x))) + psi_2(x))
+
+    Down averages over `scale` time steps, Up is a transposed convolution of that stride in
+    time, Out a linear map to one channel. No value depends on itself, but each may depend on
+    other components at its own time. About 52,000 parameters, for any number of components.
+
+    Args:
+        units, kernel_size, zero_centre: of each `PlaneBilinearBlock`.
+        scale: number of time steps of a coarse one; None for the fine scale alone.
+
+    Call arguments:
+        state: [batch, time, component], normalised units; the components lie on a circle.
+
+    Returns:
+        Same shape.
+    """
+
+    def __init__(
+        self,
+        units: int = 50,
+        kernel_size: int = 11,
+        zero_centre: bool = True,
+        scale: int | None = 4,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.units = units
+        self.kernel_size = kernel_size
+        self.zero_centre = zero_centre
+        self.scale = scale
+
+    def build(self, input_shape):
+        """Build the scales, the way up and the way out."""
+        self.fine = self._block(input_shape)
+        self.out = self.add_weight(shape=(self.units, 1), initializer=_glorot, name="out")
+        if self.scale is not None:
+            self.coarse = self._block(input_shape)
+            self.up = self.add_weight(
+                shape=(self.scale, self.units, self.units), initializer=_glorot, name="up"
+            )
+
+    def _block(self, input_shape):
+        block = PlaneBilinearBlock(
+            self.units, self.kernel_size, self.zero_centre, dtype=self.dtype_policy
+        )
+        build_once(block, input_shape)
+        return block
+
+    def call(self, state):
+        """The sum of the scales."""
+        out = tf.convert_to_tensor(self.out)
+        prediction = self.fine(state, out)[..., 0]
+        if self.scale is None:
+            return prediction
+        down = tf.reduce_mean(to_blocks(state, self.scale), axis=2)
+        # One channel for each time of a block.
+        up = tf.transpose(tf.matmul(self.up, out)[..., 0])
+        blocks = tf.transpose(self.coarse(down, up), (0, 1, 3, 2))
+        return prediction + from_blocks(blocks, tf.shape(state)[1])
+
+    def get_config(self):
+        """The settings."""
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "kernel_size": self.kernel_size,
+            "zero_centre": self.zero_centre,
+            "scale": self.scale,
+        }
+
+
+def _glorot(shape, dtype=None):
+    """Glorot's uniform weights for a stack of matrices [..., input, output]."""
+    limit = (6.0 / (shape[-2] + shape[-1])) ** 0.5
+    return keras.random.uniform(shape, -limit, limit, dtype=dtype)
