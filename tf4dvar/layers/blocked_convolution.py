@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from tf4dvar.layers.times import first_times, times
+
 
 class BlockedConvolution:
     """A convolution over time, zero beyond the ends, and its transpose.
@@ -36,7 +38,7 @@ class BlockedConvolution:
         missing = self.blocks * self.radius - self.steps
         padded = tf.pad(state, [[0, 0], [self.radius, self.radius + missing], [0, 0]])
         blocks = tf.reshape(padded, (-1, self.blocks + 2, self.radius * self.channels))
-        frames = tf.concat([blocks[:, :-2], blocks[:, 1:-1], blocks[:, 2:]], axis=2)
+        frames = tf.concat([times(blocks, k, self.blocks) for k in range(3)], axis=2)
         output = tf.matmul(tf.reshape(frames, (-1, frames.shape[-1])), self.matrix)
         return tf.reshape(output, (-1, self.filters))
 
@@ -52,12 +54,12 @@ class BlockedConvolution:
             + tf.pad(after, [[0, 0], [2, 0], [0, 0]])
         )
         padded = tf.reshape(blocks, (-1, (self.blocks + 2) * self.radius, self.channels))
-        return padded[:, self.radius : self.radius + self.steps]
+        return times(padded, self.radius, self.steps)
 
     def cropped(self, rows):
         """[batch * padded time, channels] to [batch, time, channels]."""
         padded = tf.reshape(rows, (-1, self.blocks * self.radius, rows.shape[-1]))
-        return padded[:, : self.steps]
+        return first_times(padded, self.steps)
 
     def padded(self, state):
         """The transpose of `cropped`."""

@@ -4,12 +4,14 @@ import keras
 import tensorflow as tf
 
 from tf4dvar.layers.checks import build_once
+from tf4dvar.layers.pull_back import linearise
+from tf4dvar.layers.times import first_times, last_times
 
 
 class OneStepFlow(keras.layers.Layer):
     """One-step-ahead prediction of every time from the one before.
 
-    Subclasses give `step`. A flow is a prior Phi that knows physical units only; it can also
+    Subclasses give `linearise_step`. A flow is a prior Phi that knows physical units only; it can also
     forecast, which a GENN cannot.
 
     Args:
@@ -39,10 +41,26 @@ class OneStepFlow(keras.layers.Layer):
 
     def call(self, state):
         """The first time as it is, then the predictions."""
-        return tf.concat([state[:, :1], self.step(state[:, :-1])], axis=1)
+        return self.linearise(state)[0]
 
     def step(self, state):
         """Advance every state by one time step."""
+        return self.linearise_step(state)[0]
+
+    def linearise(self, state):
+        """The flow and its pull-back; see `tf4dvar.layers.pull_back`."""
+        steps = tf.shape(state)[1]
+        advanced, pull_back_step = self.linearise_step(first_times(state, steps - 1))
+
+        def pull_back(residual):
+            first = tf.pad(first_times(residual, 1), [[0, 0], [0, steps - 1], [0, 0]])
+            rest = pull_back_step(last_times(residual, steps - 1))
+            return first + tf.pad(rest, [[0, 0], [0, 1], [0, 0]])
+
+        return tf.concat([first_times(state, 1), advanced], axis=1), pull_back
+
+    def linearise_step(self, state):
+        """`step` and its pull-back."""
         raise NotImplementedError
 
     def get_config(self):
@@ -65,20 +83,32 @@ class OneStepFlow(keras.layers.Layer):
 class EulerFlow(OneStepFlow):
     """One-step-ahead prediction by the explicit Euler scheme (eq. 7); see `OneStepFlow`."""
 
-    def step(self, state):
+    def linearise_step(self, state):
         """x + h f(x)."""
-        return state + self.time_step * self.ode(state)
+        h = self.time_step
+        slope, pull_back = linearise(self.ode, state)
+        return state + h * slope, lambda residual: residual + pull_back(h * residual)
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
 class RK4Flow(OneStepFlow):
     """One-step-ahead prediction by fourth-order Runge-Kutta (eq. 8); see `OneStepFlow`."""
 
-    def step(self, state):
-        """x + h (k1 + 2 k2 + 2 k3 + k4) / 6."""
+    def linearise_step(self, state):
+        """x + h (k1 + 2 k2 + 2 k3 + k4) / 6, and the stages back in reverse order."""
         h = self.time_step
-        k1 = self.ode(state)
-        k2 = self.ode(state + h / 2 * k1)
-        k3 = self.ode(state + h / 2 * k2)
-        k4 = self.ode(state + h * k3)
-        return state + h / 6 * (k1 + 2 * (k2 + k3) + k4)
+        k1, back_1 = linearise(self.ode, state)
+        k2, back_2 = linearise(self.ode, state + h / 2 * k1)
+        k3, back_3 = linearise(self.ode, state + h / 2 * k2)
+        k4, back_4 = linearise(self.ode, state + h * k3)
+
+        def pull_back(residual):
+            sixth = h / 6 * residual
+            third = 2 * sixth
+            r4 = back_4(sixth)
+            r3 = back_3(third + h * r4)
+            r2 = back_2(third + h / 2 * r3)
+            r1 = back_1(sixth + h / 2 * r2)
+            return tf.add_n([residual, r1, r2, r3, r4])
+
+        return state + h / 6 * tf.add_n([k1, 2 * (k2 + k3), k4]), pull_back

@@ -7,6 +7,7 @@ import tensorflow as tf
 from tf4dvar.layers.blocked_convolution import BlockedConvolution
 from tf4dvar.layers.blocks import from_blocks, to_blocks
 from tf4dvar.layers.checks import build_once
+from tf4dvar.layers.times import first_times, last_times
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
@@ -204,8 +205,10 @@ class TwoScaleGENN(keras.layers.Layer):
     def _down_transposed(self, coarse, steps):
         """The adjoint of `_down`."""
         shares = tf.repeat(coarse / self.scale, self.scale, axis=1)
-        repeated = tf.reduce_sum(shares[:, steps - 1 :], axis=1, keepdims=True)
-        return tf.concat([shares[:, : steps - 1], repeated], axis=1)
+        repeated = tf.reduce_sum(
+            last_times(shares, tf.shape(shares)[1] - steps + 1), axis=1, keepdims=True
+        )
+        return tf.concat([first_times(shares, steps - 1), repeated], axis=1)
 
     def get_config(self):
         """The settings."""

@@ -66,15 +66,23 @@ class Lorenz96ODE(keras.layers.Layer):
 
     def call(self, state):
         """The right-hand side."""
+        return self.linearise(state)[0]
+
+    def linearise(self, state):
+        """The right-hand side and its pull-back; see `tf4dvar.layers.pull_back`."""
         components = state.shape[-1]
         coefficients = tf.convert_to_tensor(self.coefficients)
         circulants = tf.linalg.matvec(
             tf.constant(self._shifts, state.dtype), coefficients[:7], transpose_a=True
         )
-        left, right = tf.split(
-            tf.matmul(state, tf.reshape(circulants, (components, 2 * components))), 2, axis=-1
-        )
-        return left * right + coefficients[7] * state + coefficients[8]
+        shifts = tf.reshape(circulants, (components, 2 * components))
+        left, right = tf.split(tf.matmul(state, shifts), 2, axis=-1)
+
+        def pull_back(residual):
+            products = tf.concat([residual * right, residual * left], axis=-1)
+            return tf.matmul(products, shifts, transpose_b=True) + coefficients[7] * residual
+
+        return left * right + coefficients[7] * state + coefficients[8], pull_back
 
     def get_config(self):
         """The initial coefficients."""

@@ -8,6 +8,13 @@ import tensorflow as tf
 
 from tf4dvar.layers.checks import check_components
 
+# Where each of the nine coefficients stands: PLACES[equation, place, term, equation] is one for
+# the terms (x, y, z, yz, xz, xy).
+PLACES = np.zeros((3, 3, 6, 3))
+for _equation, _terms in enumerate(((0, 1, 3), (1, 0, 4), (2, 0, 5))):
+    for _place, _term in enumerate(_terms):
+        PLACES[_equation, _place, _term, _equation] = 1.0
+
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
 class Lorenz63ODE(keras.layers.Layer):
@@ -50,16 +57,29 @@ class Lorenz63ODE(keras.layers.Layer):
 
     def call(self, state):
         """The right-hand side of the three equations."""
-        x, y, z = tf.unstack(state, axis=-1)
-        a, b, c = tf.unstack(tf.convert_to_tensor(self.coefficients))
-        return tf.stack(
-            [
-                a[0] * x + a[1] * y + a[2] * y * z,
-                b[0] * y + b[1] * x + b[2] * x * z,
-                c[0] * z + c[1] * x + c[2] * x * y,
-            ],
-            axis=-1,
+        return self.linearise(state)[0]
+
+    def linearise(self, state):
+        """The right-hand side and its pull-back; see `tf4dvar.layers.pull_back`.
+
+        Components first, a component is one piece of memory. The map from the three of them and
+        their three products to the slopes is one matrix product, which turns them back.
+        """
+        shape = tf.shape(state)
+        x, y, z = tf.unstack(tf.transpose(tf.reshape(state, (-1, 3))))
+        weights = tf.tensordot(
+            tf.convert_to_tensor(self.coefficients), tf.constant(PLACES, state.dtype), 2
         )
+        terms = tf.stack([x, y, z, y * z, x * z, x * y])
+        slopes = tf.reshape(tf.matmul(terms, weights, transpose_a=True), shape)
+
+        def pull_back(residual):
+            rows = tf.reshape(residual, (-1, 3))
+            a, b, c, yz, xz, xy = tf.unstack(tf.matmul(weights, rows, transpose_b=True))
+            columns = tf.stack([a + xz * z + xy * y, b + yz * z + xy * x, c + yz * y + xz * x])
+            return tf.reshape(tf.transpose(columns), shape)
+
+        return slopes, pull_back
 
     def get_config(self):
         """The initial coefficients."""
@@ -92,7 +112,23 @@ class BilinearODE(keras.layers.Layer):
 
     def call(self, state):
         """Constant, linear and bilinear terms."""
+        return self.linearise(state)[0]
+
+    def linearise(self, state):
+        """The right-hand side and its pull-back; see `tf4dvar.layers.pull_back`."""
         first = tf.constant(self._first, state.dtype)
         second = tf.constant(self._second, state.dtype)
-        products = tf.matmul(state, first) * tf.matmul(state, second)
-        return self.constant + tf.matmul(state, self.linear) + tf.matmul(products, self.bilinear)
+        left, right = tf.matmul(state, first), tf.matmul(state, second)
+        slopes = (
+            self.constant + tf.matmul(state, self.linear) + tf.matmul(left * right, self.bilinear)
+        )
+
+        def pull_back(residual):
+            product = tf.matmul(residual, self.bilinear, transpose_b=True)
+            return (
+                tf.matmul(residual, self.linear, transpose_b=True)
+                + tf.matmul(product * right, first, transpose_b=True)
+                + tf.matmul(product * left, second, transpose_b=True)
+            )
+
+        return slopes, pull_back

@@ -109,8 +109,8 @@ class GradientSolver(keras.layers.Layer):
     def call(self, first_guess, observations, mask):
         """Iterate K times."""
 
-        def iterate(k, state, norm, cell_states):
-            return self._iterate(k, state, norm, cell_states, observations, mask)[:3]
+        def iterate(k, state, scale, cell_states):
+            return self._iterate(k, state, scale, cell_states, observations, mask)[:3]
 
         variables = (first_guess, *self._start(first_guess))
         if self.recompute:
@@ -139,12 +139,12 @@ class GradientSolver(keras.layers.Layer):
         iterations = self._iterations if iterations is None else iterations
         iterations = tf.convert_to_tensor(iterations)
 
-        def iterate(k, state, norm, cell_states, states, costs):
+        def iterate(k, state, scale, cell_states, states, costs):
             states = states.write(k, state)
-            state, norm, cell_states, cost = self._iterate(
-                k, state, norm, cell_states, observations, mask
+            state, scale, cell_states, cost = self._iterate(
+                k, state, scale, cell_states, observations, mask
             )
-            return k + 1, state, norm, cell_states, states, costs.write(k, cost)
+            return k + 1, state, scale, cell_states, states, costs.write(k, cost)
 
         size = iterations + 1
         states = tf.TensorArray(first_guess.dtype, size, element_shape=first_guess.shape)
@@ -160,17 +160,17 @@ class GradientSolver(keras.layers.Layer):
         )
 
     def _start(self, first_guess):
-        norm = tf.ones_like(first_guess[:, :1, :1])
-        return norm, self.cell.get_initial_state(first_guess)
+        scale = tf.ones_like(first_guess[:, :1, :1])
+        return scale, self.cell.get_initial_state(first_guess)
 
-    def _iterate(self, k, state, norm, cell_states, observations, mask):
+    def _iterate(self, k, state, scale, cell_states, observations, mask):
         gradient, cost = self.gradient(state, observations, mask)
         if self.normalise:
             mean_square = tf.reduce_mean(tf.square(gradient), axis=(1, 2), keepdims=True)
-            first = tf.sqrt(tf.where(mean_square > AT_REST**2, mean_square, 1.0))
-            norm = tf.where(tf.equal(k, 0), first, norm)
-        increment, cell_states = self.cell(gradient / norm, cell_states)
-        return state - increment, norm, cell_states, cost
+            first = tf.math.rsqrt(tf.where(mean_square > AT_REST**2, mean_square, 1.0))
+            scale = tf.where(tf.equal(k, 0), first, scale)
+        increment, cell_states = self.cell(gradient * scale, cell_states)
+        return state - increment, scale, cell_states, cost
 
     def _cost_dtype(self):
         return tf.float64 if self.compute_dtype == "float64" else tf.float32

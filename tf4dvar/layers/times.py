@@ -1,0 +1,24 @@
+"""Parts of the time axis.
+
+Taken by `tf.slice`, of which the gradient is a padding; that of `state[:, a:b]` costs several
+times more, in every iteration of a solver.
+"""
+
+import tensorflow as tf
+
+
+def times(state, start, count):
+    """The `count` times from `start` on of [batch, time, component]."""
+    part = tf.slice(state, (0, start, 0), (-1, count, -1))
+    part.set_shape((state.shape[0], None, state.shape[2]))
+    return part
+
+
+def first_times(state, count):
+    """The first `count` times of [batch, time, component]."""
+    return times(state, 0, count)
+
+
+def last_times(state, count):
+    """The last `count` times of [batch, time, component]."""
+    return times(state, tf.shape(state)[1] - count, count)
