@@ -1,6 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+BENCH_STAMP := .venv/.installed-bench
 
 .PHONY: demo test test-all lint format bench clean
 
@@ -21,6 +22,15 @@ lint: $(STAMP)
 format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+bench: $(BENCH_STAMP)
+	$(BIN)/python benchmarks/against_peer.py
+	$(BIN)/python benchmarks/growth.py
+	$(BIN)/python benchmarks/latency.py
+
+$(BENCH_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --quiet --editable '.[bench]'
+	touch $@
 
 # Filled when missing, and again when the declared dependencies change.
 $(STAMP): setup.cfg setup.py pyproject.toml

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf4dvar.layers import ConvCell, Lorenz63ODE, LSTMCell, RK4Flow, TwoScaleGENN
+from tf4dvar.layers import ConvCell, Lorenz63ODE, Lorenz96ODE, LSTMCell, RK4Flow, TwoScaleGENN
 from tf4dvar.metrics import RScore
 from tf4dvar.models import FourDVarNet
 
@@ -43,6 +43,32 @@ def test_fit_lowers_the_supervised_loss(prior, cell, data):
     history = model.fit(*data, epochs=4, batch_size=10, verbose=0).history
     assert history["loss"][-1] < 0.98 * history["loss"][0]
     assert history["r_score"][-1] < history["r_score"][0]
+
+
+def test_a_large_batch_trains_through_many_iterations(rng):
+    truth = rng.normal(size=(256, 200, 3)).astype("float32")
+    observations = np.where(np.arange(200)[:, None] % 8 > 0, np.nan, truth)
+    model = compiled(FourDVarNet(TwoScaleGENN(), LSTMCell(), iterations=20))
+    model.adapt(observations)
+    loss = model.fit(observations, truth, batch_size=256, epochs=1, verbose=0).history["loss"]
+    assert np.isfinite(loss).all()
+
+
+@pytest.mark.parametrize("recompute", [False, True])
+def test_large_windows_of_a_known_shape_train(recompute, rng):
+    # Of these TensorFlow's graph optimiser knows how much memory they take; see `any_batch`.
+    truth = tf.constant(rng.normal(size=(32, 50, 1000)), tf.float32)
+    model = FourDVarNet(RK4Flow(Lorenz96ODE(), 0.05), LSTMCell(), 2, recompute=recompute)
+    model.build(truth.shape)
+
+    @tf.function
+    def gradients():
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(tf.square(model(truth)))
+        return tape.gradient(loss, model.trainable_variables)
+
+    for _ in range(3):
+        assert all(np.isfinite(gradient).all() for gradient in gradients())
 
 
 def test_fit_lowers_the_unsupervised_loss_without_truth(data):

@@ -11,8 +11,8 @@ from tf4dvar.layers.times import first_times, last_times
 class OneStepFlow(keras.layers.Layer):
     """One-step-ahead prediction of every time from the one before.
 
-    Subclasses give `linearise_step`. A flow is a prior Phi that knows physical units only; it can also
-    forecast, which a GENN cannot.
+    Subclasses give `linearise_step`. A flow is a prior Phi that knows physical units only; it
+    can also forecast, which a GENN cannot.
 
     Args:
         ode: layer dx/dt, [batch, time, component] to the same shape.

@@ -74,8 +74,8 @@ class BilinearBlock(keras.layers.Layer):
     def linearise(self, state, last=None):
         """The block and its pull-back, see `tf4dvar.layers.pull_back`.
 
-        The maps of single times that follow one another are multiplied out first, so that each
-        of the two big arrays of a time, h and the product, is made and read but once.
+        The linear maps to the output are multiplied out first; N is not, so that h, the widest
+        array, is made and read but once.
 
         Args:
             state: [batch, time, component].
@@ -83,25 +83,27 @@ class BilinearBlock(keras.layers.Layer):
         """
         out = self._compute(self.out)
         out = out if last is None else tf.matmul(out, last)
-        narrow = self._compute(self.narrow)
-        left = tf.matmul(narrow, self._compute(self.left))
-        right = tf.matmul(narrow, self._compute(self.right))
-        linear = tf.matmul(narrow, tf.matmul(self._compute(self.linear), out[: self.units]))
+        narrow, left, right = map(self._compute, (self.narrow, self.left, self.right))
+        linear = tf.matmul(self._compute(self.linear), out[: self.units])
         product = out[self.units :]
         convolution = BlockedConvolution(self._kernel(), tf.shape(state)[1])
 
         h = tf.nn.relu(convolution(state))
-        b, c = tf.matmul(h, left), tf.matmul(h, right)
-        output = convolution.cropped(tf.matmul(h, linear) + tf.matmul(b * c, product))
+        u = tf.matmul(h, narrow)
+        b, c = tf.matmul(u, left), tf.matmul(u, right)
+        output = convolution.cropped(tf.matmul(u, linear) + tf.matmul(b * c, product))
 
         def pull_back(residual):
             r = convolution.padded(residual)
             p = tf.matmul(r, product, transpose_b=True)
-            g = (
-                tf.matmul(p * c, left, transpose_b=True)
-                + tf.matmul(p * b, right, transpose_b=True)
-                + tf.matmul(r, linear, transpose_b=True)
+            to_u = tf.add_n(
+                [
+                    tf.matmul(p * c, left, transpose_b=True),
+                    tf.matmul(p * b, right, transpose_b=True),
+                    tf.matmul(r, linear, transpose_b=True),
+                ]
             )
+            g = tf.matmul(to_u, narrow, transpose_b=True)
             # The derivative of ReLU as one operation, itself differentiable in g.
             return convolution.transposed(tf.raw_ops.ReluGrad(gradients=g, features=h))
 

@@ -6,8 +6,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tf4dvar.layers.circular_convolution import convolve_circle, turned
+
 LEFT_OFFSETS = (-2, -1, 0, 1)
 RIGHT_OFFSETS = (-1, 0, 1)
+# Where each tap stands in the kernel of both convolutions, [tap, offset, 1, left or right].
+PLACES = np.zeros((7, 5, 1, 2))
+for _tap, _offset in enumerate(LEFT_OFFSETS + RIGHT_OFFSETS):
+    PLACES[_tap, 2 + _offset, 0, int(_tap >= 4)] = 1.0
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
@@ -57,12 +63,6 @@ class Lorenz96ODE(keras.layers.Layer):
             initializer=keras.initializers.Constant(self.initial_coefficients),
             name="coefficients",
         )
-        # Both convolutions at once, as one product with circulant matrices: rolling or gathering
-        # the components would be slower, their gradients above all.
-        shifts = np.zeros((7, components, 2, components))
-        for tap, offset in enumerate(LEFT_OFFSETS + RIGHT_OFFSETS):
-            shifts[tap, :, int(tap >= 4)] = np.roll(np.eye(components), -offset, axis=1)
-        self._shifts = shifts.reshape(7, components * 2 * components)
 
     def call(self, state):
         """The right-hand side."""
@@ -72,17 +72,18 @@ class Lorenz96ODE(keras.layers.Layer):
         """The right-hand side and its pull-back; see `tf4dvar.layers.pull_back`."""
         components = state.shape[-1]
         coefficients = tf.convert_to_tensor(self.coefficients)
-        circulants = tf.linalg.matvec(
-            tf.constant(self._shifts, state.dtype), coefficients[:7], transpose_a=True
-        )
-        shifts = tf.reshape(circulants, (components, 2 * components))
-        left, right = tf.split(tf.matmul(state, shifts), 2, axis=-1)
+        damping, forcing = coefficients[7], coefficients[8]
+        kernel = tf.tensordot(coefficients[:7], tf.constant(PLACES, state.dtype), axes=1)
+        rows = tf.reshape(state, (-1, 1, components))
+        left, right = tf.unstack(convolve_circle(rows, kernel), axis=1)
 
         def pull_back(residual):
-            products = tf.concat([residual * right, residual * left], axis=-1)
-            return tf.matmul(products, shifts, transpose_b=True) + coefficients[7] * residual
+            r = tf.reshape(residual, (-1, components))
+            products = tf.stack([r * right, r * left], axis=1)
+            back = convolve_circle(products, turned(kernel))
+            return tf.reshape(back, tf.shape(state)) + damping * residual
 
-        return left * right + coefficients[7] * state + coefficients[8], pull_back
+        return tf.reshape(left * right, tf.shape(state)) + damping * state + forcing, pull_back
 
     def get_config(self):
         """The initial coefficients."""

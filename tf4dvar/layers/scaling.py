@@ -123,6 +123,6 @@ def _by_component(operation, state, *vectors):
     As rows of whole windows: TensorFlow takes several times as long over rows of a few numbers.
     """
     shape = tf.shape(state)
-    vectors = [tf.tile(tf.convert_to_tensor(vector), shape[-2:-1]) for vector in vectors]
+    along_time = [tf.tile(tf.convert_to_tensor(vector), shape[-2:-1]) for vector in vectors]
     rows = tf.reshape(state, (-1, shape[-2] * shape[-1]))
-    return tf.reshape(operation(rows, *vectors), shape)
+    return tf.reshape(operation(rows, *along_time), shape)

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tf4dvar.layers.checks import build_once
 from tf4dvar.layers.gradient import CostGradient
-from tf4dvar.layers.recompute import recomputed_loop
+from tf4dvar.layers.recompute import SCALAR, any_batch, recomputed_loop
 
 # A smaller root mean square is a window at rest, whose gradient is left as it is: divided by
 # next to nothing, its derivatives would overflow.
@@ -123,6 +123,7 @@ class GradientSolver(keras.layers.Layer):
                 lambda k, *_: k < self._iterations,
                 lambda k, *variables: (k + 1, *iterate(k, *variables)),
                 (0, *variables),
+                shape_invariants=(SCALAR, *tf.nest.map_structure(any_batch, variables)),
             )
         return variables[0]
 

@@ -2,13 +2,11 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from tf4dvar.data import atomic_path, protocol_plan, simulate_dataset
 from tf4dvar.data.pipeline import fixed_windows
@@ -115,26 +113,25 @@ def train(
     stages = experiment.stages if iterations is None else ((0.0, iterations),)
     done = first_epoch * steps_per_epoch
     batches = fixed_windows(observations, truth, batch_size, seed, done // steps_per_pass)
-    with _graph_as_written():
-        model.fit(
-            batches.skip(done % steps_per_pass),
-            steps_per_epoch=steps_per_epoch,
-            initial_epoch=first_epoch,
-            epochs=epochs,
-            shuffle=False,
-            validation_data=(
-                validation["observations"].values.astype("float32"),
-                validation["truth"].values.astype("float32"),
-            ),
-            callbacks=[
-                Curriculum(experiment.learning_rate, stages, epochs, minutes, elapsed),
-                DivergenceGuard(),
-                # Before the checkpoint: the log may be ahead of the model, never behind.
-                keras.callbacks.CSVLogger(run.log, append=True),
-                Checkpoint(run.model),
-                keras.callbacks.TensorBoard(run.path / "tensorboard", write_graph=False),
-            ],
-        )
+    model.fit(
+        batches.skip(done % steps_per_pass),
+        steps_per_epoch=steps_per_epoch,
+        initial_epoch=first_epoch,
+        epochs=epochs,
+        shuffle=False,
+        validation_data=(
+            validation["observations"].values.astype("float32"),
+            validation["truth"].values.astype("float32"),
+        ),
+        callbacks=[
+            Curriculum(experiment.learning_rate, stages, epochs, minutes, elapsed),
+            DivergenceGuard(),
+            # Before the checkpoint: the log may be ahead of the model, never behind.
+            keras.callbacks.CSVLogger(run.log, append=True),
+            Checkpoint(run.model),
+            keras.callbacks.TensorBoard(run.path / "tensorboard", write_graph=False),
+        ],
+    )
     return model
 
 
@@ -142,22 +139,6 @@ def _is_used_up(run: RunDirectory, budget: float) -> bool:
     """Whether another epoch like the last would pass the budget, as `Curriculum` decides."""
     ends = [0.0, *(float(row["elapsed"]) for row in run.history())]
     return len(ends) > 1 and 2 * ends[-1] - ends[-2] > budget
-
-
-@contextmanager
-def _graph_as_written() -> Iterator[None]:
-    """Leave TensorFlow's graph optimiser out.
-
-    Its memory pass rewrites sums in the gradient of the solver's loop, and then large batches
-    fail ("AlreadyExistsError ... TemporaryVariableOp"). Nothing becomes slower without it.
-    """
-    set_options = tf.config.optimizer.set_experimental_options
-    before = tf.config.optimizer.get_experimental_options().get("disable_meta_optimizer", False)
-    set_options({"disable_meta_optimizer": True})
-    try:
-        yield
-    finally:
-        set_options({"disable_meta_optimizer": before})
 
 
 def new_model(

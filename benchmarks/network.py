@@ -1,0 +1,53 @@
+"""This package's network, as the benchmarks time it."""
+
+import os
+
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tf4dvar.layers import ConvCell, Lorenz63ODE, Lorenz96ODE, LSTMCell, RK4Flow, TwoScaleGENN
+from tf4dvar.models import FourDVarNet
+
+PRIORS = {
+    "genn": TwoScaleGENN,
+    "rk4": lambda: RK4Flow(Lorenz63ODE(), 0.01),
+    "lorenz96": lambda: RK4Flow(Lorenz96ODE(), 0.05),
+}
+CELLS = {"lstm": LSTMCell, "conv": ConvCell}
+# An observed component, every eighth time.
+EVERY = 8
+
+
+def use_threads(threads):
+    """Before the first operation: so many threads, within and between operations."""
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(threads)
+
+
+def make(prior, cell, iterations, batch=128, steps=200, components=3, recompute=False):
+    """A training step and an inference, as functions without arguments."""
+    keras.utils.set_random_seed(0)
+    # Windows that a chaotic prior with nothing learned does not send to infinity.
+    truth = np.random.default_rng(0).normal(size=(batch, steps, components)).astype("float32")
+    observed = np.zeros(truth.shape, bool)
+    observed[:, ::EVERY, 0] = True
+    observations = tf.constant(np.where(observed, truth, np.nan))
+    truth = tf.constant(truth)
+    model = FourDVarNet(PRIORS[prior](), CELLS[cell](), iterations, recompute=recompute)
+    model.build(truth.shape)
+    adam = keras.optimizers.Adam(1e-3)
+    adam.build(model.trainable_variables)
+
+    @tf.function
+    def train():
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(tf.square(model(observations) - truth))
+        weights = model.trainable_variables
+        adam.apply(tape.gradient(loss, weights), weights)
+        return loss
+
+    infer = tf.function(lambda: model(observations))
+    return lambda: train().numpy(), lambda: infer().numpy()

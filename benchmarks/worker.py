@@ -1,0 +1,41 @@
+"""One network in a process of its own, timed on request.
+
+    python worker.py '{"library": "tensorflow", "threads": 2, "prior": "genn", ...}'
+
+Writes a line when ready, with the seconds of the first training step (tracing included); then,
+for each line `train` or `infer` that it reads, the seconds of one; at the end its peak memory.
+"""
+
+import json
+import sys
+import time
+
+
+def main():
+    settings = json.loads(sys.argv[1])
+    threads = settings.pop("threads")
+    if settings.pop("library") == "torch":
+        import torch
+        from peer import make
+
+        torch.set_num_threads(threads)
+    else:
+        from network import make, use_threads
+
+        use_threads(threads)
+    train, infer = make(**settings)
+    started = time.perf_counter()
+    train()
+    print(json.dumps({"first_step_s": time.perf_counter() - started}), flush=True)
+    calls = {"train": train, "infer": infer}
+    for line in sys.stdin:
+        started = time.perf_counter()
+        calls[line.strip()]()
+        print(time.perf_counter() - started, flush=True)
+    with open("/proc/self/status") as status:
+        peak = next(line for line in status if line.startswith("VmHWM"))
+    print(json.dumps({"peak_gb": int(peak.split()[1]) / 2**20}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
