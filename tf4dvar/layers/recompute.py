@@ -54,6 +54,7 @@ def recomputed_loop(iterate: Callable, start: tuple, iterations) -> tuple:
             forward,
             (0, list(first), history),
             shape_invariants=(SCALAR, shapes, [tf.TensorShape(None)] * len(first)),
+            parallel_iterations=1,
         )
 
         def backward(*upstream, variables=()):
@@ -77,6 +78,8 @@ def recomputed_loop(iterate: Callable, start: tuple, iterations) -> tuple:
                 back,
                 (iterations - 1, list(upstream), [tf.zeros_like(v) for v in variables]),
                 shape_invariants=(SCALAR, shapes, [v.shape for v in variables]),
+                # Else the next iterations are computed ahead, each in the memory of one.
+                parallel_iterations=1,
             )
             return adjoints, gradients
 
