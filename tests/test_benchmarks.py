@@ -1,0 +1,38 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+def lines_of(settings, calls):
+    """What a worker prints for some settings and calls."""
+    return subprocess.run(
+        [sys.executable, BENCHMARKS / "worker.py", json.dumps(settings)],
+        input="".join(f"{call}\n" for call in calls),
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+
+
+def test_a_worker_times_what_it_is_asked():
+    settings = {"library": "tensorflow", "threads": 1, "prior": "rk4", "cell": "lstm"}
+    small = {"iterations": 2, "batch": 2, "steps": 20}
+    first, train, infer, peak = lines_of(settings | small, ("train", "infer"))
+    assert json.loads(first)["first_step_s"] > float(train) > 0
+    assert float(infer) > 0
+    assert 0.1 < json.loads(peak)["peak_gb"] < 4
+
+
+@pytest.mark.slow
+def test_recomputed_iterations_take_the_memory_of_few():
+    settings = {"library": "tensorflow", "threads": 2, "prior": "genn", "cell": "lstm"}
+    peaks = [
+        json.loads(lines_of(settings | {"iterations": k, "recompute": True}, ())[-1])["peak_gb"]
+        for k in (5, 40)
+    ]
+    assert peaks[1] < 1.5 * peaks[0]
