@@ -44,14 +44,14 @@ class GENN(nn.Module):
 
 
 class RK4(nn.Module):
-    """One step ahead, Lorenz-63."""
+    """One step ahead, Lorenz-63, between normalised units."""
 
-    def __init__(self, time_step=0.01):
+    def __init__(self, time_step=0.01, deviation=8.0):
         super().__init__()
         self.sigma, self.rho, self.beta = (
             nn.Parameter(torch.tensor(value)) for value in (10.0, 28.0, 8 / 3)
         )
-        self.time_step = time_step
+        self.time_step, self.deviation = time_step, deviation
 
     def tendency(self, state):
         x, y, z = state.split(1, dim=1)
@@ -59,13 +59,13 @@ class RK4(nn.Module):
         return torch.cat(slopes, dim=1)
 
     def forward(self, state):
-        h, before = self.time_step, state[:, :, :-1]
+        h, before = self.time_step, self.deviation * state[:, :, :-1]
         first = self.tendency(before)
         second = self.tendency(before + h / 2 * first)
         third = self.tendency(before + h / 2 * second)
         fourth = self.tendency(before + h * third)
         after = before + h / 6 * (first + 2 * second + 2 * third + fourth)
-        return torch.cat([state[:, :, :1], after], dim=2)
+        return torch.cat([state[:, :, :1], after / self.deviation], dim=2)
 
 
 class LSTM(nn.Module):
@@ -129,10 +129,10 @@ class Solver(nn.Module):
 
     def forward(self, observations, mask):
         state = observations.clone().requires_grad_()
-        states, norm = self.cell.start(state), None
+        norm = self.gradient(state, observations, mask).square().mean().sqrt()
+        states = self.cell.start(state)
         for _ in range(self.iterations):
             gradient = self.gradient(state, observations, mask)
-            norm = gradient.square().mean().sqrt() if norm is None else norm
             increment, states = self.cell(gradient / norm, states)
             state = state - increment
         return state
