@@ -9,6 +9,7 @@ from tf4dvar.layers import (
     Lorenz63ODE,
     Lorenz96ODE,
     NormalisedPrior,
+    PlaneGENN,
     RK4Flow,
     Scaling,
     TwoScaleGENN,
@@ -38,6 +39,8 @@ PRIORS = {
     "scaled flow": (3, lambda: scaled(RK4Flow(Lorenz63ODE(**F64), 0.1, **F64))),
     "euler": (3, lambda: EulerFlow(Lorenz63ODE(range(9), **F64), 0.1, **F64)),
     "bilinear": (3, lambda: RK4Flow(with_random_weights(BilinearODE(**F64), 3), 0.1, **F64)),
+    "plane": (7, lambda: PlaneGENN(units=4, kernel_size=5, **F64)),
+    "plane, one scale": (23, lambda: PlaneGENN(units=3, kernel_size=7, scale=None, **F64)),
     "lorenz96": (5, lambda: RK4Flow(with_random_weights(Lorenz96ODE(**F64), 5), 0.1, **F64)),
 }
 

@@ -27,3 +27,24 @@ def from_blocks(blocks, steps):
     batch, count = tf.unstack(tf.shape(blocks)[:2])
     length, components = blocks.shape[2:]
     return first_times(tf.reshape(blocks, (batch, count * length, components)), steps)
+
+
+def padded_blocks(state, length):
+    """The transpose of `from_blocks`: as `to_blocks`, the last block filled with zeros."""
+    batch, steps = tf.unstack(tf.shape(state)[:2])
+    missing = -steps % length
+    padded = tf.pad(state, [[0, 0], [0, missing], [0, 0]])
+    return tf.reshape(padded, (batch, (steps + missing) // length, length, state.shape[-1]))
+
+
+def block_means(state, length):
+    """Means over the blocks of `to_blocks`, [batch, block, component]."""
+    return tf.reduce_mean(to_blocks(state, length), axis=2)
+
+
+def block_means_transposed(means, length, steps):
+    """The transpose of `block_means`: [batch, block, component] to `steps` times."""
+    shares = tf.repeat(means / length, length, axis=1)
+    repeated = last_times(shares, tf.shape(shares)[1] - steps + 1)
+    end = tf.reduce_sum(repeated, axis=1, keepdims=True)
+    return tf.concat([first_times(shares, steps - 1), end], axis=1)

@@ -4,10 +4,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tf4dvar.layers.bilinear_stage import linearise_bilinear
 from tf4dvar.layers.blocked_convolution import BlockedConvolution
-from tf4dvar.layers.blocks import from_blocks, to_blocks
+from tf4dvar.layers.blocks import (
+    block_means,
+    block_means_transposed,
+    from_blocks,
+    padded_blocks,
+)
 from tf4dvar.layers.checks import build_once
-from tf4dvar.layers.times import first_times, last_times
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
@@ -72,10 +77,7 @@ class BilinearBlock(keras.layers.Layer):
         return self.linearise(state)[0]
 
     def linearise(self, state, last=None):
-        """The block and its pull-back, see `tf4dvar.layers.pull_back`.
-
-        The linear maps to the output are multiplied out first; N is not, so that h, the widest
-        array, is made and read but once.
+        """The block and its pull-back; see `tf4dvar.layers.pull_back`.
 
         Args:
             state: [batch, time, component].
@@ -83,31 +85,15 @@ class BilinearBlock(keras.layers.Layer):
         """
         out = self._compute(self.out)
         out = out if last is None else tf.matmul(out, last)
-        narrow, left, right = map(self._compute, (self.narrow, self.left, self.right))
-        linear = tf.matmul(self._compute(self.linear), out[: self.units])
-        product = out[self.units :]
-        convolution = BlockedConvolution(self._kernel(), tf.shape(state)[1])
-
-        h = tf.nn.relu(convolution(state))
-        u = tf.matmul(h, narrow)
-        b, c = tf.matmul(u, left), tf.matmul(u, right)
-        output = convolution.cropped(tf.matmul(u, linear) + tf.matmul(b * c, product))
-
-        def pull_back(residual):
-            r = convolution.padded(residual)
-            p = tf.matmul(r, product, transpose_b=True)
-            to_u = tf.add_n(
-                [
-                    tf.matmul(p * c, left, transpose_b=True),
-                    tf.matmul(p * b, right, transpose_b=True),
-                    tf.matmul(r, linear, transpose_b=True),
-                ]
-            )
-            g = tf.matmul(to_u, narrow, transpose_b=True)
-            # The derivative of ReLU as one operation, itself differentiable in g.
-            return convolution.transposed(tf.raw_ops.ReluGrad(gradients=g, features=h))
-
-        return output, pull_back
+        return linearise_bilinear(
+            BlockedConvolution(self._kernel(), tf.shape(state)[1]),
+            state,
+            narrow=self._compute(self.narrow),
+            left=self._compute(self.left),
+            right=self._compute(self.right),
+            linear=tf.matmul(self._compute(self.linear), out[: self.units]),
+            product=out[self.units :],
+        )
 
     def _kernel(self):
         return self._compute(self.kernel) * tf.constant(self._centre, self.compute_dtype)
@@ -188,29 +174,15 @@ class TwoScaleGENN(keras.layers.Layer):
         # The way up has one stride and kernel: a map of single coarse times, to a whole block.
         up = tf.cast(tf.convert_to_tensor(self.up), self.compute_dtype)
         last = tf.reshape(up, (self.units, -1))
-        blocks, pull_back_coarse = self.coarse.linearise(self._down(state), last)
+        blocks, pull_back_coarse = self.coarse.linearise(block_means(state, self.scale), last)
         shape = tf.shape(blocks)
         by_time = tf.reshape(blocks, (*tf.unstack(shape[:2]), self.scale, state.shape[-1]))
 
         def pull_back(residual):
-            missing = shape[1] * self.scale - steps
-            padded = tf.pad(residual, [[0, 0], [0, missing], [0, 0]])
-            coarse = pull_back_coarse(tf.reshape(padded, shape))
-            return pull_back_fine(residual) + self._down_transposed(coarse, steps)
+            coarse = pull_back_coarse(tf.reshape(padded_blocks(residual, self.scale), shape))
+            return pull_back_fine(residual) + block_means_transposed(coarse, self.scale, steps)
 
         return fine + from_blocks(by_time, steps), pull_back
-
-    def _down(self, state):
-        """Means over blocks of `scale` times."""
-        return tf.reduce_mean(to_blocks(state, self.scale), axis=2)
-
-    def _down_transposed(self, coarse, steps):
-        """The adjoint of `_down`."""
-        shares = tf.repeat(coarse / self.scale, self.scale, axis=1)
-        repeated = tf.reduce_sum(
-            last_times(shares, tf.shape(shares)[1] - steps + 1), axis=1, keepdims=True
-        )
-        return tf.concat([first_times(shares, steps - 1), repeated], axis=1)
 
     def get_config(self):
         """The settings."""

@@ -4,6 +4,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tf4dvar.layers.plane_convolution import wrapped
+
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
 class PlaneConv(keras.layers.Layer):
@@ -64,13 +66,16 @@ class PlaneConv(keras.layers.Layer):
         """Wrap around, then convolve."""
         reach = self.kernel_size // 2
         if reach:
-            plane = tf.concat([plane[:, :, -reach:], plane, plane[:, :, :reach]], axis=2)
-        kernel = tf.convert_to_tensor(self.kernel)
-        if self.zero_centre:
-            kernel *= tf.constant(self._centre, kernel.dtype)
+            plane = wrapped(plane, reach)
+        kernel = self.constrained_kernel()
         padding = [[0, 0], [reach, reach], [0, 0], [0, 0]]
         output = tf.nn.conv2d(plane, kernel, strides=1, padding=padding)
         return output + self.bias if self.use_bias else output
+
+    def constrained_kernel(self):
+        """The kernel, with `zero_centre` its centre held at zero."""
+        kernel = tf.convert_to_tensor(self.kernel)
+        return kernel * tf.constant(self._centre, kernel.dtype) if self.zero_centre else kernel
 
     def get_config(self):
         """Sizes, bias and constraint."""

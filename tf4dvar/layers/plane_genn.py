@@ -3,9 +3,16 @@
 import keras
 import tensorflow as tf
 
-from tf4dvar.layers.blocks import from_blocks, to_blocks
+from tf4dvar.layers.bilinear_stage import linearise_bilinear
+from tf4dvar.layers.blocks import (
+    block_means,
+    block_means_transposed,
+    from_blocks,
+    padded_blocks,
+)
 from tf4dvar.layers.checks import build_once
 from tf4dvar.layers.plane import PlaneConv
+from tf4dvar.layers.plane_convolution import PlaneConvolution
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
@@ -15,9 +22,7 @@ class PlaneBilinearBlock(keras.layers.Layer):
         h = ReLU(W * state),  W zero at the centre of its window
         u = N h;    output = R O [A u, (B u) (C u)]
 
-    R is the linear map that the caller puts behind the block. No nonlinearity stands between R
-    and O, or N and the three maps after it: they are multiplied with each other before they
-    meet the plane, which halves the work and changes no result.
+    R is the linear map that the caller puts behind the block.
 
     Args:
         units: channels of every stage.
@@ -55,16 +60,23 @@ class PlaneBilinearBlock(keras.layers.Layer):
 
     def call(self, state, readout):
         """The convolution and the bilinear stage."""
-        hidden = tf.nn.relu(self.neighbours(state[..., tf.newaxis]))
-        hidden = tf.reshape(hidden, (-1, self.units))
-        narrow, (left, right) = tf.convert_to_tensor(self.narrow), tf.unstack(self.products)
+        return self.linearise(state, readout)[0]
+
+    def linearise(self, state, readout):
+        """The block and its pull-back; see `tf4dvar.layers.pull_back`."""
+        shape = (*tf.unstack(tf.shape(state)[:2]), state.shape[-1])
+        kernel = self.neighbours.constrained_kernel()
         out = tf.matmul(self.out, readout)
-        product = tf.matmul(hidden, tf.matmul(narrow, left)) * tf.matmul(
-            hidden, tf.matmul(narrow, right)
+        left, right = tf.unstack(tf.matmul(self.narrow, self.products))
+        return linearise_bilinear(
+            PlaneConvolution(kernel, shape),
+            state,
+            narrow=None,
+            left=left,
+            right=right,
+            linear=tf.matmul(self.narrow, tf.matmul(self.linear, out[0])),
+            product=out[1],
         )
-        linear = tf.matmul(hidden, tf.matmul(narrow, tf.matmul(self.linear, out[0])))
-        output = linear + tf.matmul(product, out[1])
-        return tf.reshape(output, (*tf.unstack(tf.shape(state)), readout.shape[-1]))
 
     def get_config(self):
         """Sizes and constraint."""
@@ -130,15 +142,27 @@ class PlaneGENN(keras.layers.Layer):
 
     def call(self, state):
         """The sum of the scales."""
+        return self.linearise(state)[0]
+
+    def linearise(self, state):
+        """The prior and its pull-back; see `tf4dvar.layers.pull_back`."""
         out = tf.convert_to_tensor(self.out)
-        prediction = self.fine(state, out)[..., 0]
+        fine, pull_back_fine = self.fine.linearise(state, out)
         if self.scale is None:
-            return prediction
-        down = tf.reduce_mean(to_blocks(state, self.scale), axis=2)
+            return fine[..., 0], lambda r: pull_back_fine(r[..., tf.newaxis])
+        steps = tf.shape(state)[1]
         # One channel for each time of a block.
         up = tf.transpose(tf.matmul(self.up, out)[..., 0])
-        blocks = tf.transpose(self.coarse(down, up), (0, 1, 3, 2))
-        return prediction + from_blocks(blocks, tf.shape(state)[1])
+        coarse, pull_back_coarse = self.coarse.linearise(block_means(state, self.scale), up)
+        blocks = tf.transpose(coarse, (0, 1, 3, 2))
+
+        def pull_back(residual):
+            by_block = tf.transpose(padded_blocks(residual, self.scale), (0, 1, 3, 2))
+            return pull_back_fine(residual[..., tf.newaxis]) + block_means_transposed(
+                pull_back_coarse(by_block), self.scale, steps
+            )
+
+        return fine[..., 0] + from_blocks(blocks, steps), pull_back
 
     def get_config(self):
         """The settings."""
