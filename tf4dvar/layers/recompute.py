@@ -4,18 +4,6 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-SCALAR = tf.TensorShape(())
-
-
-def any_batch(variable) -> tf.TensorShape:
-    """The shape of a loop variable, its batch left open.
-
-    TensorFlow's graph optimiser reckons with the memory of what has a known shape; where that is
-    much it rewrites the sums in the gradient of a loop, and the loop fails
-    ("AlreadyExistsError ... TemporaryVariableOp").
-    """
-    return tf.TensorShape((None, *variable.shape[1:]))
-
 
 def recomputed_loop(iterate: Callable, start: tuple, iterations) -> tuple:
     """Repeat `iterate`, differentiable in the memory of one iteration and all loop variables.
@@ -44,17 +32,9 @@ def recomputed_loop(iterate: Callable, start: tuple, iterations) -> tuple:
             history = [array.write(k, value) for array, value in zip(history, values, strict=True)]
             return k + 1, step(k, values), history
 
-        shapes = [any_batch(value) for value in first]
-        history = [
-            tf.TensorArray(value.dtype, iterations, element_shape=shape)
-            for value, shape in zip(first, shapes, strict=True)
-        ]
+        history = [tf.TensorArray(v.dtype, iterations, element_shape=v.shape) for v in first]
         _, last, history = tf.while_loop(
-            lambda k, *_: k < iterations,
-            forward,
-            (0, list(first), history),
-            shape_invariants=(SCALAR, shapes, [tf.TensorShape(None)] * len(first)),
-            parallel_iterations=1,
+            lambda k, *_: k < iterations, forward, (0, list(first), history)
         )
 
         def backward(*upstream, variables=()):
@@ -77,7 +57,6 @@ def recomputed_loop(iterate: Callable, start: tuple, iterations) -> tuple:
                 lambda k, *_: k >= 0,
                 back,
                 (iterations - 1, list(upstream), [tf.zeros_like(v) for v in variables]),
-                shape_invariants=(SCALAR, shapes, [v.shape for v in variables]),
                 # Else the next iterations are computed ahead, each in the memory of one.
                 parallel_iterations=1,
             )

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tf4dvar.layers.checks import build_once
 from tf4dvar.layers.gradient import CostGradient
-from tf4dvar.layers.recompute import SCALAR, any_batch, recomputed_loop
+from tf4dvar.layers.recompute import recomputed_loop
 
 # A smaller root mean square is a window at rest, whose gradient is left as it is: divided by
 # next to nothing, its derivatives would overflow.
@@ -108,6 +108,7 @@ class GradientSolver(keras.layers.Layer):
 
     def call(self, first_guess, observations, mask):
         """Iterate K times."""
+        first_guess, observations, mask = map(_of_any_batch, (first_guess, observations, mask))
 
         def iterate(k, state, scale, cell_states):
             return self._iterate(k, state, scale, cell_states, observations, mask)[:3]
@@ -123,7 +124,6 @@ class GradientSolver(keras.layers.Layer):
                 lambda k, *_: k < self._iterations,
                 lambda k, *variables: (k + 1, *iterate(k, *variables)),
                 (0, *variables),
-                shape_invariants=(SCALAR, *tf.nest.map_structure(any_batch, variables)),
             )
         return variables[0]
 
@@ -195,6 +195,16 @@ class GradientSolver(keras.layers.Layer):
         for name in ("cost", "cell"):
             config[name] = keras.saving.deserialize_keras_object(config[name])
         return cls(**config)
+
+
+def _of_any_batch(tensor):
+    """The tensor, the size of its batch left open.
+
+    TensorFlow's graph optimiser reckons with the memory of what has a known shape; where that is
+    much it rewrites the sums in the gradient of a loop, and the loop fails
+    ("AlreadyExistsError ... TemporaryVariableOp").
+    """
+    return tf.raw_ops.PlaceholderWithDefault(input=tensor, shape=(None, *tensor.shape[1:]))
 
 
 def _checked(iterations: int) -> int:
