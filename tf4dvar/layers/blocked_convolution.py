@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from tf4dvar.layers.band import banded
 from tf4dvar.layers.times import first_times, times
 
 
@@ -24,12 +25,8 @@ class BlockedConvolution:
         self.radius = width // 2
         self.steps = steps
         self.blocks = -(-steps // self.radius)
-        # Column j holds the kernel for step j of the block: shifted down by j steps.
-        columns = [
-            tf.pad(kernel, [[j, self.radius - 1 - j], [0, 0], [0, 0]]) for j in range(self.radius)
-        ]
         self.matrix = tf.reshape(
-            tf.stack(columns, axis=2),
+            banded(kernel, self.radius),
             (3 * self.radius * self.channels, self.radius * self.filters),
         )
 

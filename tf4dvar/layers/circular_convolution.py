@@ -1,7 +1,8 @@
 """A short convolution around a circle of components, as matrix products over blocks of them."""
 
-import numpy as np
 import tensorflow as tf
+
+from tf4dvar.layers.band import banded
 
 # Components of a block at most: one product with a whole circulant matrix is fastest up to here,
 # and grows with the square of their number beyond.
@@ -29,10 +30,8 @@ def convolve_circle(rows, kernel):
     frames = tf.stack(
         [tf.slice(around, (0, 0, k * length), (-1, channels, seen)) for k in range(blocks)], axis=1
     )
-    # A block's output o sees its input i through the weight i - o.
-    band = [np.eye(seen, length, -j) for j in range(width)]
-    matrix = tf.tensordot(kernel, tf.constant(np.stack(band), kernel.dtype), axes=[0, 0])
-    matrix = tf.reshape(tf.transpose(matrix, (0, 2, 1, 3)), (channels * seen, filters * length))
+    band = tf.transpose(banded(kernel, length), (1, 0, 3, 2))
+    matrix = tf.reshape(band, (channels * seen, filters * length))
     output = tf.matmul(tf.reshape(frames, (-1, channels * seen)), matrix)
     by_block = tf.reshape(output, (-1, blocks, filters, length))
     by_filter = tf.reshape(tf.transpose(by_block, (0, 2, 1, 3)), (-1, filters, blocks * length))

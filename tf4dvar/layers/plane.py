@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf4dvar.layers.plane_convolution import wrapped
+from tf4dvar.layers.plane_convolution import convolve_plane
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
@@ -64,12 +64,7 @@ class PlaneConv(keras.layers.Layer):
 
     def call(self, plane):
         """Wrap around, then convolve."""
-        reach = self.kernel_size // 2
-        if reach:
-            plane = wrapped(plane, reach)
-        kernel = self.constrained_kernel()
-        padding = [[0, 0], [reach, reach], [0, 0], [0, 0]]
-        output = tf.nn.conv2d(plane, kernel, strides=1, padding=padding)
+        output = convolve_plane(plane, self.constrained_kernel())
         return output + self.bias if self.use_bias else output
 
     def constrained_kernel(self):

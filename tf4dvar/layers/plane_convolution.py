@@ -20,10 +20,7 @@ class PlaneConvolution:
 
     def __call__(self, state):
         """[batch, time, component] to [row, filters]."""
-        around = wrapped(state, self.reach)[..., tf.newaxis]
-        over_time = [[0, 0], [self.reach, self.reach], [0, 0], [0, 0]]
-        output = tf.nn.conv2d(around, self.kernel, strides=1, padding=over_time)
-        return tf.reshape(output, (-1, output.shape[-1]))
+        return self.padded(convolve_plane(state[..., tf.newaxis], self.kernel))
 
     def transposed(self, gradient):
         """The transpose: [row, filters] to [batch, time, component]."""
@@ -53,6 +50,18 @@ class PlaneConvolution:
         return tf.reshape(plane, (-1, plane.shape[-1]))
 
 
-def wrapped(plane, reach):
-    """[batch, time, component, ...] with so many components repeated on both sides."""
-    return tf.concat([plane[:, :, -reach:], plane, plane[:, :, :reach]], axis=2)
+def convolve_plane(plane, kernel):
+    """A convolution zero beyond the window and periodic in the components.
+
+    Args:
+        plane: [batch, time, component, channel].
+        kernel: [2 R + 1 times, 2 R + 1 components, channel, filters].
+
+    Returns:
+        [batch, time, component, filters].
+    """
+    reach = kernel.shape[0] // 2
+    if reach:
+        plane = tf.concat([plane[:, :, -reach:], plane, plane[:, :, :reach]], axis=2)
+    over_time = [[0, 0], [reach, reach], [0, 0], [0, 0]]
+    return tf.nn.conv2d(plane, kernel, strides=1, padding=over_time)
