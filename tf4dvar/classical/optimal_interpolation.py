@@ -1,7 +1,6 @@
 """Optimal interpolation in time and across components: the cheapest baseline."""
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
 
 from tf4dvar.classical.analysis import Analysis, Progress, in_chunks, windows_at_once
 from tf4dvar.classical.covariance import Covariance, covariance_matrix
@@ -52,9 +51,9 @@ def optimal_interpolation(
             times, components = np.nonzero(pattern.reshape(seen.shape[1:]))
             at_observations = anomalies[:, pattern]
             errors = covariance[np.ix_(components, components)] * np.equal.outer(times, times)
-            factor = cho_factor(at_observations.T @ at_observations + errors)
             innovations = chunk[alike][:, times, components].T
-            weights = cho_solve(factor, innovations)
+            # Takes a window without observations too, which SciPy 1.11's Cholesky solver does not.
+            weights = np.linalg.solve(at_observations.T @ at_observations + errors, innovations)
             increments = (at_observations @ weights).T @ anomalies
             states[alike] = mean + increments.reshape(-1, *chunk.shape[1:])
             costs[alike] = (innovations * weights).sum(axis=0)
