@@ -25,9 +25,8 @@ def ceiling(threads):
 def compare(prior, cell, iterations, threads, repeats):
     """One network, both libraries, interleaved."""
     settings = {"threads": threads, "prior": prior, "cell": cell, "iterations": iterations}
-    ours, peer = interleaved(
-        [Worker(library="tensorflow", **settings), Worker(library="torch", **settings)], repeats
-    )
+    ours = Worker(library="tensorflow", pieces=threads, **settings)
+    ours, peer = interleaved([ours, Worker(library="torch", **settings)], repeats)
     ratios = {
         "train_ratio": ours["train_s"] / peer["train_s"],
         "infer_ratio": ours["infer_s"] / peer["infer_s"],

@@ -26,7 +26,8 @@ def sweep(base, name, values, repeats):
     """Seconds of a training step and an inference, and peak memory, for each value."""
     rows = []
     for value in values:
-        worker = Worker(library="tensorflow", threads=THREADS, **(base | {name: value}))
+        settings = base | {name: value, "threads": THREADS, "pieces": THREADS}
+        worker = Worker(library="tensorflow", **settings)
         rows.append({"value": value, **interleaved([worker], repeats)[0]})
         print(json.dumps(rows[-1]), flush=True)
     return rows

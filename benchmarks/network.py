@@ -22,12 +22,12 @@ EVERY = 8
 
 
 def use_threads(threads):
-    """Before the first operation: so many threads, within and between operations."""
-    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    """Before the first operation: so many threads, between operations and not within them."""
+    tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
 
 
-def make(prior, cell, iterations, batch=128, steps=200, components=3, recompute=False):
+def make(prior, cell, iterations, batch=128, steps=200, components=3, recompute=False, pieces=1):
     """A training step and an inference, as functions without arguments."""
     keras.utils.set_random_seed(0)
     # Windows that a chaotic prior with nothing learned does not send to infinity.
@@ -36,7 +36,9 @@ def make(prior, cell, iterations, batch=128, steps=200, components=3, recompute=
     observed[:, ::EVERY, 0] = True
     observations = tf.constant(np.where(observed, truth, np.nan))
     truth = tf.constant(truth)
-    model = FourDVarNet(PRIORS[prior](), CELLS[cell](), iterations, recompute=recompute)
+    model = FourDVarNet(
+        PRIORS[prior](), CELLS[cell](), iterations, recompute=recompute, pieces=pieces
+    )
     model.build(truth.shape)
     adam = keras.optimizers.Adam(1e-3)
     adam.build(model.trainable_variables)

@@ -60,9 +60,9 @@ def measure(rows, threads, repeats=30):
     Returns:
         The first number; {part: (seconds of an iteration's inference, of its training)}.
     """
-    from network import tf, use_threads
+    import tensorflow as tf
 
-    use_threads(threads)
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
 
     def seconds(a_shape, b_shape, turn=False):
         a, b = tf.random.normal(a_shape), tf.random.normal(b_shape)

@@ -28,8 +28,7 @@ DESCENT = EXPERIMENTS["l63-none-rk4-fsgd"]
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     """Two rows that take seconds."""
-    rows = {row.name: row for row in (DESCENT, SMALL)}
-    monkeypatch.setattr(tables, "EXPERIMENTS", rows)
+    monkeypatch.setattr(tables, "TABLES", {"l63": (DESCENT, SMALL)})
     monkeypatch.setattr(tables, "DESCENT_STEPS", {"l63": 20})
 
 

@@ -31,9 +31,12 @@ class Group(TyperGroup):
 def load_tensorflow() -> None:
     """Import TensorFlow in silence: its start-up messages would bury one clear line.
 
-    It writes them from C++ before its own log level counts, hence the file descriptor.
+    It writes them from C++ before its own log level counts, hence the file descriptor. Half of
+    the cores work within operations and all of them on several operations at once: of the
+    solver's small ones that is faster than all within one; see docs/performance.md.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(max(1, (os.cpu_count() or 1) // 2)))
     stderr = os.dup(2)
     with open(os.devnull, "w") as nothing:
         os.dup2(nothing.fileno(), 2)

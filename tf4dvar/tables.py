@@ -14,7 +14,7 @@ from tf4dvar.data import PROTOCOLS, atomic_path, protocol_plan, simulate_dataset
 from tf4dvar.descent_run import descent_run
 from tf4dvar.errors import InputError
 from tf4dvar.evaluation import evaluate, score
-from tf4dvar.experiments import EXPERIMENTS, Experiment, experiment_by_name, true_flow
+from tf4dvar.experiments import TABLES, Experiment, experiment_by_name, true_flow
 from tf4dvar.metrics import ode_score
 from tf4dvar.models import FourDVarNet
 from tf4dvar.references import REFERENCES
@@ -116,11 +116,10 @@ def default_protocol(system: str) -> str:
 
 def rows_of(system: str, names: Sequence[str] = ()) -> list[Experiment]:
     """The experiments of a system's table, or those of them with these names."""
-    chosen = [experiment_by_name(name) for name in names] or list(EXPERIMENTS.values())
-    rows = [experiment for experiment in chosen if experiment.system == system]
-    if len(rows) < len(names):
+    chosen = [experiment_by_name(name) for name in names]
+    if any(experiment not in TABLES[system] for experiment in chosen):
         raise InputError(f"Received the rows {', '.join(names)}; expected rows of {system} alone.")
-    return rows
+    return chosen or list(TABLES[system])
 
 
 def held_out_windows(system: str, protocol: str | None, windows: int | None = None) -> xr.Dataset:

@@ -3,13 +3,14 @@ import pytest
 
 from tf4dvar.data import protocol_plan, simulate_dataset
 from tf4dvar.errors import InputError
-from tf4dvar.experiments import EXPERIMENTS, PaperScores, experiment_by_name, true_flow
+from tf4dvar.experiments import EXPERIMENTS, TABLES, PaperScores, experiment_by_name, true_flow
 from tf4dvar.layers import PlaneConvCell, PlaneGENN, PlaneLSTMCell
 from tf4dvar.models import FourDVarNet
 from tf4dvar.systems import Lorenz96, system_by_name
 from tf4dvar.training import train
 
-LEARNED = [row for row in EXPERIMENTS.values() if row.build is not None]
+ROWS = [row for rows in TABLES.values() for row in rows]
+LEARNED = [row for row in ROWS if row.build is not None]
 
 
 def test_names_say_what_a_row_is():
@@ -26,8 +27,8 @@ def test_names_say_what_a_row_is():
             ),
         )
     }
-    assert set(EXPERIMENTS) == combinations
-    for row in EXPERIMENTS.values():
+    assert {row.name for row in ROWS} == combinations
+    for row in ROWS:
         system, setting, _, _ = row.name.split("-")
         assert row.system == system
         assert row.windows == {"l63": 10_000, "l96": 2_000}[system]

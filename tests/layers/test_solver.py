@@ -166,6 +166,38 @@ def test_recomputing_gives_the_same_states_and_gradients(cell, problem):
         np.testing.assert_allclose(recomputed, ordinary, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("settings", [{}, {"recompute": True}])
+@pytest.mark.parametrize("windows", [1, 5])
+def test_pieces_of_the_batch_give_the_same_states_and_gradients(settings, windows, rng):
+    problem = [rng.normal(size=(windows, 9, 3)) for _ in range(2)]
+    problem.append((rng.random((windows, 9, 3)) < 0.4).astype("float64"))
+    whole = make_solver(LSTMCell(dtype="float64"), dtype="float64", iterations=3, **settings)
+    whole(*problem)
+    pieces = GradientSolver.from_config({**whole.get_config(), "pieces": 2})
+    pieces.build(problem[0].shape)
+    pieces.set_weights(whole.get_weights())
+    results = []
+    for solver in (whole, pieces):
+
+        @tf.function
+        def gradients(solver=solver):
+            with tf.GradientTape() as tape:
+                state = solver(*problem)
+                loss = tf.reduce_mean(tf.square(state))
+            return state, tape.gradient(loss, solver.trainable_variables)
+
+        state, found = gradients()
+        results.append([state, *found])
+    for expected, found in zip(*results, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("wrong", [0, 1.5])
+def test_pieces_that_are_no_count_are_refused(wrong):
+    with pytest.raises(ValueError, match="expected an integer"):
+        make_solver(pieces=wrong)
+
+
 def test_recomputing_is_for_loops_alone():
     with pytest.raises(ValueError, match="expected one of them"):
         make_solver(unroll=True, recompute=True)

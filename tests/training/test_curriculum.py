@@ -32,6 +32,15 @@ def test_iterations_rise_and_the_learning_rate_falls_with_the_epochs(model):
     assert np.all(np.diff(rates) < 0)
 
 
+def test_with_a_warm_up_the_learning_rate_rises_first(model):
+    curriculum = Curriculum(1e-3, ((0.0, 1),), epochs=10, warm_up=0.3)
+    rates = np.array(fit(model, curriculum)["learning_rate"])
+    assert rates.argmax() == 3
+    np.testing.assert_allclose(rates[0], 1e-5, rtol=1e-5)
+    assert np.all(np.diff(rates[:4]) > 0)
+    assert np.all(np.diff(rates[3:]) < 0)
+
+
 def test_a_resumed_training_has_the_same_schedule(model):
     whole = fit(model, Curriculum(1e-3, STAGES, epochs=10))
     rest = fit(model, Curriculum(1e-3, STAGES, epochs=10), initial_epoch=5)

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -12,13 +13,15 @@ import pytest
 
 from tf4dvar.errors import InputError
 from tf4dvar.experiments import experiment_by_name
-from tf4dvar.training import RunDirectory, train
+from tf4dvar.training import RunDirectory, job, train
+from tf4dvar.training.run_directory import Checkpoint
 
 SMALL = {"epochs": 4, "windows": 256, "seed": 3}
+ROW = experiment_by_name("l63-sup-rk4-lstm")
 
 
 def run(out, **changes):
-    return train(experiment_by_name("l63-sup-rk4-lstm"), out, **{**SMALL, **changes})
+    return train(ROW, out, **{**SMALL, **changes})
 
 
 def epochs_of(out):
@@ -70,6 +73,31 @@ def test_kill_9_and_resume_end_where_an_uninterrupted_training_does(uninterrupte
     for ours, theirs in zip(resumed.get_weights(), whole.get_weights(), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
     assert int(resumed.optimizer.iterations) == int(whole.optimizer.iterations)
+
+
+def test_a_resumed_training_on_fresh_windows_sees_those_of_an_uninterrupted_one(
+    tmp_path, monkeypatch
+):
+    row, options = replace(ROW, fresh=True), {**SMALL, "epochs": 2}
+    whole = train(row, tmp_path / "whole", **options)
+    fixed = train(ROW, tmp_path / "fixed", **options)
+
+    class Interruption(Checkpoint):
+        def on_epoch_end(self, epoch, logs=None):
+            super().on_epoch_end(epoch, logs)
+            self.model.stop_training = True
+
+    with monkeypatch.context() as patch:
+        patch.setattr(job, "Checkpoint", Interruption)
+        train(row, tmp_path / "stopped", **options)
+    assert epochs_of(tmp_path / "stopped") == [0]
+    resumed = train(row, tmp_path / "stopped", **options, resume=True)
+    for ours, theirs in zip(resumed.get_weights(), whole.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
+    assert any(
+        not np.allclose(ours, theirs, rtol=1e-4, atol=1e-6)
+        for ours, theirs in zip(fixed.get_weights(), whole.get_weights(), strict=True)
+    )
 
 
 def test_a_finished_training_is_not_trained_further(uninterrupted):

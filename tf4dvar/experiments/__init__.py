@@ -3,13 +3,16 @@
 from difflib import get_close_matches
 
 from tf4dvar.errors import InputError
-from tf4dvar.experiments import lorenz63, lorenz96
+from tf4dvar.experiments import best, lorenz63, lorenz96
 from tf4dvar.experiments.dynamics import true_flow
 from tf4dvar.experiments.experiment import Experiment, PaperScores
 
-EXPERIMENTS = {row.name: row for row in lorenz63.EXPERIMENTS + lorenz96.EXPERIMENTS}
+TABLES = {"l63": lorenz63.EXPERIMENTS, "l96": lorenz96.EXPERIMENTS}
+EXPERIMENTS = {
+    row.name: row for row in (*lorenz63.EXPERIMENTS, *lorenz96.EXPERIMENTS, *best.EXPERIMENTS)
+}
 
-__all__ = ["EXPERIMENTS", "Experiment", "PaperScores", "experiment_by_name", "true_flow"]
+__all__ = ["EXPERIMENTS", "TABLES", "Experiment", "PaperScores", "experiment_by_name", "true_flow"]
 
 
 def experiment_by_name(name: str) -> Experiment:

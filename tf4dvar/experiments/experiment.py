@@ -33,11 +33,13 @@ class Experiment:
         build: makes the model, not yet adapted; None where nothing is learned (fixed-step
             descent of the variational cost of the known dynamics).
         epochs: default length of a training.
-        windows: number of training windows, the same in every epoch (the paper's data budget).
+        windows: number of training windows, the same in every pass (the paper's data budget).
+        fresh: simulate new windows with new noise for every pass instead.
         batch_size: windows a step.
         steps_per_epoch: steps of an epoch, by which schedule, time budget and checkpoints go;
             all windows once by default.
-        learning_rate: of Adam, at the start.
+        learning_rate: of Adam, at the start or after the warm-up.
+        warm_up: share of the training in which the learning rate rises.
         stages: (progress, iterations) pairs of the curriculum.
         identification_epochs: how long the prior is first fitted to true states by its one-step
             forecast error; it is frozen then. 0: it is not.
@@ -51,9 +53,11 @@ class Experiment:
     build: Callable[[], FourDVarNet] | None
     epochs: int = 40
     windows: int = 10_000
+    fresh: bool = False
     batch_size: int = 128
     steps_per_epoch: int | None = None
     learning_rate: float = 2e-3
+    warm_up: float = 0.0
     stages: tuple[tuple[float, int], ...] = ((0.0, 5), (0.3, 10), (0.6, 20))
     identification_epochs: int = 0
     protocol: str = "C"

@@ -22,8 +22,8 @@ LOSSES = ("supervised", "unsupervised")
 class FourDVarNet(keras.Model):
     """Psi_{Phi,Gamma}: from observations to the whole state (Section 3.1).
 
-    Physical units in and out. Inside: scaling, first guess by interpolation, K iterations of
-    the solver on the variational cost, and scaling back.
+    Physical units in and out. Inside: scaling, first guess, K iterations of the solver on the
+    variational cost, and scaling back.
 
     Args:
         prior: Phi, any layer from [batch, time, component] to the same shape; in normalised
@@ -38,7 +38,9 @@ class FourDVarNet(keras.Model):
         prior_loss_weights: weights of the mean squared residuals (x - Phi(x))^2 of the truth
             and of the reconstruction, which the supervised loss may add so that Phi keeps
             describing the dynamics; see `supervised_loss`.
-        unroll, recompute: see `GradientSolver`.
+        first_guess: where the solver starts, `LinearInterpolation` by default, or another layer
+            of the same contract, as `AttentionFirstGuess`, which is trained with the rest.
+        unroll, recompute, pieces: see `GradientSolver`.
 
     Call arguments:
         observations: [batch, time, component], physical units, NaN = not observed. Any batch
@@ -67,8 +69,10 @@ class FourDVarNet(keras.Model):
         learn_weights: bool = True,
         loss_weights: tuple[float, float] = (0.01, 1.0),
         prior_loss_weights: tuple[float, float] = (0.0, 0.0),
+        first_guess: keras.layers.Layer | None = None,
         unroll: bool = False,
         recompute: bool = False,
+        pieces: int = 1,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -79,7 +83,11 @@ class FourDVarNet(keras.Model):
         self.loss_weights = tuple(loss_weights)
         self.prior_loss_weights = tuple(prior_loss_weights)
         self.scaling = Scaling(dtype=self.dtype_policy)
-        self.first_guess = LinearInterpolation(dtype=self.dtype_policy)
+        self.first_guess = (
+            LinearInterpolation(dtype=self.dtype_policy.name)
+            if first_guess is None
+            else first_guess
+        )
         self.normalised_prior = (
             NormalisedPrior(prior, self.scaling, dtype=self.dtype_policy)
             if getattr(prior, "physical_units", False)
@@ -93,7 +101,13 @@ class FourDVarNet(keras.Model):
             dtype=self.dtype_policy,
         )
         self.solver = GradientSolver(
-            cost, cell, iterations, unroll=unroll, recompute=recompute, dtype=self.dtype_policy
+            cost,
+            cell,
+            iterations,
+            unroll=unroll,
+            recompute=recompute,
+            pieces=pieces,
+            dtype=self.dtype_policy,
         )
 
     @property
@@ -195,14 +209,17 @@ class FourDVarNet(keras.Model):
             "learn_weights": cost.learn_weights,
             "loss_weights": self.loss_weights,
             "prior_loss_weights": self.prior_loss_weights,
+            "first_guess": keras.saving.serialize_keras_object(self.first_guess),
             "unroll": self.solver.unroll,
             "recompute": self.solver.recompute,
+            "pieces": self.solver.pieces,
         }
 
     @classmethod
     def from_config(cls, config):
-        """Rebuild the prior and the cell, then the model."""
+        """Rebuild the layers that it holds, then the model."""
         config = dict(config)
-        for name in ("prior", "cell"):
+        # A model saved before it could have another has no `first_guess`.
+        for name in {"prior", "cell", "first_guess"} & config.keys():
             config[name] = keras.saving.deserialize_keras_object(config[name])
         return cls(**config)

@@ -21,6 +21,7 @@ class Curriculum(keras.callbacks.Callback):
         epochs: number of epochs in all.
         minutes: time budget; training stops at the end of the epoch that would pass it.
         elapsed: seconds used before this process, when resuming.
+        warm_up: share of the training in which the learning rate first rises.
     """
 
     def __init__(
@@ -30,6 +31,7 @@ class Curriculum(keras.callbacks.Callback):
         epochs: int,
         minutes: float | None = None,
         elapsed: float = 0.0,
+        warm_up: float = 0.0,
     ):
         super().__init__()
         self.learning_rate = learning_rate
@@ -37,6 +39,7 @@ class Curriculum(keras.callbacks.Callback):
         self.epochs = epochs
         self.minutes = minutes
         self.elapsed = elapsed
+        self.warm_up = warm_up
 
     def on_train_begin(self, logs=None):
         """Start the clock."""
@@ -49,9 +52,10 @@ class Curriculum(keras.callbacks.Callback):
         iterations = next(k for start, k in reversed(self.stages) if progress >= start)
         if self.model.iterations != iterations:
             self.model.iterations = iterations
-        # An epoch that begins at the very end still learns a little.
         decay = 0.5 * (1.0 + math.cos(math.pi * progress))
-        self.model.optimizer.learning_rate = self.learning_rate * max(decay, 0.01)
+        rise = min(progress / self.warm_up, 1.0) if self.warm_up else 1.0
+        # An epoch at the very beginning or end still learns a little.
+        self.model.optimizer.learning_rate = self.learning_rate * max(rise * decay, 0.01)
 
     def on_epoch_end(self, epoch, logs=None):
         """Log what was set, and stop when another epoch would not fit the budget."""

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from tf4dvar.data import atomic_path, protocol_plan, simulate_dataset
-from tf4dvar.data.pipeline import fixed_windows
+from tf4dvar.data.pipeline import fixed_windows, simulated_windows
 from tf4dvar.errors import InputError
 from tf4dvar.experiments import Experiment
 from tf4dvar.metrics import RScore
@@ -112,7 +112,13 @@ def train(
 
     stages = experiment.stages if iterations is None else ((0.0, iterations),)
     done = first_epoch * steps_per_epoch
-    batches = fixed_windows(observations, truth, batch_size, seed, done // steps_per_pass)
+    first_pass = done // steps_per_pass
+    if experiment.fresh:
+        batches = simulated_windows(
+            system, plan, windows, truth.shape[1], batch_size, seed, first_pass
+        )
+    else:
+        batches = fixed_windows(observations, truth, batch_size, seed, first_pass)
     model.fit(
         batches.skip(done % steps_per_pass),
         steps_per_epoch=steps_per_epoch,
@@ -124,7 +130,9 @@ def train(
             validation["truth"].values.astype("float32"),
         ),
         callbacks=[
-            Curriculum(experiment.learning_rate, stages, epochs, minutes, elapsed),
+            Curriculum(
+                experiment.learning_rate, stages, epochs, minutes, elapsed, experiment.warm_up
+            ),
             DivergenceGuard(),
             # Before the checkpoint: the log may be ahead of the model, never behind.
             keras.callbacks.CSVLogger(run.log, append=True),

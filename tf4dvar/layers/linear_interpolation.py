@@ -1,4 +1,4 @@
-"""Where the solver starts."""
+"""A first guess by interpolation."""
 
 import keras
 import tensorflow as tf

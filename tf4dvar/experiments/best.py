@@ -1,0 +1,31 @@
+"""The models that go beyond the paper's tables; see docs/training-log.md."""
+
+from functools import partial
+
+from tf4dvar.experiments.experiment import Experiment
+from tf4dvar.layers import AttentionFirstGuess, LSTMCell, TwoScaleGENN
+from tf4dvar.models import FourDVarNet
+
+
+def _attentive() -> FourDVarNet:
+    return FourDVarNet(TwoScaleGENN(), LSTMCell(), first_guess=AttentionFirstGuess())
+
+
+# The first guess alone at first (K = 0), then with the solver that refines it.
+_Lorenz63 = partial(
+    Experiment,
+    system="l63",
+    build=_attentive,
+    fresh=True,
+    batch_size=64,
+    steps_per_epoch=156,
+    epochs=600,
+    learning_rate=1.5e-3,
+    warm_up=0.02,
+    stages=((0.0, 0), (0.5, 5)),
+)
+
+EXPERIMENTS = (
+    _Lorenz63("l63-c", "learned first guess and solver, fresh windows, protocol C"),
+    _Lorenz63("l63-t", "learned first guess and solver, fresh windows, protocol T", protocol="T"),
+)
