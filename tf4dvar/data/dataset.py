@@ -41,8 +41,9 @@ def simulate_dataset(
         system, windows, steps, random_stream("data set truth", seed), integrator
     )
     observations = plan.observe(truth, random_stream("data set noise", seed))
-    units = {"units": system.units}
-    return xr.Dataset(
+    same_units = isinstance(system.units, str)
+    units = {"units": system.units} if same_units else {}
+    dataset = xr.Dataset(
         {
             "truth": (DIMS, truth, {"long_name": "true state", **units}),
             "observations": (
@@ -56,7 +57,7 @@ def simulate_dataset(
             "time": (
                 "time",
                 system.time_step * np.arange(steps),
-                {"long_name": "time", "units": "1"},
+                {"long_name": "time", "units": system.time_units},
             ),
             "component": list(system.components),
         },
@@ -69,6 +70,9 @@ def simulate_dataset(
             "integrator": integrator,
         },
     )
+    if not same_units:
+        dataset = dataset.assign_coords(units=("component", list(system.units)))
+    return dataset
 
 
 def check_observations(observations: np.ndarray, components: int | None = None) -> None:

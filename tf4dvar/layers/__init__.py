@@ -6,6 +6,7 @@ from tf4dvar.layers.conv_cell import ConvCell
 from tf4dvar.layers.cost import VariationalCost
 from tf4dvar.layers.fixed_step_cell import FixedStepCell
 from tf4dvar.layers.flow import EulerFlow, OneStepFlow, RK4Flow
+from tf4dvar.layers.function_ode import FunctionODE, ode_layer
 from tf4dvar.layers.genn import BilinearBlock, TwoScaleGENN
 from tf4dvar.layers.gradient import CostGradient
 from tf4dvar.layers.linear_interpolation import LinearInterpolation
@@ -29,6 +30,7 @@ __all__ = [
     "CostGradient",
     "EulerFlow",
     "FixedStepCell",
+    "FunctionODE",
     "GradientSolver",
     "LSTMCell",
     "LinearInterpolation",
@@ -48,4 +50,5 @@ __all__ = [
     "TransformerBlock",
     "TwoScaleGENN",
     "VariationalCost",
+    "ode_layer",
 ]
