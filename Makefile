@@ -2,8 +2,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 BENCH_STAMP := .venv/.installed-bench
+DOCS_STAMP := .venv/.installed-docs
 
-.PHONY: demo test test-all lint format bench clean
+.PHONY: demo test test-all lint format bench docs clean
 
 demo: $(STAMP)
 	$(BIN)/tf4dvar demo --out demo
@@ -28,8 +29,16 @@ bench: $(BENCH_STAMP)
 	$(BIN)/python benchmarks/growth.py
 	$(BIN)/python benchmarks/latency.py
 
+# The theme's authors warn of MkDocs 2, which the theme itself excludes.
+docs: $(DOCS_STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 $(BENCH_STAMP): $(STAMP)
 	$(BIN)/python -m pip install --quiet --editable '.[bench]'
+	touch $@
+
+$(DOCS_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	touch $@
 
 # Filled when missing, and again when the declared dependencies change.
@@ -40,4 +49,4 @@ $(STAMP): setup.cfg setup.py pyproject.toml
 	touch $@
 
 clean:
-	rm -rf .venv demo build dist *.egg-info
+	rm -rf .venv demo site build dist *.egg-info
