@@ -42,6 +42,10 @@ class Compared(NamedTuple):
 def task_of(dataset: xr.Dataset, start: np.ndarray | None = None) -> Task:
     """The task of reconstructing a data set's windows with the true dynamics of its system.
 
+    Args:
+        dataset: `observations` with the attributes `system` and `noise_variance`.
+        start: first states, [window, time, component], for the methods that take some.
+
     Raises:
         InputError: the system is not known, or the noise is not.
     """
@@ -162,7 +166,13 @@ def _calibration(error: np.ndarray, spread: np.ndarray) -> dict[str, float]:
 
 
 def write_report(results: dict[str, Compared], dataset: xr.Dataset, folder: Path) -> None:
-    """Write table.md, table.csv, report.json and the figures into a folder."""
+    """Write table.md, table.csv, report.json and the figures into a folder.
+
+    Args:
+        results: of `compare`.
+        dataset: the windows.
+        folder: where to; it exists.
+    """
     rows = [_row(name, result.scores) for name, result in results.items()]
     (folder / "table.md").write_text(markdown(rows))
     with open(folder / "table.csv", "w", newline="") as file:
@@ -208,7 +218,11 @@ def _row(name: str, scores: dict[str, Any]) -> dict[str, Any]:
 
 
 def markdown(rows: Sequence[dict[str, Any]]) -> str:
-    """Rows of the same columns as a Markdown table."""
+    """Rows of the same columns as a Markdown table.
+
+    Args:
+        rows: cells by column.
+    """
 
     def line(cells):
         return "| " + " | ".join(cells) + " |"

@@ -84,6 +84,10 @@ def descent_run(
 
 
 def load_descent(path: Path) -> DescentRun:
-    """The windows of a folder that are done."""
+    """The windows of a folder that are done.
+
+    Args:
+        path: the folder of `descent_run`.
+    """
     with np.load(path / "descent.npz") as record:
         return DescentRun(record["states"], int(record["steps"]), float(record["seconds"]))

@@ -33,6 +33,9 @@ class Reconstruction(NamedTuple):
 def load_model(path: str | Path) -> FourDVarNet:
     """A trained model from a `.keras` file or from a run directory.
 
+    Args:
+        path: the file or the folder.
+
     Raises:
         InputError: there is none, or it is damaged or something else.
     """
@@ -126,6 +129,10 @@ def evaluate(model: FourDVarNet, dataset: xr.Dataset) -> dict[str, Any]:
 
     Adds the ODE-score (the prior's one-step-ahead prediction of the true states) and the
     seconds per window.
+
+    Args:
+        model: a trained model.
+        dataset: windows with `truth`.
     """
     reconstruction = reconstruct(model, dataset["observations"].values)
     scores = score(reconstruction.states.astype("float64"), dataset)
@@ -135,7 +142,12 @@ def evaluate(model: FourDVarNet, dataset: xr.Dataset) -> dict[str, Any]:
 
 
 def model_ode_score(model: FourDVarNet, truth: np.ndarray) -> float:
-    """ODE-score of a model's prior on true states, [window, time, component]."""
+    """ODE-score of a model's prior on true states, [window, time, component].
+
+    Args:
+        model: a trained model.
+        truth: [window, time, component], physical units.
+    """
     truth = truth.astype("float32")
     predictions = [
         model.prior_prediction(truth[start : start + BATCH]).numpy()

@@ -105,7 +105,13 @@ def make_figures(
 
 
 def iterates(experiment: Experiment, path: Path, dataset: xr.Dataset) -> Iterates:
-    """A row's iterates on the windows of a data set; of a descent, where it ends alone."""
+    """A row's iterates on the windows of a data set; of a descent, where it ends alone.
+
+    Args:
+        experiment: the row.
+        path: its run directory, or the folder of its descent.
+        dataset: windows with `truth`.
+    """
     truth, observations = dataset["truth"].values, dataset["observations"].values
     system = system_by_name(experiment.system)
 
@@ -134,6 +140,9 @@ def best_of_each_setting(rows: list[Iterates]) -> list[Iterates]:
     """The row with the smallest error of those without, with unsupervised and supervised learning.
 
     More would not be told apart in one panel.
+
+    Args:
+        rows: the rows' iterates.
     """
     best: dict[str, Iterates] = {}
     for row in rows:
@@ -144,7 +153,12 @@ def best_of_each_setting(rows: list[Iterates]) -> list[Iterates]:
 
 
 def pathways_and_densities(dataset: xr.Dataset, rows: list[Iterates]) -> Figure:
-    """Figure 2: energy pathways above, densities of the errors by component below."""
+    """Figure 2: energy pathways above, densities of the errors by component below.
+
+    Args:
+        dataset: windows with `truth` and `observations`.
+        rows: the rows' iterates.
+    """
     components = dataset["component"].values
     figure = Figure(figsize=(11, 9), layout="constrained")
     above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=(1.3, 1))[:, 0]
@@ -165,7 +179,12 @@ def pathways_and_densities(dataset: xr.Dataset, rows: list[Iterates]) -> Figure:
 
 
 def example_windows(dataset: xr.Dataset, rows: list[Iterates]) -> Figure:
-    """Figure 3: example windows, one row each, one column a component."""
+    """Figure 3: example windows, one row each, one column a component.
+
+    Args:
+        dataset: windows with `truth` and `observations`.
+        rows: the rows' iterates.
+    """
     components = dataset.sizes["component"]
     count = min(EXAMPLES, dataset.sizes["window"])
     best = [row for row in best_of_each_setting(rows) if len(row.states) >= count]
@@ -188,6 +207,11 @@ def state_maps(dataset: xr.Dataset, rows: list[Iterates], window: int = 0) -> Fi
     """Figure 4: states and errors of a window as maps, energy pathways, error densities.
 
     All states share one colour scale, and so do all errors.
+
+    Args:
+        dataset: windows with `truth` and `observations`.
+        rows: the rows' iterates.
+        window: which window to draw.
     """
     example = dataset.isel(window=window)
     best = [row for row in best_of_each_setting(rows) if len(row.states) > window]
@@ -224,7 +248,13 @@ def state_maps(dataset: xr.Dataset, rows: list[Iterates], window: int = 0) -> Fi
 
 
 def plot_pathways(axes: Axes, dataset: xr.Dataset, rows: list[Iterates]) -> None:
-    """Reconstruction error against variational cost along the iterations of each row."""
+    """Reconstruction error against variational cost along the iterations of each row.
+
+    Args:
+        axes: where to draw.
+        dataset: windows with `truth` and `observations`.
+        rows: the rows' iterates.
+    """
     for row in rows:
         colour, line = row.style
         name = row.experiment.name

@@ -59,7 +59,11 @@ def ode_score(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
 class RScore(keras.metrics.Mean):
-    """R-score as a Keras metric: mean squared error, NaN in the truth left out."""
+    """R-score as a Keras metric: mean squared error, NaN in the truth left out.
+
+    Args:
+        name: of the metric.
+    """
 
     def __init__(self, name: str = "r_score", **kwargs):
         super().__init__(name=name, **kwargs)
@@ -77,6 +81,7 @@ class FourDVarScore(keras.metrics.Mean):
 
     Args:
         flow: the true dynamics, an `RK4Flow`.
+        name: of the metric.
     """
 
     def __init__(self, flow: keras.layers.Layer, name: str = "fourdvar_score", **kwargs):
@@ -108,7 +113,11 @@ class FourDVarScore(keras.metrics.Mean):
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
 class ODEScore(keras.metrics.Mean):
-    """ODE-score as a Keras metric; its `y_pred` are the prior's predictions of `y_true`."""
+    """ODE-score as a Keras metric; its `y_pred` are the prior's predictions of `y_true`.
+
+    Args:
+        name: of the metric.
+    """
 
     def __init__(self, name: str = "ode_score", **kwargs):
         super().__init__(name=name, **kwargs)

@@ -96,7 +96,14 @@ def plot_window(
     states: Mapping[str, np.ndarray],
     colours: Sequence[str] = COLOURS,
 ) -> None:
-    """One component of one window, its truth, observations and reconstructions by label."""
+    """One component of one window, its truth, observations and reconstructions by label.
+
+    Args:
+        axes: where to draw.
+        window: one window and component of a data set, its variables [time].
+        states: reconstructions by label, each [time], physical units.
+        colours: one for each label.
+    """
     times = window["time"].values
     component = str(window["component"].values)
     if "truth" in window:
@@ -119,7 +126,14 @@ def plot_densities(
     errors: Mapping[str, np.ndarray],
     colours: Sequence[str] = COLOURS,
 ) -> None:
-    """Probability densities of the errors by label, [sample], on a logarithmic axis."""
+    """Probability densities of the errors by label, [sample], on a logarithmic axis.
+
+    Args:
+        axes: where to draw.
+        component: its name, for the labels.
+        errors: by label, each [sample], physical units; NaN is left out.
+        colours: one for each label.
+    """
     limit = max(np.nanquantile(np.abs(error), 0.995) for error in errors.values())
     grid = np.linspace(-limit, limit, 400)
     peak = LOWEST_DENSITY
@@ -140,6 +154,10 @@ def plot_densities(
 
 
 def unit_of(variable: xr.DataArray) -> str:
-    """The units of a variable, for the label of an axis."""
+    """The units of a variable, for the label of an axis.
+
+    Args:
+        variable: with the attribute `units`.
+    """
     unit = variable.attrs.get("units", "1")
     return " (dimensionless)" if unit == "1" else f" ({unit})"

@@ -110,12 +110,21 @@ def make_table(
 
 
 def default_protocol(system: str) -> str:
-    """The name of a system's default protocol."""
+    """The name of a system's default protocol.
+
+    Args:
+        system: short name.
+    """
     return next(iter(PROTOCOLS[system]))
 
 
 def rows_of(system: str, names: Sequence[str] = ()) -> list[Experiment]:
-    """The experiments of a system's table, or those of them with these names."""
+    """The experiments of a system's table, or those of them with these names.
+
+    Args:
+        system: short name.
+        names: of experiments; all rows by default.
+    """
     chosen = [experiment_by_name(name) for name in names]
     if any(experiment not in TABLES[system] for experiment in chosen):
         raise InputError(f"Received the rows {', '.join(names)}; expected rows of {system} alone.")
@@ -123,7 +132,13 @@ def rows_of(system: str, names: Sequence[str] = ()) -> list[Experiment]:
 
 
 def held_out_windows(system: str, protocol: str | None, windows: int | None = None) -> xr.Dataset:
-    """The first so many of the windows on which every row of a system's table is scored."""
+    """The first so many of the windows on which every row of a system's table is scored.
+
+    Args:
+        system: short name.
+        protocol: "T" or "C"; the system's default one for None.
+        windows: how many; all by default.
+    """
     most = TEST_WINDOWS[system_by_name(system).name]
     count = most if windows is None else windows
     if not 1 <= count <= most:
@@ -190,7 +205,13 @@ def _row(experiment, scores, iterations, training_seconds, parameters) -> Row:
 
 
 def write_table(rows: Sequence[Row], system: str, protocol: str, path: Path) -> None:
-    """Write `path` with the suffixes .json, .csv and .md, each whole or not at all."""
+    """Write `path` with the suffixes .json, .csv and .md, each whole or not at all.
+
+    Args:
+        rows: the scored rows.
+        system, protocol: of the table.
+        path: of the files, without suffix.
+    """
     references = REFERENCES.get((system, protocol), ())
     document = {
         "system": system,

@@ -17,12 +17,21 @@ Components = int | Sequence[str] | None
 
 
 def tendency_name(tendency: Tendency) -> str:
-    """What messages and files call it."""
+    """What messages and files call it.
+
+    Args:
+        tendency: the right-hand side.
+    """
     return getattr(tendency, "__name__", type(tendency).__name__)
 
 
 def check_parameters(tendency: Tendency, parameters: Mapping[str, Any]) -> None:
-    """Refuse parameters that the function does not take, or lacks."""
+    """Refuse parameters that the function does not take, or lacks.
+
+    Args:
+        tendency: the right-hand side.
+        parameters: values by name.
+    """
     signature = inspect.signature(tendency)
     try:
         signature.bind(None, **parameters)
@@ -34,7 +43,12 @@ def check_parameters(tendency: Tendency, parameters: Mapping[str, Any]) -> None:
 
 
 def component_names(tendency: Tendency, components: Components) -> tuple[str, ...]:
-    """The components' names: given, numbered from x1 where their number is, or the equations'."""
+    """The components' names: given, numbered from x1 where their number is, or the equations'.
+
+    Args:
+        tendency: the right-hand side.
+        components: their names or number, or None.
+    """
     if components is None:
         components = getattr(tendency, "components", None)
     if components is None:
@@ -48,7 +62,13 @@ def component_names(tendency: Tendency, components: Components) -> tuple[str, ..
 
 
 def check_slopes(tendency: Tendency, slopes_shape: Collection, state_shape: Collection) -> None:
-    """Refuse a right-hand side that has not the shape of its state."""
+    """Refuse a right-hand side that has not the shape of its state.
+
+    Args:
+        tendency: the right-hand side.
+        slopes_shape: what it returned.
+        state_shape: what it was given.
+    """
     if tuple(slopes_shape) != tuple(state_shape):
         raise InputError(
             f"{tendency_name(tendency)} returned the shape {tuple(slopes_shape)} for a state of "

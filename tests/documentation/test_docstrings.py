@@ -1,33 +1,36 @@
-"""Every public name is in the API reference, and its docstring names its arguments."""
+"""Every public name is in the API reference, and its docstring tells its arguments."""
 
 import inspect
 import re
 from importlib import import_module
 from pathlib import Path
+from types import GenericAlias
 
 import pytest
 
 import tf4dvar
 
-PAGES = Path(__file__).parents[2] / "docs" / "reference"
 PACKAGE = Path(tf4dvar.__file__).parent
-ENTRIES = re.findall(
-    r"^::: (\S+)", "".join(page.read_text() for page in PAGES.glob("*.md")), re.MULTILINE
+PAGES = PACKAGE.parent / "docs" / "reference"
+ENTRIES = set(
+    re.findall(
+        r"^::: (\S+)", "".join(page.read_text() for page in PAGES.glob("*.md")), re.MULTILINE
+    )
 )
-# `see` leads to a base class with the same arguments.
-SECTIONS = re.compile(r"^ *(?:Args|Attributes|Call arguments):\n((?:(?: +.*)?\n)*)", re.MULTILINE)
+ARGUMENTS = re.compile(r"^(?:Args|Attributes):\n((?:(?: +.*)?\n)+)", re.MULTILINE)
+ENTRY = re.compile(r"^    ([*\w]+(?:, [*\w]+)*):", re.MULTILINE)
+# "As `strong`, ...": the other docstring tells them.
+REFERENCE = re.compile(r"\b[Aa]s (?:for )?`\w+`")
 
 
-def public_modules():
-    """What a user imports from: the packages, and the modules beside them but the commands."""
-    packages = [path.parent.name for path in PACKAGE.glob("*/__init__.py")]
-    modules = [path.stem for path in PACKAGE.glob("*.py")]
-    commands = {name for name in modules if name.startswith(("cli", "_"))}
-    return sorted(f"tf4dvar.{name}" for name in {*packages, *modules} - commands)
+def importable_modules():
+    """Where users import from: the subpackages and the modules beside them, but the commands."""
+    packages = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    modules = {path.stem for path in PACKAGE.glob("*.py")}
+    return {f"tf4dvar.{name}" for name in packages | modules if not name.startswith(("cli", "__"))}
 
 
 def public_names(module):
-    """The names that a module gives to others."""
     names = getattr(module, "__all__", None) or [
         name
         for name, value in vars(module).items()
@@ -36,4 +39,44 @@ def public_names(module):
     return {name: getattr(module, name) for name in names}
 
 
-MODULES = [import_module(name) for name in {*public_modules(), *ENTRIES} if _is_module(name)]
+def is_module(path):
+    parts = path.split(".")
+    file = PACKAGE.parent.joinpath(*parts)
+    return file.is_dir() or file.with_suffix(".py").is_file()
+
+
+@pytest.mark.parametrize("name", sorted(importable_modules()))
+def test_the_reference_has_every_public_name(name):
+    assert name in ENTRIES
+    # Where a module has the name of the function in it, the package's entry shows neither.
+    hidden = {n for n in public_names(import_module(name)) if is_module(f"{name}.{n}")}
+    assert {f"{name}.{n}.{n}" for n in hidden} <= ENTRIES
+
+
+@pytest.mark.parametrize("name", sorted(importable_modules() | set(filter(is_module, ENTRIES))))
+def test_docstrings_tell_the_arguments(name):
+    for label, value in public_names(import_module(name)).items():
+        if not callable(value) or isinstance(value, GenericAlias):
+            continue
+        text = (inspect.getdoc(value) or "") + "\n"
+        assert text.strip(), label
+        expected = arguments(value)
+        if REFERENCE.search(text):
+            continue
+        told = {
+            argument.strip("* ")
+            for section in ARGUMENTS.findall(text)
+            for entry in ENTRY.findall(section)
+            for argument in entry.split(",")
+        }
+        assert told == expected, label
+
+
+def arguments(value):
+    """What a function or a class takes; a class without a constructor of its own tells nothing."""
+    if inspect.isclass(value):
+        fields = getattr(value, "__dataclass_fields__", None) or getattr(value, "_fields", None)
+        if "__init__" not in vars(value) and not fields:
+            return set()
+    names = inspect.signature(value).parameters
+    return {name for name in names if name not in ("args", "kwargs")}

@@ -35,7 +35,11 @@ class Gaussian(NamedTuple):
 
 
 def climatology(system: System) -> Gaussian:
-    """Mean and covariance of the states on a system's attractor."""
+    """Mean and covariance of the states on a system's attractor.
+
+    Args:
+        system: the dynamical system; simulated for 400 trajectories of 5000 steps.
+    """
     # The first half lets the slow transients around unstable fixed points die out.
     trajectories = sample_windows(system, 400, 5000, random_stream("climatology"))
     states = trajectories[:, 2500::50].reshape(-1, trajectories.shape[-1])

@@ -136,6 +136,12 @@ def assimilate(
 ) -> Analysis:
     """Reconstruct the windows of a task by the method of that name.
 
+    Args:
+        name: a key of `METHODS`.
+        task: the windows.
+        progress: called with the windows done and their number.
+        **settings: of the method, see `tf4dvar assimilate METHOD --help`.
+
     Raises:
         InputError: there is no such method, or it takes no start and the task has one.
     """

@@ -64,11 +64,11 @@ def strong_quasistatic(
     background: Gaussian,
     progress: Progress | None = None,
 ) -> Analysis:
-    """Minimise the strong-constraint cost while the window grows by one observed time after
-    another, each minimum being the next start.
+    """Minimise the strong-constraint cost over a window that grows by one observed time at a time.
 
-    So the minimisation stays in the valley of the global minimum: quasi-static variational
-    assimilation, Pires, Vautard and Talagrand (1996), doi:10.1034/j.1600-0870.1996.00006.x.
+    Each minimum is the next start, so the minimisation stays in the valley of the global
+    minimum: quasi-static variational assimilation, Pires, Vautard and Talagrand (1996),
+    doi:10.1034/j.1600-0870.1996.00006.x.
     Arguments as for `strong`.
 
     Returns:

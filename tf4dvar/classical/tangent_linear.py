@@ -131,7 +131,12 @@ class OneStepModel:
 
 @lru_cache(maxsize=8)
 def one_step_model(flow: keras.layers.Layer, components: int) -> OneStepModel:
-    """The `OneStepModel` of a flow, compiled once however many methods use it."""
+    """The `OneStepModel` of a flow, compiled once however many methods use it.
+
+    Args:
+        flow: see `OneStepModel`.
+        components: number of components of the state.
+    """
     return OneStepModel(flow, components)
 
 

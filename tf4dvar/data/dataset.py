@@ -139,14 +139,25 @@ def read_windows(path: str | Path, variable: str = "observations") -> xr.Dataset
 
 
 def states_dataset(source: xr.Dataset, state: np.ndarray, **attributes: object) -> xr.Dataset:
-    """Reconstructed states with the dimensions, coordinates and attributes of their source."""
+    """Reconstructed states with the dimensions, coordinates and attributes of their source.
+
+    Args:
+        source: the data set with the `observations`.
+        state: [window, time, component], physical units.
+        **attributes: more attributes, `method` say.
+    """
     states = source["observations"].copy(data=state).rename("state")
     states.attrs = {**states.attrs, "long_name": "reconstructed state"}
     return states.to_dataset().assign_attrs({**source.attrs, **attributes})
 
 
 def check_output(path: str | Path, force: bool = False) -> None:
-    """Refuse an output that exists, unless forced, or whose folder does not exist."""
+    """Refuse an output that exists, unless forced, or whose folder does not exist.
+
+    Args:
+        path: the file to be.
+        force: whether it may exist.
+    """
     path = Path(path)
     if path.exists() and not force:
         raise InputError(f"{path} exists and is left as it is; --force overwrites it.")
@@ -156,7 +167,11 @@ def check_output(path: str | Path, force: bool = False) -> None:
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place only when all went well."""
+    """A temporary path beside `path` that takes its place only when all went well.
+
+    Args:
+        path: the file to be.
+    """
     path = Path(path)
     # The suffix stays last, since writers choose the format by it.
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
@@ -169,6 +184,11 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 def write_dataset(dataset: xr.Dataset, path: str | Path, force: bool = False) -> None:
     """Write a data set as NetCDF-4; an interrupted write leaves no file behind.
+
+    Args:
+        dataset: what to write.
+        path: the file.
+        force: overwrite a file that exists.
 
     Raises:
         InputError: the file exists and `force` is not set.

@@ -102,7 +102,12 @@ The first of each system is its default.
 
 
 def protocol_plan(system: str, protocol: str | None = None) -> ObservationPlan:
-    """The observation plan of a system's protocol, "T" or "C"; its default one for None."""
+    """The observation plan of a system's protocol, "T" or "C"; its default one for None.
+
+    Args:
+        system: short name.
+        protocol: its name, or None.
+    """
     plans = PROTOCOLS[system]
     if protocol is None:
         return next(iter(plans.values()))

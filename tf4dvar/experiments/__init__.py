@@ -16,7 +16,11 @@ __all__ = ["EXPERIMENTS", "TABLES", "Experiment", "PaperScores", "experiment_by_
 
 
 def experiment_by_name(name: str) -> Experiment:
-    """The experiment of that name; an unknown one is answered with the nearest."""
+    """The experiment of that name; an unknown one is answered with the nearest.
+
+    Args:
+        name: as `tf4dvar experiments` lists it.
+    """
     if name not in EXPERIMENTS:
         near = get_close_matches(name, EXPERIMENTS, n=3, cutoff=0.0)
         raise InputError(f"Received the experiment {name!r}; the nearest are: {', '.join(near)}.")

@@ -7,8 +7,10 @@ FIRST_STEP = 0.1
 
 
 def _first_step(shape, dtype=None):
-    """Before training the update is plain descent by a small step: a chaotic prior would blow
-    up under random increments."""
+    """Plain descent by a small step, before training.
+
+    A chaotic prior would blow up under random increments.
+    """
     return FIRST_STEP * tf.eye(*shape[1:], dtype=dtype)[tf.newaxis]
 
 

@@ -24,7 +24,11 @@ SYSTEMS: dict[str, type[System]] = {system.name: system for system in (Lorenz63,
 
 
 def system_by_name(name: str) -> System:
-    """The system of that short name with the paper's parameters."""
+    """The system of that short name with the paper's parameters.
+
+    Args:
+        name: a key of `SYSTEMS`.
+    """
     if name not in SYSTEMS:
         raise InputError(f"Received the system {name!r}; known systems: {', '.join(SYSTEMS)}.")
     return SYSTEMS[name]()

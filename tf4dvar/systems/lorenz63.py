@@ -12,6 +12,9 @@ class Lorenz63(System):
     """Lorenz (1963), doi:10.1175/1520-0469(1963)020<0130:DNF>2.0.CO;2; dimensionless.
 
     Eq. 15 of the paper, whose first line is misprinted there: it is sigma (x2 - x1).
+
+    Args:
+        sigma, rho, beta: the parameters, per unit of time; the chaotic ones by default.
     """
 
     sigma: float = 10.0

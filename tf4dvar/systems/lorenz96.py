@@ -12,6 +12,9 @@ class Lorenz96(System):
     """Lorenz (1996), forty components on a circle (eq. 16); dimensionless.
 
     dx_i/dt = (x_{i+1} - x_{i-2}) x_{i-1} - x_i + F
+
+    Args:
+        forcing: F, per unit of time; 8 is chaotic.
     """
 
     forcing: float = 8.0

@@ -10,5 +10,9 @@ def random_stream(purpose: str, *seeds: int) -> np.random.Generator:
 
     A bare seed would not do: NumPy takes `7` and `[7, 0]` for the same entropy, so that the
     first training windows of seed 7 would be the test windows of seed 7.
+
+    Args:
+        purpose: what the numbers are for.
+        *seeds: integers of 0 or more.
     """
     return np.random.default_rng([crc32(purpose.encode()), *seeds])
