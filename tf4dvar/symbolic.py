@@ -6,6 +6,7 @@ SymPy is optional: `pip install tf4dvar[symbolic]`.
 import inspect
 from collections.abc import Mapping
 from functools import cache
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -51,8 +52,8 @@ class Equations:
         self.points = points
         self.length = float(length)
         self._space = _space(self.rates, points, length)
-        derivatives = set().union(*(rate.atoms(sympy.Derivative) for rate in self.rates.values()))
-        derivatives = sorted(derivatives, key=sympy.default_sort_key)
+        found = set().union(*(rate.atoms(sympy.Derivative) for rate in self.rates.values()))
+        derivatives = sorted(found, key=sympy.default_sort_key)
         for derivative in derivatives:
             if derivative.expr not in self.rates or set(derivative.variables) != {self._space}:
                 raise InputError(
@@ -101,19 +102,16 @@ class Equations:
 
     def __call__(self, state: Any, **parameters: Any) -> Any:
         """dx/dt of a state [..., component], same shape and library."""
-        library: Any = np
-        concatenate = np.concatenate
-        if not isinstance(state, np.ndarray):
-            import tensorflow as library
-
-            concatenate = library.concat
+        on_arrays = isinstance(state, np.ndarray)
+        library: Any = np if on_arrays else import_module("tensorflow")
+        concatenate = np.concatenate if on_arrays else library.concat
         fields = dict(zip(self.rates, library.split(state, len(self.rates), -1), strict=True))
         slopes = [
             sum(weight * library.roll(fields[u], -offset, -1) for offset, weight in stencil)
             for u, stencil in self._stencils
         ]
         values = [parameters[str(parameter)] for parameter in self._parameters]
-        grid = library.cast(self.grid, state.dtype) if library is not np else self.grid
+        grid = library.cast(self.grid, state.dtype) if not on_arrays else self.grid
         rates = self._function(library.__name__)(*fields.values(), *slopes, grid, *values)
         # A rate may be a mere number.
         return concatenate(
@@ -148,7 +146,7 @@ def _space(rates: Mapping, points: int, length: float) -> sympy.Symbol | None:
                 "a variable on a grid is a function, sympy.Function('u')(x)."
             )
         return None
-    shared = arguments.pop() if len(arguments) == 1 else ()
+    shared: tuple = arguments.pop() if len(arguments) == 1 else ()
     if len(shared) != 1 or not all(isinstance(u, AppliedUndef) for u in rates):
         raise InputError(
             f"Received equations of {', '.join(map(str, rates)) or 'nothing'}; expected "

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from tf4dvar.data.checks import check_observations
 from tf4dvar.data.plan import ObservationPlan
 from tf4dvar.errors import InputError
 from tf4dvar.systems import System, random_stream, sample_windows
@@ -73,36 +74,6 @@ def simulate_dataset(
     if not same_units:
         dataset = dataset.assign_coords(units=("component", list(system.units)))
     return dataset
-
-
-def check_observations(observations: np.ndarray, components: int | None = None) -> None:
-    """Refuse what is not [window, time, component] of numbers, each finite or NaN.
-
-    Args:
-        observations: the array to check.
-        components: the expected number of components, where it is known.
-    """
-    if observations.ndim != 3:
-        raise InputError(
-            f"Received observations of shape {observations.shape}; "
-            "expected [window, time, component]. Add the missing axes."
-        )
-    if not np.issubdtype(observations.dtype, np.floating):
-        raise InputError(
-            f"Received observations of type {observations.dtype}; "
-            "expected floating-point numbers, NaN where nothing is observed."
-        )
-    if components is not None and observations.shape[-1] != components:
-        raise InputError(
-            f"Received observations of shape {observations.shape}; expected "
-            f"{components} components on the last axis, an unobserved one filled with NaN."
-        )
-    if np.isinf(observations).any():
-        raise InputError(
-            f"Received {np.isinf(observations).sum()} infinite observations, the first at "
-            f"[window, time, component] = {np.argwhere(np.isinf(observations))[0].tolist()}; "
-            "mark a missing value with NaN."
-        )
 
 
 def read_windows(path: str | Path, variable: str = "observations") -> xr.Dataset:

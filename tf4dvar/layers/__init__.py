@@ -12,6 +12,7 @@ from tf4dvar.layers.gradient import CostGradient
 from tf4dvar.layers.linear_interpolation import LinearInterpolation
 from tf4dvar.layers.lorenz96_ode import Lorenz96ODE
 from tf4dvar.layers.lstm_cell import LSTMCell
+from tf4dvar.layers.observation import LinearObservation, NormalisedObservation
 from tf4dvar.layers.ode import BilinearODE, Lorenz63ODE
 from tf4dvar.layers.one_scale_genn import OneScaleGENN
 from tf4dvar.layers.plane import PlaneConv
@@ -34,8 +35,10 @@ __all__ = [
     "GradientSolver",
     "LSTMCell",
     "LinearInterpolation",
+    "LinearObservation",
     "Lorenz63ODE",
     "Lorenz96ODE",
+    "NormalisedObservation",
     "NormalisedPrior",
     "OneScaleGENN",
     "OneStepFlow",

@@ -98,7 +98,7 @@ class FunctionODE(keras.layers.Layer):
                 f"expected names among the parameters {sorted(parameters)}."
             )
         _check_saveable(tendency)
-        self.tendency = tendency
+        self.tendency: Any = tendency
         self.components = tuple(components)
         self.initial_parameters = {k: np.asarray(v, "float64") for k, v in parameters.items()}
         self.learned = tuple(parameters if learned is None else learned)
