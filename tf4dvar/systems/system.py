@@ -47,6 +47,7 @@ class System:
             initial=lambda count, rng: rng.uniform(1.0, 3.0, (count, 2)),
             growth=1.0, predation=0.5, decline=0.8,
         )
+        plan = ObservationPlan(components=(0,), every=5, noise_variance=0.01)
         windows = simulate_dataset(system, plan, 200, seed=7)
 
     A subclass may set the attributes and give `tendency` and `initial_states` itself.
