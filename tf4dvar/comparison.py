@@ -117,7 +117,12 @@ def compare(
 
 
 def compare_model(model: FourDVarNet, dataset: xr.Dataset) -> Compared:
-    """A trained model on windows with `truth`."""
+    """A trained model on windows with `truth`.
+
+    Args:
+        model: the model.
+        dataset: the windows.
+    """
     states, seconds = reconstruct(model, dataset["observations"].values)
     states = states.astype("float64")
     return Compared(

@@ -52,11 +52,15 @@ def check_observations(observations: np.ndarray, components: int | None = None) 
 def _remedy(shape: tuple[int, ...], components: int) -> str:
     if components not in shape[:-1]:
         return "an unobserved one filled with NaN"
-    axis = shape.index(components)
-    # [time, component, window] is the other habit, of arrays written column by column.
-    order = "(2, 0, 1)" if axis == 1 and shape[0] < shape[2] else "(0, 2, 1)"
-    order = "(1, 2, 0)" if axis == 0 else order
-    return f"which seem to be on axis {axis}: np.transpose(observations, {order}) may do"
+    if shape.index(components) == 1:
+        return (
+            "which seem to be on axis 1: np.transpose(observations, (0, 2, 1)) puts "
+            "[window, component, time] right, (2, 0, 1) [time, component, window]"
+        )
+    return (
+        "which seem to be on axis 0: np.transpose(observations, (1, 2, 0)) puts "
+        "[component, window, time] right, (2, 1, 0) [component, time, window]"
+    )
 
 
 def check_truth(observations: np.ndarray, truth: np.ndarray, same_components: bool = True) -> None:
@@ -64,7 +68,8 @@ def check_truth(observations: np.ndarray, truth: np.ndarray, same_components: bo
 
     Args:
         observations: [window, time, component].
-        truth: the same shape, if `same_components`, else with components of its own.
+        truth: [window, time, component].
+        same_components: whether the observations are of the components of the truth.
     """
     axes = slice(None) if same_components else slice(2)
     if truth.ndim != 3 or truth.shape[axes] != observations.shape[axes]:
@@ -77,20 +82,18 @@ def check_truth(observations: np.ndarray, truth: np.ndarray, same_components: bo
 
 def warn_of_fill_values(observations: np.ndarray) -> None:
     """Warn where one number is more than a fifth of a component's entries."""
-    for component in range(observations.shape[-1]):
-        values = observations[..., component]
-        for fill in FILL_VALUES:
-            share = np.mean(values == fill)
-            if share > 0.2:
-                logger.warning(
-                    "Component %d of the observations is exactly %g in %.0f %% of its entries. "
-                    "If that means not observed, make it NaN: "
-                    "np.where(observations == %g, np.nan, observations).",
-                    component,
-                    fill,
-                    100 * share,
-                    fill,
-                )
+    for fill in FILL_VALUES:
+        share = np.mean(observations == fill, axis=(0, 1))
+        often = np.flatnonzero(share > 0.2)
+        if often.size:
+            logger.warning(
+                "%s of the observations is exactly %g in %.0f %% of the entries. If that means "
+                "not observed, make it NaN: np.where(observations == %g, np.nan, observations).",
+                _named(often),
+                fill,
+                100 * share[often[0]],
+                fill,
+            )
 
 
 def warn_of_full_observation(observations: np.ndarray) -> None:
@@ -117,25 +120,25 @@ def warn_of_swapped_components(observations: np.ndarray, truth: np.ndarray) -> N
     count = observed.sum(0)
     if not count.any():
         return
-    centre = truth.mean(0)
     # Mean of (y_i - x_j)^2 over the observed y_i, [i, j], multiplied out into matrix products.
     values = np.where(observed > 0, values, 0.0)
     departure = (
         np.square(values).sum(0)[:, None] - 2 * values.T @ truth + observed.T @ np.square(truth)
     ) / np.maximum(count, 1)[:, None]
-    nearest = departure.argmin(axis=1)
-    variance = np.square(truth - centre).mean(0)
-    for i, j in enumerate(nearest):
-        if count[i] and departure[i, i] > 4 * departure[i, j] and departure[i, j] < variance[j] / 2:
-            logger.warning(
-                "Component %d of the observations is nearer to component %d of the true states "
-                "(mean squared departure %.3g) than to its own (%.3g). "
-                "Have both their components in the same order?",
-                i,
-                j,
-                departure[i, j],
-                departure[i, i],
-            )
+    own, nearest = departure.diagonal(), departure.argmin(axis=1)
+    least = departure.min(axis=1)
+    variance = np.square(truth - truth.mean(0)).mean(0)
+    swapped = np.flatnonzero((count > 0) & (own > 4 * least) & (least < variance[nearest] / 2))
+    if swapped.size:
+        first = swapped[0]
+        logger.warning(
+            "%s of the observations is nearer to component %d of the true states (mean squared "
+            "departure %.3g) than to its own (%.3g). Give both their components in the same order.",
+            _named(swapped),
+            nearest[first],
+            least[first],
+            own[first],
+        )
 
 
 def warn_of_units(observations: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> None:
@@ -148,16 +151,25 @@ def warn_of_units(observations: np.ndarray, mean: np.ndarray, deviation: np.ndar
     observed = np.isfinite(observations)
     count = observed.sum((0, 1))
     departures = np.where(observed, (observations - mean) / deviation, 0.0)
-    distance = np.sqrt(np.square(departures).sum((0, 1)) / np.maximum(count, 1))
-    for i in np.flatnonzero((count > 1) & ((distance > 10) | (distance < 0.01))):
-        values = observations[..., i][observed[..., i]]
+    square = np.square(departures).sum((0, 1)) / np.maximum(count, 1)
+    spread = square - np.square(departures.sum((0, 1)) / np.maximum(count, 1))
+    # One window may be calm; many that hardly differ are in a larger unit.
+    calm = (spread < 0.01**2) & (len(observations) > 1)
+    far = np.flatnonzero((count > 1) & ((square > 10**2) | calm))
+    if far.size:
+        values = observations[..., far[0]][observed[..., far[0]]]
         logger.warning(
-            "Component %d of the observations has the mean %.3g and the deviation %.3g; the model "
-            "was adapted to a mean of %.3g and a deviation of %.3g. Give them in the units of the "
-            "training data, and the components in their order.",
-            i,
+            "%s of the observations has the mean %.3g and the deviation %.3g; the model is adapted "
+            "to a mean of %.3g and a deviation of %.3g. Give the units, and the order of the "
+            "components, of the observations that `adapt` was given.",
+            _named(far),
             values.mean(),
             values.std(),
-            mean[i],
-            deviation[i],
+            mean[far[0]],
+            deviation[far[0]],
         )
+
+
+def _named(components: np.ndarray) -> str:
+    others = len(components) - 1
+    return f"Component {components[0]}" + (f" (and {others} others)" if others else "")

@@ -112,12 +112,22 @@ def read_windows(path: str | Path, variable: str = "observations") -> xr.Dataset
 def states_dataset(source: xr.Dataset, state: np.ndarray, **attributes: object) -> xr.Dataset:
     """Reconstructed states with the dimensions, coordinates and attributes of their source.
 
+    Where an observation operator makes the state's components others than the observed ones,
+    they are numbered.
+
     Args:
         source: the data set with the `observations`.
         state: [window, time, component], physical units.
         **attributes: more attributes, `method` say.
     """
-    states = source["observations"].copy(data=state).rename("state")
+    observations = source["observations"]
+    if state.shape == observations.shape:
+        states = observations.copy(data=state).rename("state")
+    else:
+        coordinates = {name: observations.coords[name] for name in DIMS[:2]}
+        states = xr.DataArray(state, coordinates, DIMS, "state").assign_coords(
+            component=np.arange(state.shape[-1])
+        )
     states.attrs = {**states.attrs, "long_name": "reconstructed state"}
     return states.to_dataset().assign_attrs({**source.attrs, **attributes})
 

@@ -1,20 +1,12 @@
 """The end-to-end model."""
 
-import logging
 from collections.abc import Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tf4dvar.data import (
-    check_observations,
-    check_truth,
-    warn_of_fill_values,
-    warn_of_full_observation,
-    warn_of_swapped_components,
-    warn_of_units,
-)
+from tf4dvar.data import check_observations, warn_of_fill_values, warn_of_full_observation
 from tf4dvar.layers import (
     GradientSolver,
     LinearInterpolation,
@@ -26,17 +18,14 @@ from tf4dvar.layers import (
     VariationalCost,
 )
 from tf4dvar.layers.checks import build_once
+from tf4dvar.models.checked_model import CheckedModel
 from tf4dvar.models.losses import supervised_loss, unsupervised_loss
 
-logger = logging.getLogger(__name__)
-
 LOSSES = ("supervised", "unsupervised")
-# Windows that a look at the prior's predictions takes.
-LOOK = 32
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
-class FourDVarNet(keras.Model):
+class FourDVarNet(CheckedModel):
     """Psi_{Phi,Gamma}: from observations to the whole state (Section 3.1).
 
     Physical units in and out. Inside: scaling, first guess, K iterations of the solver on the
@@ -241,56 +230,6 @@ class FourDVarNet(keras.Model):
         """Number of components of the observations."""
         return self._observation_scaling().mean.shape[0]
 
-    def fit(self, x=None, y=None, *args, **kwargs):
-        """As of `keras.Model`, after a look at observations and truth that are arrays."""
-        observations = _array(x)
-        if observations is not None and self.built:
-            check_observations(observations, self.observed_components)
-            if isinstance(y, np.ndarray):
-                check_truth(observations, y, same_components=self.operator is None)
-                if self.operator is None:
-                    warn_of_swapped_components(observations, y)
-                self._warn_of_time_step(y)
-        return super().fit(x, y, *args, **kwargs)
-
-    def predict(self, x, *args, **kwargs):
-        """As of `keras.Model`, with a look at observations that are an array, and at the states."""
-        observations = _array(x)
-        if observations is not None and self.built:
-            check_observations(observations, self.observed_components)
-            warn_of_fill_values(observations)
-            scaling = self._observation_scaling()
-            warn_of_units(observations, scaling.mean.numpy(), scaling.deviation.numpy())
-        states = super().predict(x, *args, **kwargs)
-        infinite = ~np.isfinite(states).all(axis=(1, 2))
-        if infinite.any():
-            logger.warning(
-                "The states of %d of %d windows are not finite: the solver diverges there. Look "
-                "at the units of the observations and the prior's time step, or train further.",
-                infinite.sum(),
-                len(states),
-            )
-        return states
-
-    def _warn_of_time_step(self, truth):
-        """Warn where known dynamics predict worse than that nothing changes."""
-        if not getattr(self.prior, "physical_units", False):
-            return
-        truth = truth[np.isfinite(truth).all(axis=(1, 2))][:LOOK]
-        if not truth.size:
-            return
-        error = np.square(self.prior_prediction(truth) - truth)[:, 1:].mean()
-        change = np.square(np.diff(truth, axis=1)).mean()
-        if not error <= 2 * change:
-            logger.warning(
-                "The prior predicts true states one step ahead with a mean squared error of %.3g, "
-                "worse than that nothing changes, %.3g. Its time step, %s, should be the time "
-                "between two states, in the unit of time of its ODE.",
-                error,
-                change,
-                getattr(self.prior, "time_step", "unknown"),
-            )
-
     def call(self, observations):
         """Reconstruct the state."""
         start, values, mask = self._prepare(observations)
@@ -374,6 +313,7 @@ class FourDVarNet(keras.Model):
         return start, values, tf.where(observed, precision, 0.0)
 
     def _observation_scaling(self):
+        # No attribute: Keras would save the scaling under the first name that it finds.
         return self.scaling if self.operator is None else self.operator.observation_scaling
 
     def get_config(self):
@@ -408,9 +348,3 @@ class FourDVarNet(keras.Model):
         for name in {"prior", "cell", "first_guess", "observation_operator"} & config.keys():
             config[name] = keras.saving.deserialize_keras_object(config[name])
         return cls(**config)
-
-
-def _array(inputs):
-    """The observations among the inputs, where they are an array."""
-    observations = inputs[0] if isinstance(inputs, list | tuple) else inputs
-    return observations if isinstance(observations, np.ndarray) else None
