@@ -81,7 +81,11 @@ def check_truth(observations: np.ndarray, truth: np.ndarray, same_components: bo
 
 
 def warn_of_fill_values(observations: np.ndarray) -> None:
-    """Warn where one number is more than a fifth of a component's entries."""
+    """Warn where a fill value is more than a fifth of a component's entries.
+
+    Args:
+        observations: [window, time, component].
+    """
     for fill in FILL_VALUES:
         share = np.mean(observations == fill, axis=(0, 1))
         often = np.flatnonzero(share > 0.2)
@@ -97,7 +101,11 @@ def warn_of_fill_values(observations: np.ndarray) -> None:
 
 
 def warn_of_full_observation(observations: np.ndarray) -> None:
-    """Warn where nothing is missing."""
+    """Warn where nothing is missing.
+
+    Args:
+        observations: [window, time, component].
+    """
     if not np.isnan(observations).any():
         logger.warning(
             "No entry of the observations of shape %s is NaN: every component is taken as "
