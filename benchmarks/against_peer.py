@@ -27,11 +27,12 @@ def compare(prior, cell, iterations, threads, repeats):
     settings = {"threads": threads, "prior": prior, "cell": cell, "iterations": iterations}
     ours = Worker(library="tensorflow", pieces=threads, **settings)
     ours, peer = interleaved([ours, Worker(library="torch", **settings)], repeats)
-    ratios = {
-        "train_ratio": ours["train_s"] / peer["train_s"],
-        "infer_ratio": ours["infer_s"] / peer["infer_s"],
-    }
-    return {**settings, **ours, **ratios, "peer": peer}
+    return {**settings, **ours, **ratios(ours, peer), "peer": peer}
+
+
+def ratios(ours, peer):
+    """Each of our figures over the peer's."""
+    return {f"{name.rsplit('_', 1)[0]}_ratio": ours[name] / peer[name] for name in peer}
 
 
 def share_of_ceiling(row, parts):
@@ -57,7 +58,9 @@ COLUMNS = {
     "infer_s": "inference, s",
     "infer_ratio": "of the peer's",
     "first_step_s": "first step, s",
+    "first_step_ratio": "of the peer's",
     "peak_gb": "memory, GB",
+    "peak_ratio": "of the peer's",
     "train_share": "share of the ceiling, training",
     "infer_share": "inference",
 }

@@ -62,7 +62,9 @@ def measure(rows, threads, repeats=30):
     """
     import tensorflow as tf
 
+    # One product at a time: several would each take a thread of their own.
     tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
 
     def seconds(a_shape, b_shape, turn=False):
         a, b = tf.random.normal(a_shape), tf.random.normal(b_shape)

@@ -1,12 +1,13 @@
 import json
 
 from tests.test_cli import fail, succeed
+from tf4dvar.experiments import EXPERIMENTS
 
 
 def test_experiments_are_listed_for_people_and_as_json():
     assert "l96-sup-genn-lstm" in succeed("experiments")
     rows = json.loads(succeed("experiments", "--json"))
-    assert len(rows) == 18
+    assert [row["name"] for row in rows] == list(EXPERIMENTS)
     row = next(row for row in rows if row["name"] == "l63-sup-genn-conv")
     assert row["paper"] == {"r_score": 1.34, "fourdvar_score": None, "ode_score": None}
 

@@ -25,11 +25,12 @@ def folder(tmp_path_factory, windows):
 
 def test_the_report_compares_methods_chains_and_models(folder, tmp_path):
     data, out = ("--data", folder / "windows.nc"), tmp_path / "report"
+    hybrid = f"{folder / 'model.keras'}+weak-annealed"
     table = succeed(
-        *("compare", *data, "--methods", "oi,enks+weak-annealed,enks", "--out", out),
+        *("compare", *data, "--methods", f"oi,enks+weak-annealed,{hybrid},enks", "--out", out),
         *("--models", folder / "model.keras"),
     )
-    names = ["oi", "enks+weak-annealed", "enks", str(folder / "model.keras")]
+    names = ["oi", "enks+weak-annealed", hybrid, "enks", str(folder / "model.keras")]
     assert table == (out / "table.md").read_text()
     rows = list(csv.DictReader((out / "table.csv").read_text().splitlines()))
     assert [row["method"] for row in rows] == names
@@ -70,6 +71,10 @@ def test_assimilate_reports_convergence_and_takes_a_start(folder, tmp_path):
     assert states["converged"].values.tolist() == [1] * 6
     second = ("assimilate", "weak-annealed", *data, "--start", first, "--out", tmp_path / "b.nc")
     assert json.loads(succeed(*second, "--json"))["converged"] == 6
+    hybrid = ("assimilate", "weak-annealed", *data, "--start", folder / "model.keras")
+    values = json.loads(succeed(*hybrid, "--steps", 8, "--out", tmp_path / "d.nc", "--json"))
+    assert 4 <= values["mean_iterations"] <= 8
+    assert "4 stages" in fail(*hybrid, "--steps", 3, "--out", tmp_path / "e.nc")
     values = json.loads(
         succeed("assimilate", "weak-annealed", *data, "--out", tmp_path / "c.nc", "--json")
     )

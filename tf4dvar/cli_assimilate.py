@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
+import xarray as xr
 
 from tf4dvar.cli_common import (
     DataOption,
@@ -28,7 +29,11 @@ assimilate = typer.Typer(
 )
 
 StartOption = Annotated[
-    Path | None, typer.Option(help="File of states to start from, instead of interpolation.")
+    Path | None,
+    typer.Option(
+        help="States to start from instead of interpolation: a file of them, or a model (run "
+        "directory or .keras file) that reconstructs them first."
+    ),
 ]
 ObservationWeightOption = Annotated[float, typer.Option(help="lambda_1 of eq. 4.")]
 PriorWeightOption = Annotated[float, typer.Option(help="lambda_2 of eq. 4.")]
@@ -116,6 +121,10 @@ def weak_annealed(
         float | None,
         typer.Option(help="Last variance of the model error: 1e-6, or 1e-4 from a start."),
     ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(min=1, help="Gauss-Newton steps in all, at most; the stages share them."),
+    ] = None,
     start: StartOption = None,
     force: ForceOption = False,
     as_json: JsonOption = False,
@@ -124,7 +133,7 @@ def weak_annealed(
 
     Example: `tf4dvar assimilate weak-annealed --data windows.nc --start enks.nc --out states.nc`
     """
-    _run("weak-annealed", data, out, force, as_json, start, first=first, last=last)
+    _run("weak-annealed", data, out, force, as_json, start, first=first, last=last, steps=steps)
 
 
 @assimilate.command()
@@ -222,19 +231,11 @@ def _run(
 ) -> None:
     check_output(out, force)
     source = read_windows(data)
-    first_states = None
-    if start is not None:
-        first_states = read_windows(start, "state")["state"].values
-        if first_states.shape != source["observations"].shape:
-            raise InputError(
-                f"{start} has states of shape {first_states.shape}; "
-                f"{data} has windows of shape {source['observations'].shape}."
-            )
     load_tensorflow()
     from tf4dvar.classical import assimilate as run_method
     from tf4dvar.comparison import task_of
 
-    task = task_of(source, first_states)
+    task = task_of(source, None if start is None else _first_states(start, source))
     with progress_bar(method) as progress:
         analysis = run_method(method, task, progress, **settings)
     states = states_dataset(source, analysis.states, method=method)
@@ -256,6 +257,23 @@ def _run(
         },
         as_json,
     )
+
+
+def _first_states(start: Path, source: xr.Dataset) -> np.ndarray:
+    """The states of a file, or those that a model makes of the observations."""
+    if start.is_dir() or start.suffix == ".keras":
+        from tf4dvar.evaluation import load_model, reconstruct
+
+        return reconstruct(load_model(start), source["observations"].values).states.astype(
+            "float64"
+        )
+    states = read_windows(start, "state")["state"].values
+    if states.shape != source["observations"].shape:
+        raise InputError(
+            f"{start} has states of shape {states.shape}; "
+            f"the data has windows of shape {source['observations'].shape}."
+        )
+    return states
 
 
 @contextmanager

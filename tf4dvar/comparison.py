@@ -16,6 +16,7 @@ from tf4dvar.errors import InputError
 from tf4dvar.evaluation import load_model, model_ode_score, reconstruct, score
 from tf4dvar.experiments import true_flow
 from tf4dvar.metrics import ode_score, r_score
+from tf4dvar.models import FourDVarNet
 from tf4dvar.plots import plot_calibration, plot_error_by_time, plot_reconstructions
 from tf4dvar.systems import system_by_name
 
@@ -68,7 +69,7 @@ def compare(
     Args:
         dataset: windows with `truth`.
         methods: names of `METHODS`, with their default settings; `a+b` starts b from the
-            states of a.
+            states of a, which may be a model: a run directory or a .keras file.
         models: run directories or .keras files.
         progress: gives, for a label, the context of a progress function.
 
@@ -79,11 +80,15 @@ def compare(
         raise InputError("The data set has no variable `truth`: there is nothing to score against.")
     if not methods and not models:
         raise InputError("Received no methods and no models; name some to compare.")
-    unknown = {part for name in methods for part in name.split("+")} - set(METHODS)
+    parts = [name.split("+") for name in methods]
+    first = {chain[0] for chain in parts if len(chain) > 1}
+    starts = {name: load_model(name) for name in first - set(METHODS) if Path(name).exists()}
+    unknown = {part for chain in parts for part in chain} - set(METHODS) - set(starts)
     if unknown:
         raise InputError(
             f"Received the methods {', '.join(sorted(unknown))}; known methods: "
-            f"{', '.join(METHODS)}, and chains such as enks+weak-annealed."
+            f"{', '.join(METHODS)}, and chains such as enks+weak-annealed or "
+            "runs/x+weak-annealed, which begins with a model."
         )
     loaded = {str(path): load_model(path) for path in models}
     truth = dataset["truth"].values
@@ -93,7 +98,7 @@ def compare(
         known = float(ode_score(truth, task.flow(truth).numpy()).mean())
     for name in methods:
         with progress(name) as report:
-            analysis = _chain(name, task, report)
+            analysis = _chain(name, task, starts, report)
         results[name] = Compared(
             analysis.states,
             analysis.spread,
@@ -104,26 +109,33 @@ def compare(
                 "seconds_per_window": analysis.seconds_per_window,
             },
         )
-    for name, model in loaded.items():
-        states, seconds = reconstruct(model, dataset["observations"].values)
-        states = states.astype("float64")
-        results[name] = Compared(
-            states,
-            None,
-            {
-                **scores_of(states, None, dataset),
-                "ode_score": model_ode_score(model, truth),
-                "converged": None,
-                "seconds_per_window": seconds,
-            },
-        )
-    return results
+    return results | {name: compare_model(model, dataset) for name, model in loaded.items()}
 
 
-def _chain(name: str, task: Task, progress: Progress) -> Analysis:
+def compare_model(model: FourDVarNet, dataset: xr.Dataset) -> Compared:
+    """A trained model on windows with `truth`."""
+    states, seconds = reconstruct(model, dataset["observations"].values)
+    states = states.astype("float64")
+    return Compared(
+        states,
+        None,
+        {
+            **scores_of(states, None, dataset),
+            "ode_score": model_ode_score(model, dataset["truth"].values),
+            "converged": None,
+            "seconds_per_window": seconds,
+        },
+    )
+
+
+def _chain(name: str, task: Task, models: dict[str, FourDVarNet], progress: Progress) -> Analysis:
     """The last method of a chain, in the time of all."""
     seconds, start = 0.0, None
     for part in name.split("+"):
+        if part in models:
+            start, seconds = reconstruct(models[part], task.observations)
+            start = start.astype("float64")
+            continue
         analysis = assimilate(part, task.starting_from(start), progress)
         seconds, start = seconds + analysis.seconds_per_window, analysis.states
     return analysis._replace(seconds_per_window=seconds)

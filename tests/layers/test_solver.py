@@ -198,9 +198,21 @@ def test_pieces_that_are_no_count_are_refused(wrong):
         make_solver(pieces=wrong)
 
 
-def test_recomputing_is_for_loops_alone():
-    with pytest.raises(ValueError, match="expected one of them"):
-        make_solver(unroll=True, recompute=True)
+def test_a_single_window_in_pieces_is_solved(problem):
+    # In float32, since there an empty convolution fails.
+    whole = make_solver(LSTMCell(), iterations=2)
+    window = [tf.cast(values[:1], tf.float32) for values in problem]
+    expected = whole(*window)
+    pieces = GradientSolver.from_config({**whole.get_config(), "pieces": 2})
+    pieces.build(window[0].shape)
+    pieces.set_weights(whole.get_weights())
+    np.testing.assert_array_equal(tf.function(pieces)(*window), expected)
+
+
+@pytest.mark.parametrize("wrong", [{"recompute": True}, {"pieces": 2}])
+def test_recomputing_and_pieces_are_for_loops_alone(wrong):
+    with pytest.raises(ValueError, match="expected unroll=False"):
+        make_solver(unroll=True, **wrong)
 
 
 def test_float32_is_close_to_float64_after_twenty_iterations(problem):

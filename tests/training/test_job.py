@@ -17,7 +17,8 @@ from tf4dvar.training import RunDirectory, job, train
 from tf4dvar.training.run_directory import Checkpoint
 
 SMALL = {"epochs": 4, "windows": 256, "seed": 3}
-ROW = experiment_by_name("l63-sup-rk4-lstm")
+# With a prior of known dynamics a short training diverges, and rounding decides where it ends.
+ROW = experiment_by_name("l63-sup-genn-lstm")
 
 
 def run(out, **changes):
@@ -38,7 +39,7 @@ def uninterrupted(tmp_path_factory):
 def test_a_run_directory_holds_all_there_is_to_know(uninterrupted):
     out, model = uninterrupted
     record = json.loads((out / "config.json").read_text())
-    assert record["options"]["experiment"] == "l63-sup-rk4-lstm"
+    assert record["options"]["experiment"] == ROW.name
     assert record["options"]["seed"] == 3
     assert set(record["versions"]) == {"tf4dvar", "tensorflow", "keras", "numpy"}
     assert epochs_of(out) == [0, 1, 2, 3]

@@ -83,11 +83,18 @@ def _weak_annealed(
     progress: Progress | None,
     first: float | None = None,
     last: float | None = None,
+    steps: int | None = None,
 ) -> Analysis:
     variances = (10.0, 1e-6) if task.start is None else (0.1, 1e-4)
     stages = annealing(task.noise_variance, first or variances[0], last or variances[1])
     return weak_annealed(
-        task.observations, task.flow, stages, task.background, task.start, progress=progress
+        task.observations,
+        task.flow,
+        stages,
+        task.background,
+        task.start,
+        steps=steps,
+        progress=progress,
     )
 
 

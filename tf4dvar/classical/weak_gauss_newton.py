@@ -52,6 +52,7 @@ def weak_annealed(
     background: Gaussian | None = None,
     start: np.ndarray | None = None,
     tolerance: float = 1e-6,
+    steps: int | None = None,
     progress: Progress | None = None,
 ) -> Analysis:
     """Minimise one weak-constraint cost after another, each minimum being the next start.
@@ -62,12 +63,19 @@ def weak_annealed(
     Args:
         observations, flow, background, start, tolerance, progress: as `weak_gauss_newton`.
         stages: weights of one cost after another, see `annealing`; the tolerance is the last's.
+        steps: of Levenberg-Marquardt in all, at most, which the stages share evenly; by default
+            each has as many as it needs.
 
     Returns:
         Costs and convergence of the last stage; iterations of all.
     """
+    if steps is not None and steps < len(stages):
+        raise InputError(
+            f"Received steps={steps} for {len(stages)} stages; expected one step for each at least."
+        )
     model = one_step_model(flow, observations.shape[-1])
     start = first_guess(observations) if start is None else start
+    share = ITERATIONS if steps is None else steps // len(stages)
 
     def analyse(windows: slice) -> Analysis:
         states = start[windows]
@@ -77,7 +85,7 @@ def weak_annealed(
             minimum = levenberg_marquardt(
                 WeakConstraint(model, observations[windows], weights, background),
                 states,
-                ITERATIONS if last else STAGE_ITERATIONS,
+                share if last else min(share, STAGE_ITERATIONS),
                 tolerance if last else STAGE_TOLERANCE,
             )
             states, iterations = minimum.states, iterations + minimum.iterations

@@ -43,7 +43,9 @@ def linearise_bilinear(
             ]
         )
         to_h = to_u if narrow is None else tf.matmul(to_u, narrow, transpose_b=True)
-        # The derivative of ReLU as one operation, itself differentiable.
-        return convolution.transposed(tf.raw_ops.ReluGrad(gradients=to_h, features=h))
+        # The derivative of ReLU as one operation, itself differentiable; in h its derivative is
+        # zero, and would be added up as an array of zeros.
+        slopes = tf.stop_gradient(h)
+        return convolution.transposed(tf.raw_ops.ReluGrad(gradients=to_h, features=slopes))
 
     return output, pull_back

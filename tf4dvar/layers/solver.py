@@ -73,8 +73,11 @@ class GradientSolver(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if unroll and recompute:
-            raise ValueError("Received unroll=True and recompute=True; expected one of them.")
+        if unroll and (recompute or pieces != 1):
+            raise ValueError(
+                f"Received unroll=True, recompute={recompute} and pieces={pieces}; "
+                "both of the latter are for loops, expected unroll=False."
+            )
         if int(pieces) != pieces or pieces < 1:
             raise ValueError(f"Received pieces={pieces}; expected an integer of 1 or more.")
         self.gradient = CostGradient(cost, dtype=self.dtype_policy)
@@ -127,18 +130,21 @@ class GradientSolver(keras.layers.Layer):
         return tf.concat(solved, axis=0)
 
     def _solve(self, first_guess, observations, mask):
+        # A piece without windows is left as it is: not every operation takes an empty one.
+        iterations = self._iterations * tf.cast(tf.shape(first_guess)[0] > 0, tf.int32)
+
         def iterate(k, state, scale, cell_states):
             return self._iterate(k, state, scale, cell_states, observations, mask)[:3]
 
         variables = (first_guess, *self._start(first_guess))
         if self.recompute:
-            variables = recomputed_loop(iterate, variables, self._iterations)
+            variables = recomputed_loop(iterate, variables, iterations)
         elif self.unroll:
             for k in range(self._initial_iterations):
                 variables = iterate(k, *variables)
         else:
             _, *variables = tf.while_loop(
-                lambda k, *_: k < self._iterations,
+                lambda k, *_: k < iterations,
                 lambda k, *variables: (k + 1, *iterate(k, *variables)),
                 (0, *variables),
             )
