@@ -63,10 +63,11 @@ def reconstruct(model: FourDVarNet, observations: np.ndarray) -> Reconstruction:
     Raises:
         InputError: the observations do not fit the model, or a state is not finite.
     """
-    check_observations(observations, components=model.scaling.mean.shape[0])
+    check_observations(observations, components=model.observed_components)
     observations = observations.astype("float32")
     for size in {min(BATCH, len(observations)), len(observations) % BATCH} - {0}:
-        model.predict(observations[:size], batch_size=BATCH, verbose=0)
+        # Keras' own: a look at the whole of the observations is still to come, and once is enough.
+        keras.Model.predict(model, observations[:size], batch_size=BATCH, verbose=0)
     started = time.perf_counter()
     states = model.predict(observations, batch_size=BATCH, verbose=0)
     seconds = time.perf_counter() - started
@@ -75,7 +76,8 @@ def reconstruct(model: FourDVarNet, observations: np.ndarray) -> Reconstruction:
         raise InputError(
             f"The model's states are not finite in {(~finite).sum()} of {len(states)} windows, "
             f"the first of them number {np.flatnonzero(~finite)[0]}: its solver diverges there. "
-            "Look at the units of the observations, or train the model further."
+            "Look at the units of the observations and the prior's time step, or train the model "
+            "further."
         )
     return Reconstruction(states, seconds / len(observations))
 

@@ -1,5 +1,7 @@
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.finite_differences import directional_derivative
 from tests.layers.layer_check import check_layer
@@ -7,8 +9,11 @@ from tf4dvar.layers import (
     BilinearODE,
     CostGradient,
     EulerFlow,
+    LinearObservation,
     Lorenz63ODE,
+    NormalisedObservation,
     RK4Flow,
+    Scaling,
     TwoScaleGENN,
     VariationalCost,
 )
@@ -47,6 +52,34 @@ def test_agrees_with_finite_differences(name, problem, rng):
         )
         found = np.sum(value * direction, axis=(1, 2))
         np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+class Speed(keras.layers.Layer):
+    """An operator that is not linear."""
+
+    def call(self, state):
+        return tf.sqrt(1.0 + tf.reduce_sum(tf.square(state), axis=-1, keepdims=True))
+
+
+def test_agrees_with_finite_differences_where_sources_observe_by_operators(problem, rng):
+    f64 = {"dtype": "float64"}
+    scaling, seen_scaling = Scaling(**f64), Scaling(**f64)
+    scaling.adapt(rng.normal(1.0, 5.0, size=(9, 9, 3)))
+    seen_scaling.adapt(rng.normal(1.0, 20.0, size=(9, 9, 3)))
+    operators = [LinearObservation(rng.normal(size=(2, 3)), **f64), Speed(**f64)]
+    operator = NormalisedObservation(operators, scaling, seen_scaling, **f64)
+    cost = VariationalCost(PRIORS["rk4"](), (0.7, 3.0), 1.3, operator=operator, **f64)
+    gradient = CostGradient(cost, **f64)
+    state, observations, mask = problem
+    precision = mask * rng.uniform(0.5, 2.0, size=mask.shape)
+    value, at_state = gradient(state, observations, precision)
+    np.testing.assert_allclose(at_state, cost(state, observations, precision), rtol=1e-12)
+    for _ in range(5):
+        direction = rng.normal(size=state.shape)
+        expected = directional_derivative(
+            lambda x: cost(x, observations, precision), state, direction
+        )
+        np.testing.assert_allclose(np.sum(value * direction, axis=(1, 2)), expected, rtol=1e-6)
 
 
 def tendency_adjoint(x, g):

@@ -1,9 +1,16 @@
 """Windows, observation plans and NetCDF files. The `tf.data` part is in `data.pipeline`."""
 
+from tf4dvar.data.checks import (
+    check_observations,
+    check_truth,
+    warn_of_fill_values,
+    warn_of_full_observation,
+    warn_of_swapped_components,
+    warn_of_units,
+)
 from tf4dvar.data.dataset import (
     DIMS,
     atomic_path,
-    check_observations,
     check_output,
     read_windows,
     simulate_dataset,
@@ -19,9 +26,14 @@ __all__ = [
     "atomic_path",
     "check_observations",
     "check_output",
+    "check_truth",
     "protocol_plan",
     "read_windows",
     "simulate_dataset",
     "states_dataset",
+    "warn_of_fill_values",
+    "warn_of_full_observation",
+    "warn_of_swapped_components",
+    "warn_of_units",
     "write_dataset",
 ]

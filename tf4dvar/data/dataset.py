@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from tf4dvar.data.checks import check_observations
 from tf4dvar.data.plan import ObservationPlan
 from tf4dvar.errors import InputError
 from tf4dvar.systems import System, random_stream, sample_windows
@@ -41,8 +42,9 @@ def simulate_dataset(
         system, windows, steps, random_stream("data set truth", seed), integrator
     )
     observations = plan.observe(truth, random_stream("data set noise", seed))
-    units = {"units": system.units}
-    return xr.Dataset(
+    same_units = isinstance(system.units, str)
+    units = {"units": system.units} if same_units else {}
+    dataset = xr.Dataset(
         {
             "truth": (DIMS, truth, {"long_name": "true state", **units}),
             "observations": (
@@ -56,7 +58,7 @@ def simulate_dataset(
             "time": (
                 "time",
                 system.time_step * np.arange(steps),
-                {"long_name": "time", "units": "1"},
+                {"long_name": "time", "units": system.time_units},
             ),
             "component": list(system.components),
         },
@@ -69,36 +71,9 @@ def simulate_dataset(
             "integrator": integrator,
         },
     )
-
-
-def check_observations(observations: np.ndarray, components: int | None = None) -> None:
-    """Refuse what is not [window, time, component] of numbers, each finite or NaN.
-
-    Args:
-        observations: the array to check.
-        components: the expected number of components, where it is known.
-    """
-    if observations.ndim != 3:
-        raise InputError(
-            f"Received observations of shape {observations.shape}; "
-            "expected [window, time, component]. Add the missing axes."
-        )
-    if not np.issubdtype(observations.dtype, np.floating):
-        raise InputError(
-            f"Received observations of type {observations.dtype}; "
-            "expected floating-point numbers, NaN where nothing is observed."
-        )
-    if components is not None and observations.shape[-1] != components:
-        raise InputError(
-            f"Received observations of shape {observations.shape}; expected "
-            f"{components} components on the last axis, an unobserved one filled with NaN."
-        )
-    if np.isinf(observations).any():
-        raise InputError(
-            f"Received {np.isinf(observations).sum()} infinite observations, the first at "
-            f"[window, time, component] = {np.argwhere(np.isinf(observations))[0].tolist()}; "
-            "mark a missing value with NaN."
-        )
+    if not same_units:
+        dataset = dataset.assign_coords(units=("component", list(system.units)))
+    return dataset
 
 
 def read_windows(path: str | Path, variable: str = "observations") -> xr.Dataset:
@@ -135,8 +110,19 @@ def read_windows(path: str | Path, variable: str = "observations") -> xr.Dataset
 
 
 def states_dataset(source: xr.Dataset, state: np.ndarray, **attributes: object) -> xr.Dataset:
-    """Reconstructed states with the dimensions, coordinates and attributes of their source."""
-    states = source["observations"].copy(data=state).rename("state")
+    """Reconstructed states with the dimensions, coordinates and attributes of their source.
+
+    Where an observation operator makes the state's components others than the observed ones,
+    they are numbered.
+    """
+    observations = source["observations"]
+    if state.shape == observations.shape:
+        states = observations.copy(data=state).rename("state")
+    else:
+        coordinates = {name: observations.coords[name] for name in DIMS[:2]}
+        states = xr.DataArray(state, coordinates, DIMS, "state").assign_coords(
+            component=np.arange(state.shape[-1])
+        )
     states.attrs = {**states.attrs, "long_name": "reconstructed state"}
     return states.to_dataset().assign_attrs({**source.attrs, **attributes})
 

@@ -6,11 +6,13 @@ from tf4dvar.layers.conv_cell import ConvCell
 from tf4dvar.layers.cost import VariationalCost
 from tf4dvar.layers.fixed_step_cell import FixedStepCell
 from tf4dvar.layers.flow import EulerFlow, OneStepFlow, RK4Flow
+from tf4dvar.layers.function_ode import FunctionODE, ode_layer
 from tf4dvar.layers.genn import BilinearBlock, TwoScaleGENN
 from tf4dvar.layers.gradient import CostGradient
 from tf4dvar.layers.linear_interpolation import LinearInterpolation
 from tf4dvar.layers.lorenz96_ode import Lorenz96ODE
 from tf4dvar.layers.lstm_cell import LSTMCell
+from tf4dvar.layers.observation import LinearObservation, NormalisedObservation
 from tf4dvar.layers.ode import BilinearODE, Lorenz63ODE
 from tf4dvar.layers.one_scale_genn import OneScaleGENN
 from tf4dvar.layers.plane import PlaneConv
@@ -29,11 +31,14 @@ __all__ = [
     "CostGradient",
     "EulerFlow",
     "FixedStepCell",
+    "FunctionODE",
     "GradientSolver",
     "LSTMCell",
     "LinearInterpolation",
+    "LinearObservation",
     "Lorenz63ODE",
     "Lorenz96ODE",
+    "NormalisedObservation",
     "NormalisedPrior",
     "OneScaleGENN",
     "OneStepFlow",
@@ -48,4 +53,5 @@ __all__ = [
     "TransformerBlock",
     "TwoScaleGENN",
     "VariationalCost",
+    "ode_layer",
 ]

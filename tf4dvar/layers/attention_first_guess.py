@@ -26,16 +26,26 @@ class AttentionFirstGuess(keras.layers.Layer):
         width: channels of the transformer.
         depth: number of its blocks.
         heads: of their attention.
+        components: of the state, where an observation operator makes them another number than
+            what is observed.
 
     Call arguments:
-        observations: [batch, time, component], normalised, 0 where not observed.
+        observations: [batch, time, observed], normalised, 0 where not observed.
         mask: same shape, 1 where observed, else 0.
 
     Returns:
-        The first guess x0, same shape.
+        The first guess x0, [batch, time, component].
     """
 
-    def __init__(self, slot: int = 8, width: int = 96, depth: int = 4, heads: int = 4, **kwargs):
+    def __init__(
+        self,
+        slot: int = 8,
+        width: int = 96,
+        depth: int = 4,
+        heads: int = 4,
+        components: int | None = None,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         if width % (2 * heads):
             raise ValueError(
@@ -45,10 +55,11 @@ class AttentionFirstGuess(keras.layers.Layer):
         self.width = width
         self.depth = depth
         self.heads = heads
+        self.components = components
 
     def build(self, observations_shape, *_):
         """Create the transformer, and the maps into and out of it."""
-        components = observations_shape[-1]
+        observed = observations_shape[-1]
         layers = keras.layers
         kwargs = {"dtype": self.dtype_policy}
         self.enter = layers.Conv1D(self.width, 5, padding="same", **kwargs)
@@ -57,23 +68,23 @@ class AttentionFirstGuess(keras.layers.Layer):
         ]
         self.norm = layers.LayerNormalization(**kwargs)
         self.widen = layers.Conv1D(2 * self.width, 3, padding="same", activation="gelu", **kwargs)
-        self.leave = layers.Dense(self.slot * components, **kwargs)
-        build_once(self.enter, (None, None, 2 * self.slot * components))
+        self.leave = layers.Dense(self.slot * (self.components or observed), **kwargs)
+        build_once(self.enter, (None, None, 2 * self.slot * observed))
         for layer in (*self.blocks, self.norm, self.widen):
             build_once(layer, (None, None, self.width))
         build_once(self.leave, (None, None, 2 * self.width))
 
     def call(self, observations, mask):
         """From slots to states."""
-        components = observations.shape[-1]
+        observed = observations.shape[-1]
         slots = padded_blocks(tf.concat([observations, mask], axis=-1), self.slot)
         batch, count = tf.unstack(tf.shape(slots)[:2])
-        slots = self.enter(tf.reshape(slots, (batch, count, 2 * self.slot * components)))
+        slots = self.enter(tf.reshape(slots, (batch, count, 2 * self.slot * observed)))
         sequence = slots + self._positions(count)
         for block in self.blocks:
             sequence = block(sequence)
         states = self.leave(self.widen(self.norm(sequence)))
-        states = tf.reshape(states, (batch, count, self.slot, components))
+        states = tf.reshape(states, (batch, count, self.slot, self.components or observed))
         return from_blocks(states, tf.shape(observations)[1])
 
     def _positions(self, count):
@@ -93,4 +104,5 @@ class AttentionFirstGuess(keras.layers.Layer):
             "width": self.width,
             "depth": self.depth,
             "heads": self.heads,
+            "components": self.components,
         }

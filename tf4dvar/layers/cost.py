@@ -1,5 +1,8 @@
 """The variational cost."""
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -8,25 +11,69 @@ from tf4dvar.layers.checks import build_once
 from tf4dvar.layers.pull_back import linearise
 
 
+class Misfit(NamedTuple):
+    """How far a state is from the observations of one source.
+
+    Attributes:
+        departure: H(x) - y, [batch, time, observed].
+        weighted: the same times the entries' weights, 0 where not observed.
+        total: sum of the weights of every window, [batch].
+    """
+
+    departure: tf.Tensor
+    weighted: tf.Tensor
+    total: tf.Tensor
+
+    def mean_square(self):
+        """Weighted mean of the squared departures of every window, [batch]."""
+        squares = tf.reduce_sum(self.weighted * self.departure, axis=(1, 2))
+        return tf.math.divide_no_nan(squares, self.total)
+
+
+def misfits(operator: keras.layers.Layer | None, seen, observations, mask) -> list[Misfit]:
+    """The misfit to each source.
+
+    Args:
+        operator: H, or None where the state itself is observed.
+        seen: H(x), [batch, time, observed].
+        observations, mask: as for `VariationalCost`.
+    """
+    mask = precise(mask)
+    departure = precise(seen - observations)
+    sources = getattr(operator, "sources", (seen.shape[-1],))
+    if len(sources) == 1:
+        parts = [departure], [mask]
+    else:
+        parts = tf.split(departure, sources, axis=-1), tf.split(mask, sources, axis=-1)
+    return [Misfit(d, d * m, tf.reduce_sum(m, axis=(1, 2))) for d, m in zip(*parts, strict=True)]
+
+
 @keras.saving.register_keras_serializable(package="tf4dvar")
 class VariationalCost(keras.layers.Layer):
     """U_Phi(x, y, Omega), one number a window (eq. 4, its terms averaged).
 
-        U = observation_weight * mean over Omega of (x - y)^2
+        U = observation_weight * mean over Omega of (H(x) - y)^2
           + prior_weight * mean over all entries of (x - Phi(x))^2
 
-    A window without observations has the second term alone.
+    The paper observes the state itself, H(x) = x. Observations of several sources have a term
+    and a weight for each; entries of different noise a weighted mean. A window without
+    observations has the prior's term alone.
 
     Args:
         prior: Phi, a layer from [batch, time, component] to the same shape.
-        observation_weight, prior_weight: lambda_1 and lambda_2, positive. They are kept as
-            exponentials, so that learning leaves them positive.
-        learn_weights: whether the two weights are trained.
+        observation_weight, prior_weight: lambda_1 (one for all sources, or one for each) and
+            lambda_2, positive. They are kept as exponentials, so that learning leaves them
+            positive.
+        learn_weights: whether the weights are trained.
+        operator: H, a layer from [batch, time, component] to [batch, time, observed], which may
+            say by an attribute `sources` how many of the observed belong to each source. None:
+            the state itself is observed.
 
     Call arguments:
         state: x, [batch, time, component].
-        observations: y, same shape and units, 0 where not observed.
-        mask: Omega, same shape, 1 where observed, else 0.
+        observations: y, [batch, time, observed], in the units of H(x), 0 where not observed.
+        mask: Omega, same shape: 0 where not observed, else 1, or the inverse of the variance of
+            the noise, in any unit.
 
     Returns:
         The cost, [batch], in squared units of the state.
@@ -35,90 +82,103 @@ class VariationalCost(keras.layers.Layer):
     def __init__(
         self,
         prior: keras.layers.Layer,
-        observation_weight: float = 1.0,
+        observation_weight: float | Sequence[float] = 1.0,
         prior_weight: float = 1.0,
         learn_weights: bool = True,
+        operator: keras.layers.Layer | None = None,
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if not (observation_weight > 0 and prior_weight > 0):
+        if not (np.all(np.array(observation_weight) > 0) and prior_weight > 0):
             raise ValueError(
                 f"Received observation_weight={observation_weight} and "
                 f"prior_weight={prior_weight}; expected positive numbers."
             )
         self.prior = prior
-        self.initial_weights = (float(observation_weight), float(prior_weight))
+        self.observation_weight = np.array(observation_weight, float).tolist()
+        self.prior_weight = float(prior_weight)
         self.learn_weights = learn_weights
+        self.operator = operator
 
     def build(self, state_shape, *_):
-        """Build the prior and create the two weights."""
+        """Build the prior and the operator, and create the weights."""
         build_once(self.prior, state_shape)
+        if self.operator is not None:
+            build_once(self.operator, state_shape)
+        sources = len(getattr(self.operator, "sources", (1,)))
+        weights = [*np.broadcast_to(self.observation_weight, sources), self.prior_weight]
         self.log_weights = self.add_weight(
-            shape=(2,),
-            initializer=keras.initializers.Constant(np.log(self.initial_weights)),
+            shape=(len(weights),),
+            initializer=keras.initializers.Constant(np.log(weights)),
             trainable=self.learn_weights,
             name="log_weights",
         )
 
     def call(self, state, observations, mask):
-        """The two weighted terms of every window."""
-        misfit, observed = self._misfit(state, observations, mask)
-        residual = self._precise(state - self.prior(state))
-        return self._sum(misfit, observed, residual)
+        """The weighted terms of every window."""
+        seen = state if self.operator is None else self.operator(state)
+        sources = misfits(self.operator, seen, observations, mask)
+        return self._sum(sources, precise(state - self.prior(state)))
 
     def value_and_gradient(self, state, observations, mask):
-        """The cost, [batch], and its gradient in the state, by the prior's pull-back.
+        """The cost, [batch], and its gradient in the state, by the pull-backs of prior and H.
 
-        grad U = 2 observation_weight / |Omega| mask (x - y)
+        grad U = 2 observation_weight / |Omega| (d H / d x)^T mask (H(x) - y)
                + 2 prior_weight / n (r - (d Phi / d x)^T r),    r = x - Phi(x)
         """
         prediction, pull_back = linearise(self.prior, state)
         residual = state - prediction
-        misfit, observed = self._misfit(state, observations, mask)
-        weights = self._weights()
-        towards_observations = tf.math.divide_no_nan(2 * weights[0], observed)
-        towards_prior = 2 * weights[1] / tf.cast(tf.size(state[0]), weights.dtype)
-        gradient = towards_observations[
-            :, tf.newaxis, tf.newaxis
-        ] * misfit + towards_prior * self._precise(residual - pull_back(residual))
-        cost = self._sum(misfit, observed, self._precise(residual))
+        seen, pull_back_seen = (
+            (state, None) if self.operator is None else linearise(self.operator, state)
+        )
+        sources = misfits(self.operator, seen, observations, mask)
+        *weights, prior_weight = self._weights(len(sources))
+        parts = [
+            tf.math.divide_no_nan(2 * weight, source.total)[:, tf.newaxis, tf.newaxis]
+            * source.weighted
+            for weight, source in zip(weights, sources, strict=True)
+        ]
+        towards_observations = parts[0] if len(parts) == 1 else tf.concat(parts, axis=-1)
+        if pull_back_seen is not None:
+            towards_observations = precise(
+                pull_back_seen(tf.cast(towards_observations, state.dtype))
+            )
+        towards_prior = 2 * prior_weight / tf.cast(tf.size(state[0]), prior_weight.dtype)
+        gradient = towards_observations + towards_prior * precise(residual - pull_back(residual))
+        cost = self._sum(sources, precise(residual))
         return cost, tf.cast(gradient, state.dtype)
 
-    def _misfit(self, state, observations, mask):
-        """mask (x - y), and the number of observations of each window."""
-        mask = self._precise(mask)
-        misfit = self._precise(state - observations) * mask
-        return misfit, tf.reduce_sum(mask, axis=(1, 2))
+    def _sum(self, sources, residual):
+        *weights, prior_weight = self._weights(len(sources))
+        terms = [weight * each.mean_square() for weight, each in zip(weights, sources, strict=True)]
+        terms.append(prior_weight * tf.reduce_mean(tf.square(residual), axis=(1, 2)))
+        return sum(terms[1:], terms[0])
 
-    def _sum(self, misfit, observed, residual):
-        weights = self._weights()
-        observation_term = tf.math.divide_no_nan(
-            tf.reduce_sum(tf.square(misfit), axis=(1, 2)), observed
-        )
-        return weights[0] * observation_term + weights[1] * tf.reduce_mean(
-            tf.square(residual), axis=(1, 2)
-        )
-
-    def _weights(self):
-        return tf.exp(self._precise(tf.convert_to_tensor(self.log_weights)))
-
-    def _precise(self, tensor):
-        """At least float32: a sum of thousands of squares is too much for bfloat16's eight bits."""
-        return tf.cast(tensor, tf.float64 if tensor.dtype == tf.float64 else tf.float32)
+    def _weights(self, sources):
+        weights = tf.exp(precise(tf.convert_to_tensor(self.log_weights)))
+        return [weights[i] for i in range(sources + 1)]
 
     def get_config(self):
-        """The prior, the two initial weights, and whether they learn."""
+        """The prior and the operator, the initial weights, and whether they learn."""
         return {
             **super().get_config(),
             "prior": keras.saving.serialize_keras_object(self.prior),
-            "observation_weight": self.initial_weights[0],
-            "prior_weight": self.initial_weights[1],
+            "observation_weight": self.observation_weight,
+            "prior_weight": self.prior_weight,
             "learn_weights": self.learn_weights,
+            "operator": keras.saving.serialize_keras_object(self.operator),
         }
 
     @classmethod
     def from_config(cls, config):
-        """Rebuild the prior, then the cost."""
+        """Rebuild the prior and the operator, then the cost."""
         config = dict(config)
-        config["prior"] = keras.saving.deserialize_keras_object(config["prior"])
+        # A cost saved before it could have one has no `operator`.
+        for name in {"prior", "operator"} & config.keys():
+            config[name] = keras.saving.deserialize_keras_object(config[name])
         return cls(**config)
+
+
+def precise(tensor):
+    """At least float32: a sum of thousands of squares is too much for bfloat16's eight bits."""
+    return tf.cast(tensor, tf.float64 if tensor.dtype == tf.float64 else tf.float32)

@@ -51,13 +51,11 @@ class Scaling(keras.layers.Layer):
 
     def call(self, state):
         """(state - mean) / deviation."""
-        return _by_component(
-            lambda x, mean, dev: (x - mean) / dev, state, self.mean, self.deviation
-        )
+        return by_component(lambda x, mean, dev: (x - mean) / dev, state, self.mean, self.deviation)
 
     def physical(self, state):
         """The inverse: a normalised state in physical units."""
-        return _by_component(lambda x, mean, dev: mean + x * dev, state, self.mean, self.deviation)
+        return by_component(lambda x, mean, dev: mean + x * dev, state, self.mean, self.deviation)
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
@@ -95,8 +93,8 @@ class NormalisedPrior(keras.layers.Layer):
         deviation = self.scaling.deviation
 
         def pull_back_normalised(residual):
-            physical = pull_back(_by_component(tf.divide, residual, deviation))
-            return _by_component(tf.multiply, physical, deviation)
+            physical = pull_back(by_component(tf.divide, residual, deviation))
+            return by_component(tf.multiply, physical, deviation)
 
         return self.scaling(prediction), pull_back_normalised
 
@@ -117,7 +115,7 @@ class NormalisedPrior(keras.layers.Layer):
         return cls(**config)
 
 
-def _by_component(operation, state, *vectors):
+def by_component(operation, state, *vectors):
     """An operation between states, [..., time, component], and numbers of each component.
 
     As rows of whole windows: TensorFlow takes several times as long over rows of a few numbers.

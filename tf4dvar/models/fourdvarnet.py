@@ -1,25 +1,31 @@
 """The end-to-end model."""
 
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 import tensorflow as tf
 
+from tf4dvar.data import check_observations, warn_of_fill_values, warn_of_full_observation
 from tf4dvar.layers import (
     GradientSolver,
     LinearInterpolation,
+    LinearObservation,
+    NormalisedObservation,
     NormalisedPrior,
     Pathway,
     Scaling,
     VariationalCost,
 )
 from tf4dvar.layers.checks import build_once
+from tf4dvar.models.checked_model import CheckedModel
 from tf4dvar.models.losses import supervised_loss, unsupervised_loss
 
 LOSSES = ("supervised", "unsupervised")
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
-class FourDVarNet(keras.Model):
+class FourDVarNet(CheckedModel):
     """Psi_{Phi,Gamma}: from observations to the whole state (Section 3.1).
 
     Physical units in and out. Inside: scaling, first guess, K iterations of the solver on the
@@ -32,22 +38,33 @@ class FourDVarNet(keras.Model):
         iterations: K; the attribute `iterations` changes it at any time.
         loss: "supervised" (eq. 14: mean squared error in normalised units) or "unsupervised"
             (eq. 13: the variational cost with the fixed `loss_weights`).
-        observation_weight, prior_weight: initial lambda_1 and lambda_2 of the solver's cost.
+        observation_weight, prior_weight: initial lambda_1 and lambda_2 of the solver's cost;
+            lambda_1 may be one for all sources of observations, or one for each.
         learn_weights: whether the solver's lambdas are trained.
-        loss_weights: lambda_1 and lambda_2 of the unsupervised loss.
+        loss_weights: lambda_1, likewise, and lambda_2 of the unsupervised loss.
         prior_loss_weights: weights of the mean squared residuals (x - Phi(x))^2 of the truth
             and of the reconstruction, which the supervised loss may add so that Phi keeps
             describing the dynamics; see `supervised_loss`.
         first_guess: where the solver starts, `LinearInterpolation` by default, or another layer
-            of the same contract, as `AttentionFirstGuess`, which is trained with the rest.
+            of the same contract, as `AttentionFirstGuess`, which is trained with the rest. What
+            `LinearInterpolation` fills in between observations H(x) is taken back to the state
+            by the pseudo-inverse of H, if it is linear.
+        observation_operator: H, where not the state itself is observed: `LinearObservation` or
+            any other layer from [batch, time, component] to [batch, time, observed], in physical
+            units. A list of them are several sources, whose observations lie one after the other
+            on the last axis.
+        noise_variance: of the observations, one number for all or one for each observed
+            component, in their squared units. The less noise, the more an entry counts. By
+            default all count the same, in units of their component's deviation.
         unroll, recompute, pieces: see `GradientSolver`.
 
     Call arguments:
-        observations: [batch, time, component], physical units, NaN = not observed. Any batch
-            size and window length.
+        observations: [batch, time, component], or [batch, time, observed] with an operator,
+            physical units, NaN = not observed. Any batch size and window length. Or a pair
+            of them and the variance of their noise, an array of the same shape.
 
     Returns:
-        The state, same shape, physical units, no NaN.
+        The state, [batch, time, component], physical units, no NaN.
 
     Usage:
 
@@ -64,12 +81,14 @@ class FourDVarNet(keras.Model):
         cell: keras.layers.Layer,
         iterations: int = 10,
         loss: str = "supervised",
-        observation_weight: float = 1.0,
+        observation_weight: float | Sequence[float] = 1.0,
         prior_weight: float = 1.0,
         learn_weights: bool = True,
-        loss_weights: tuple[float, float] = (0.01, 1.0),
+        loss_weights: tuple[float | Sequence[float], float] = (0.01, 1.0),
         prior_loss_weights: tuple[float, float] = (0.0, 0.0),
         first_guess: keras.layers.Layer | None = None,
+        observation_operator: keras.layers.Layer | Sequence[keras.layers.Layer] | None = None,
+        noise_variance: float | Sequence[float] | None = None,
         unroll: bool = False,
         recompute: bool = False,
         pieces: int = 1,
@@ -82,6 +101,13 @@ class FourDVarNet(keras.Model):
         self.training_loss = loss
         self.loss_weights = tuple(loss_weights)
         self.prior_loss_weights = tuple(prior_loss_weights)
+        if noise_variance is not None and not np.all(np.array(noise_variance) > 0):
+            raise ValueError(
+                f"Received noise_variance={noise_variance}; expected positive numbers."
+            )
+        self.noise_variance = (
+            None if noise_variance is None else np.array(noise_variance, float).tolist()
+        )
         self.scaling = Scaling(dtype=self.dtype_policy)
         self.first_guess = (
             LinearInterpolation(dtype=self.dtype_policy.name)
@@ -93,11 +119,13 @@ class FourDVarNet(keras.Model):
             if getattr(prior, "physical_units", False)
             else prior
         )
+        self.operator = self._normalised_operator(observation_operator)
         cost = VariationalCost(
             self.normalised_prior,
             observation_weight,
             prior_weight,
             learn_weights,
+            self.operator,
             dtype=self.dtype_policy,
         )
         self.solver = GradientSolver(
@@ -110,6 +138,23 @@ class FourDVarNet(keras.Model):
             dtype=self.dtype_policy,
         )
 
+    def _normalised_operator(self, operators):
+        """H between normalised units; None where the state itself is observed."""
+        if operators is None:
+            return None
+        if isinstance(operators, keras.layers.Layer):
+            operators = [operators]
+        linear = all(isinstance(operator, LinearObservation) for operator in operators)
+        if isinstance(self.first_guess, LinearInterpolation) and not linear:
+            raise ValueError(
+                "Received an observation operator that is no LinearObservation and has no "
+                "pseudo-inverse to begin with; give a first_guess that is learned, "
+                "AttentionFirstGuess(components=number of the state's components) say."
+            )
+        return NormalisedObservation(
+            operators, self.scaling, Scaling(dtype=self.dtype_policy), dtype=self.dtype_policy
+        )
+
     @property
     def iterations(self) -> int:
         """K, the number of iterations of the solver."""
@@ -120,25 +165,70 @@ class FourDVarNet(keras.Model):
         self.solver.iterations = value
 
     def build(self, input_shape):
-        """Create all weights for [batch, time, component]."""
-        shape = tuple(input_shape)
+        """Create all weights for observations [batch, time, component]."""
+        # With the variances of the noise there are two shapes, which are the same.
+        paired = len(input_shape) == 2 and not isinstance(input_shape[0], int | None)
+        shape = tuple(input_shape[0] if paired else input_shape)
         if len(shape) != 3 or shape[-1] is None:
             raise ValueError(
                 f"Received observations of shape {shape}; expected [batch, time, component]."
             )
         shape = (None, None, shape[-1])
-        for layer in (self.scaling, self.first_guess, self.solver):
-            build_once(layer, shape)
+        build_once(self.first_guess, shape)
+        state_shape = (None, None, self._state_components(shape))
+        for layer in (self.scaling, self.solver):
+            build_once(layer, state_shape)
+        if self.operator is not None and sum(self.operator.sources) != shape[-1]:
+            raise ValueError(
+                f"Received observations of shape {tuple(input_shape)}; the observation operators "
+                f"give {self.operator.sources} components, which lie one after the other."
+            )
         if not self.prior.trainable:
             # A frozen layer does not by itself freeze the layers that it creates when built.
             for variable in self.prior.variables:
                 variable.trainable = False
 
-    def adapt(self, observations: np.ndarray) -> None:
-        """Fit the scaling to training observations, [window, time, component]; see `Scaling`."""
+    def _state_components(self, shape):
+        """Number of components of the state that such observations are of."""
+        if self.operator is None:
+            return shape[-1]
+        if isinstance(self.first_guess, LinearInterpolation):
+            return self.operator.operators[0].matrix.shape[1]
+        observations = keras.KerasTensor(shape, self.compute_dtype)
+        return self.first_guess.compute_output_spec(observations, observations).shape[-1]
+
+    def adapt(self, observations: np.ndarray, truth: np.ndarray | None = None) -> None:
+        """Fit the scaling to training windows; see `Scaling`.
+
+        Args:
+            observations: [window, time, component].
+            truth: states, [window, time, component], for the scaling of the state. An observation
+                operator needs them: true ones, or others of the same climate. Where the state
+                itself is observed its scaling is that of the observations by default.
+        """
+        observations = np.asarray(observations)
         if not self.built:
-            self.build(np.shape(observations))
-        self.scaling.adapt(observations)
+            self.build(observations.shape)
+        check_observations(observations, self.observed_components)
+        warn_of_fill_values(observations)
+        if truth is not None:
+            truth = np.asarray(truth)
+        if self.operator is None:
+            warn_of_full_observation(observations)
+            self.scaling.adapt(observations if truth is None else truth)
+            return
+        if truth is None:
+            raise ValueError(
+                "The observations of an operator do not tell the scale of the state; "
+                "give adapt(observations, truth), with true states or others of their climate."
+            )
+        self.operator.observation_scaling.adapt(observations)
+        self.scaling.adapt(truth)
+
+    @property
+    def observed_components(self) -> int:
+        """Number of components of the observations."""
+        return self._observation_scaling().mean.shape[0]
 
     def call(self, observations):
         """Reconstruct the state."""
@@ -153,9 +243,11 @@ class FourDVarNet(keras.Model):
             iterations: another K for this call alone.
             every_state: as for `GradientSolver.pathway`.
         """
-        observations = tf.convert_to_tensor(observations, self.compute_dtype)
+        observations = keras.tree.map_structure(
+            lambda values: tf.convert_to_tensor(values, self.compute_dtype), observations
+        )
         if not self.built:
-            self.build(observations.shape)
+            self.build(keras.tree.flatten(observations)[0].shape)
         start, values, mask = self._prepare(observations)
         states, costs = self.solver.pathway(start, values, mask, iterations, every_state)
         return Pathway(self.scaling.physical(states), costs)
@@ -176,12 +268,26 @@ class FourDVarNet(keras.Model):
                 )
             truth = self.scaling(tf.cast(y, state.dtype))
             return supervised_loss(state, truth, self.normalised_prior, *self.prior_loss_weights)
-        _, values, mask = self._prepare(tf.cast(x, state.dtype))
-        return unsupervised_loss(state, values, mask, self.normalised_prior, *self.loss_weights)
+        x = keras.tree.map_structure(lambda values: tf.cast(values, state.dtype), x)
+        _, values, mask = self._prepare(x)
+        observation_weight, prior_weight = self.loss_weights
+        return unsupervised_loss(
+            state,
+            values,
+            mask,
+            self.normalised_prior,
+            observation_weight,
+            prior_weight,
+            self.operator,
+        )
 
-    def _prepare(self, observations):
-        """First guess, normalised observations with 0 for NaN, and mask."""
-        components = self.scaling.mean.shape[0]
+    def _prepare(self, inputs):
+        """First guess, normalised observations with 0 for NaN, and weight of each, 0 for NaN."""
+        observations, variance = inputs if isinstance(inputs, list | tuple) else (inputs, None)
+        if variance is None and self.noise_variance is not None:
+            variance = np.array(self.noise_variance)
+        scaling = self._observation_scaling()
+        components = scaling.mean.shape[0]
         if observations.shape[-1] != components:
             raise ValueError(
                 f"Received observations of shape {observations.shape}; expected "
@@ -192,9 +298,24 @@ class FourDVarNet(keras.Model):
             ["Received infinite observations; mark a missing value with NaN."],
         )
         observed = ~tf.math.is_nan(observations)
-        values = tf.where(observed, self.scaling(observations), 0.0)
+        values = tf.where(observed, scaling(observations), 0.0)
         mask = tf.cast(observed, values.dtype)
-        return self.first_guess(values, mask), values, mask
+        start = self.first_guess(values, mask)
+        if self.operator is not None and isinstance(self.first_guess, LinearInterpolation):
+            start = self.operator.pseudo_inverse(start)
+        if variance is None:
+            return start, values, mask
+        variance = tf.cast(variance, values.dtype)
+        tf.debugging.Assert(
+            tf.reduce_all((variance > 0) | ~observed),
+            ["Received a noise variance that is not positive where there is an observation."],
+        )
+        precision = tf.square(tf.cast(scaling.deviation, values.dtype)) / variance
+        return start, values, tf.where(observed, precision, 0.0)
+
+    def _observation_scaling(self):
+        # No attribute: Keras would save the scaling under the first name that it finds.
+        return self.scaling if self.operator is None else self.operator.observation_scaling
 
     def get_config(self):
         """All arguments; the prior and the cell serialised."""
@@ -205,12 +326,16 @@ class FourDVarNet(keras.Model):
             "cell": keras.saving.serialize_keras_object(self.solver.cell),
             "iterations": self.iterations,
             "loss": self.training_loss,
-            "observation_weight": cost.initial_weights[0],
-            "prior_weight": cost.initial_weights[1],
+            "observation_weight": cost.observation_weight,
+            "prior_weight": cost.prior_weight,
             "learn_weights": cost.learn_weights,
             "loss_weights": self.loss_weights,
             "prior_loss_weights": self.prior_loss_weights,
             "first_guess": keras.saving.serialize_keras_object(self.first_guess),
+            "observation_operator": None
+            if self.operator is None
+            else [keras.saving.serialize_keras_object(each) for each in self.operator.operators],
+            "noise_variance": self.noise_variance,
             "unroll": self.solver.unroll,
             "recompute": self.solver.recompute,
             "pieces": self.solver.pieces,
@@ -220,7 +345,7 @@ class FourDVarNet(keras.Model):
     def from_config(cls, config):
         """Rebuild the layers that it holds, then the model."""
         config = dict(config)
-        # A model saved before it could have another has no `first_guess`.
-        for name in {"prior", "cell", "first_guess"} & config.keys():
+        # Models saved before these were added lack the first guess or the operator.
+        for name in {"prior", "cell", "first_guess", "observation_operator"} & config.keys():
             config[name] = keras.saving.deserialize_keras_object(config[name])
         return cls(**config)

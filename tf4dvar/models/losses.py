@@ -1,6 +1,9 @@
 """The two training losses of the paper."""
 
+import numpy as np
 import tensorflow as tf
+
+from tf4dvar.layers.cost import misfits
 
 
 def supervised_loss(state, truth, prior=None, truth_weight=0.0, state_weight=0.0):
@@ -32,19 +35,24 @@ def _mean_where(known, values):
     return tf.math.divide_no_nan(tf.reduce_sum(values * known), tf.reduce_sum(known))
 
 
-def unsupervised_loss(state, observations, mask, prior, observation_weight, prior_weight):
+def unsupervised_loss(
+    state, observations, mask, prior, observation_weight, prior_weight, operator=None
+):
     """Variational cost of the reconstruction under fixed weights (eq. 13, averaged).
 
     The weights are not those of the solver's cost: those are learned, and would shrink to
     nothing if they were to be their own judge.
 
     Args:
-        state, observations, mask: [batch, time, component], normalised.
+        state: [batch, time, component], normalised.
+        observations, mask, operator: as for `VariationalCost`, normalised.
         prior: Phi, in normalised units.
-        observation_weight, prior_weight: lambda_1 and lambda_2.
+        observation_weight, prior_weight: lambda_1, one for all sources or one for each, and
+            lambda_2.
     """
-    observed = tf.reduce_sum(mask, axis=(1, 2))
-    misfit = tf.reduce_sum(tf.square((state - observations) * mask), axis=(1, 2))
-    observation_term = tf.reduce_mean(tf.math.divide_no_nan(misfit, observed))
-    prior_term = tf.reduce_mean(tf.square(state - prior(state)))
-    return observation_weight * observation_term + prior_weight * prior_term
+    seen = state if operator is None else operator(state)
+    sources = misfits(operator, seen, observations, mask)
+    weights = np.broadcast_to(observation_weight, len(sources)).tolist()
+    terms = [w * tf.reduce_mean(s.mean_square()) for w, s in zip(weights, sources, strict=True)]
+    terms.append(prior_weight * tf.reduce_mean(tf.square(state - prior(state))))
+    return sum(terms[1:], terms[0])

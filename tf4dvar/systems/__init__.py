@@ -1,5 +1,7 @@
 """Nature: dynamical systems and their simulation, in NumPy and SciPy alone."""
 
+from collections.abc import Callable
+
 from tf4dvar.errors import InputError
 from tf4dvar.systems.lorenz63 import Lorenz63
 from tf4dvar.systems.lorenz96 import Lorenz96
@@ -20,7 +22,7 @@ __all__ = [
     "trajectories_rk45",
 ]
 
-SYSTEMS: dict[str, type[System]] = {system.name: system for system in (Lorenz63, Lorenz96)}
+SYSTEMS: dict[str, Callable[[], System]] = {system.name: system for system in (Lorenz63, Lorenz96)}
 
 
 def system_by_name(name: str) -> System:

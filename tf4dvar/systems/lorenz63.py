@@ -1,7 +1,6 @@
 """The Lorenz-63 system."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
@@ -19,9 +18,10 @@ class Lorenz63(System):
     rho: float = 28.0
     beta: float = 8.0 / 3.0
 
-    name: ClassVar[str] = "l63"
-    components: ClassVar[tuple[str, ...]] = ("x", "y", "z")
-    time_step: ClassVar[float] = 0.01
+    name = "l63"
+    components = ("x", "y", "z")
+    time_step = 0.01
+    spin_up = 1000
 
     def tendency(self, state: np.ndarray) -> np.ndarray:
         """dx/dt of a state [..., 3]."""

@@ -1,7 +1,6 @@
 """The Lorenz-96 system."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
@@ -17,9 +16,10 @@ class Lorenz96(System):
 
     forcing: float = 8.0
 
-    name: ClassVar[str] = "l96"
-    components: ClassVar[tuple[str, ...]] = tuple(f"x{i}" for i in range(1, 41))
-    time_step: ClassVar[float] = 0.05
+    name = "l96"
+    components = tuple(f"x{i}" for i in range(1, 41))
+    time_step = 0.05
+    spin_up = 1000
 
     def tendency(self, state: np.ndarray) -> np.ndarray:
         """dx/dt of a state [..., component]."""

@@ -6,7 +6,6 @@ from scipy.integrate import solve_ivp
 from tf4dvar.errors import InputError
 from tf4dvar.systems.system import System
 
-SPIN_UP_STEPS = 1000
 INTEGRATORS = ("rk4", "rk45")
 
 
@@ -74,10 +73,10 @@ def sample_windows(
     seed: int | np.random.Generator = 0,
     integrator: str = "rk4",
 ) -> np.ndarray:
-    """Independent windows from the attractor.
+    """Independent windows of a system.
 
-    Each comes from a random state of its own after a spin-up of 1000 steps; the same seed
-    gives the same windows bit for bit.
+    Each comes from an initial state of its own after the system's spin-up; the same seed gives
+    the same windows bit for bit.
 
     Args:
         system: the dynamical system.
@@ -88,6 +87,9 @@ def sample_windows(
 
     Returns:
         [window, time, component], float64, physical units.
+
+    Raises:
+        InputError: there is nothing to simulate, or the trajectories do not stay finite.
     """
     if count < 1 or steps < 2:
         raise InputError(
@@ -96,7 +98,16 @@ def sample_windows(
     if integrator not in INTEGRATORS:
         raise InputError(f"Received integrator={integrator!r}; expected one of {INTEGRATORS}.")
     state = system.initial_states(count, np.random.default_rng(seed))
-    for _ in range(SPIN_UP_STEPS):
-        state = rk4_step(system, state)
     integrate = trajectories if integrator == "rk4" else trajectories_rk45
-    return integrate(system, state, steps)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for _ in range(system.spin_up):
+            state = rk4_step(system, state)
+        windows = integrate(system, state, steps)
+    finite = np.isfinite(windows).all((1, 2))
+    if not finite.all():
+        raise InputError(
+            f"{(~finite).sum()} of {count} trajectories of {system.name} do not stay finite with "
+            f"time_step={system.time_step}: the step is too large, or the initial states lie "
+            f"where the system has no bounded solution. Try time_step={system.time_step / 4:g}."
+        )
+    return windows

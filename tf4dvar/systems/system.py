@@ -1,30 +1,117 @@
-"""The contract of a dynamical system dx/dt = f(x)."""
+"""Dynamical systems dx/dt = f(x)."""
 
-from abc import ABC, abstractmethod
-from typing import ClassVar
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
+from tf4dvar.errors import InputError
+from tf4dvar.tendency import (
+    Components,
+    Tendency,
+    check_parameters,
+    check_slopes,
+    component_names,
+    tendency_name,
+)
 
-class System(ABC):
-    """An autonomous dynamical system, simulated with NumPy alone.
+InitialStates = np.ndarray | Callable[[int, np.random.Generator], np.ndarray]
 
-    Attributes:
-        name: short name, as on the command line.
-        components: names of the state's components.
-        units: units of each component.
-        time_step: integration step of the paper's experiments, in units of time.
+
+class System:
+    """An autonomous dynamical system, simulated with NumPy.
+
+    Args:
+        tendency: `f(state, **parameters)` with a state [..., component]: dx/dt, same shape, or
+            the list of the components' tendencies. A function, or `tf4dvar.symbolic.Equations`.
+        time_step: integration step, in units of time; also the time between two states.
+        initial: where trajectories begin: a function `(count, rng) -> [count, component]`, or
+            states [state, component] of which each is used once at most.
+        components: number or names of the components; the equations' own by default.
+        units: of all components, or a tuple with those of each.
+        time_units: units of time.
+        spin_up: number of steps from the initial states to the beginning of a window, so that
+            it begins on the attractor; 0 for a system that has none.
+        name: short name, the function's own by default.
+        **parameters: of the function, by name.
+
+    Usage:
+
+        def predator_prey(state, growth, predation, decline):
+            prey, predator = state[..., 0], state[..., 1]
+            return [growth * prey - predation * prey * predator,
+                    predation * prey * predator - decline * predator]
+
+        system = System(
+            predator_prey, components=("prey", "predator"), time_step=0.05,
+            initial=lambda count, rng: rng.uniform(1.0, 3.0, (count, 2)),
+            growth=1.0, predation=0.5, decline=0.8,
+        )
+        windows = simulate_dataset(system, plan, 200, seed=7)
+
+    A subclass may set the attributes and give `tendency` and `initial_states` itself.
     """
 
-    name: ClassVar[str]
-    components: ClassVar[tuple[str, ...]]
-    units: ClassVar[str] = "1"
-    time_step: ClassVar[float]
+    name: str
+    components: tuple[str, ...]
+    time_step: float
+    units: str | tuple[str, ...] = "1"
+    time_units: str = "1"
+    spin_up: int = 0
 
-    @abstractmethod
+    def __init__(
+        self,
+        tendency: Tendency,
+        *,
+        time_step: float,
+        initial: InitialStates,
+        components: Components = None,
+        units: str | tuple[str, ...] = "1",
+        time_units: str = "1",
+        spin_up: int = 0,
+        name: str | None = None,
+        **parameters: Any,
+    ):
+        check_parameters(tendency, parameters)
+        if not time_step > 0:
+            raise InputError(f"Received time_step={time_step}; expected a positive number.")
+        self.components = component_names(tendency, components)
+        if not isinstance(units, str) and len(units) != len(self.components):
+            raise InputError(
+                f"Received the units {units} for the components {self.components}; "
+                "expected one for all, or one each."
+            )
+        self.name = tendency_name(tendency) if name is None else name
+        self.time_step = time_step
+        self.units = units
+        self.time_units = time_units
+        self.spin_up = spin_up
+        self.parameters = parameters
+        self._tendency = tendency
+        self._initial = initial
+
     def tendency(self, state: np.ndarray) -> np.ndarray:
         """Right-hand side dx/dt of a state [..., component], per unit of time."""
+        slopes = self._tendency(state, **self.parameters)
+        slopes = np.stack(slopes, -1) if isinstance(slopes, list | tuple) else np.asarray(slopes)
+        check_slopes(self._tendency, slopes.shape, state.shape)
+        return slopes
 
-    @abstractmethod
     def initial_states(self, count: int, rng: np.random.Generator) -> np.ndarray:
-        """Random states [count, component] near the attractor, from which to spin up."""
+        """States [count, component] from which to spin up."""
+        if callable(self._initial):
+            states = np.asarray(self._initial(count, rng), "float64")
+        else:
+            given = np.atleast_2d(np.asarray(self._initial, "float64"))
+            if count > len(given):
+                raise InputError(
+                    f"{self.name} has {len(given)} initial states, too few for {count} windows; "
+                    "give more, or a function (count, rng) -> states that draws them."
+                )
+            states = rng.permutation(given)[:count]
+        if states.shape != (count, len(self.components)):
+            raise InputError(
+                f"The initial states of {self.name} have the shape {states.shape}; expected "
+                f"{(count, len(self.components))}, [state, component]."
+            )
+        return states

@@ -1,0 +1,174 @@
+"""Arrays that are not what the user means them to be.
+
+What is certainly wrong is an `InputError`; what is likely wrong is a warning in the log. Both
+give the numbers and say what to do.
+"""
+
+import logging
+
+import numpy as np
+
+from tf4dvar.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+FILL_VALUES = (0.0, -99.0, -999.0, -9999.0, 1e20, float(np.float32(9.96921e36)))
+"""Numbers that stand for a missing value elsewhere, the last two in NetCDF files."""
+
+# Windows that a look at the components' order takes.
+LOOK = 64
+
+
+def check_observations(observations: np.ndarray, components: int | None = None) -> None:
+    """Refuse what is not [window, time, component] of numbers, each finite or NaN.
+
+    Args:
+        observations: the array to check.
+        components: the expected number of components, where it is known.
+    """
+    if observations.ndim != 3:
+        raise InputError(
+            f"Received observations of shape {observations.shape}; "
+            "expected [window, time, component]. Add the missing axes."
+        )
+    if not np.issubdtype(observations.dtype, np.floating):
+        raise InputError(
+            f"Received observations of type {observations.dtype}; "
+            "expected floating-point numbers, NaN where nothing is observed."
+        )
+    if components is not None and observations.shape[-1] != components:
+        raise InputError(
+            f"Received observations of shape {observations.shape}; expected "
+            f"{components} components on the last axis, {_remedy(observations.shape, components)}."
+        )
+    if np.isinf(observations).any():
+        raise InputError(
+            f"Received {np.isinf(observations).sum()} infinite observations, the first at "
+            f"[window, time, component] = {np.argwhere(np.isinf(observations))[0].tolist()}; "
+            "mark a missing value with NaN."
+        )
+
+
+def _remedy(shape: tuple[int, ...], components: int) -> str:
+    if components not in shape[:-1]:
+        return "an unobserved one filled with NaN"
+    if shape.index(components) == 1:
+        return (
+            "which seem to be on axis 1: np.transpose(observations, (0, 2, 1)) puts "
+            "[window, component, time] right, (2, 0, 1) [time, component, window]"
+        )
+    return (
+        "which seem to be on axis 0: np.transpose(observations, (1, 2, 0)) puts "
+        "[component, window, time] right, (2, 1, 0) [component, time, window]"
+    )
+
+
+def check_truth(observations: np.ndarray, truth: np.ndarray, same_components: bool = True) -> None:
+    """Refuse true states that are not those of the observations' windows and times.
+
+    Args:
+        observations: [window, time, component].
+        truth: the same shape, if `same_components`, else with components of its own.
+    """
+    axes = slice(None) if same_components else slice(2)
+    if truth.ndim != 3 or truth.shape[axes] != observations.shape[axes]:
+        raise InputError(
+            f"Received observations of shape {observations.shape} and true states of shape "
+            f"{truth.shape}; expected [window, time, component] of both, with the same windows "
+            f"and times{' and components, unobserved ones NaN' if same_components else ''}."
+        )
+
+
+def warn_of_fill_values(observations: np.ndarray) -> None:
+    """Warn where one number is more than a fifth of a component's entries."""
+    for fill in FILL_VALUES:
+        share = np.mean(observations == fill, axis=(0, 1))
+        often = np.flatnonzero(share > 0.2)
+        if often.size:
+            logger.warning(
+                "%s of the observations is exactly %g in %.0f %% of the entries. If that means "
+                "not observed, make it NaN: np.where(observations == %g, np.nan, observations).",
+                _named(often),
+                fill,
+                100 * share[often[0]],
+                fill,
+            )
+
+
+def warn_of_full_observation(observations: np.ndarray) -> None:
+    """Warn where nothing is missing."""
+    if not np.isnan(observations).any():
+        logger.warning(
+            "No entry of the observations of shape %s is NaN: every component is taken as "
+            "observed at every time. Where that is not so, make what is not observed NaN.",
+            observations.shape,
+        )
+
+
+def warn_of_swapped_components(observations: np.ndarray, truth: np.ndarray) -> None:
+    """Warn where an observed component is much nearer to another component of the truth.
+
+    Args:
+        observations, truth: [window, time, component].
+    """
+    truth = truth[:LOOK].reshape(-1, truth.shape[-1]).astype("float64")
+    values = observations[:LOOK].reshape(truth.shape).astype("float64")
+    known = np.isfinite(truth).all(axis=1)
+    truth, values = truth[known], values[known]
+    observed = np.isfinite(values).astype("float64")
+    count = observed.sum(0)
+    if not count.any():
+        return
+    # Mean of (y_i - x_j)^2 over the observed y_i, [i, j], multiplied out into matrix products.
+    values = np.where(observed > 0, values, 0.0)
+    departure = (
+        np.square(values).sum(0)[:, None] - 2 * values.T @ truth + observed.T @ np.square(truth)
+    ) / np.maximum(count, 1)[:, None]
+    own, nearest = departure.diagonal(), departure.argmin(axis=1)
+    least = departure.min(axis=1)
+    variance = np.square(truth - truth.mean(0)).mean(0)
+    swapped = np.flatnonzero((count > 0) & (own > 4 * least) & (least < variance[nearest] / 2))
+    if swapped.size:
+        first = swapped[0]
+        logger.warning(
+            "%s of the observations is nearer to component %d of the true states (mean squared "
+            "departure %.3g) than to its own (%.3g). Give both their components in the same order.",
+            _named(swapped),
+            nearest[first],
+            least[first],
+            own[first],
+        )
+
+
+def warn_of_units(observations: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> None:
+    """Warn where observed values are far from those that a model was adapted to.
+
+    Args:
+        observations: [window, time, component].
+        mean, deviation: of the model's scaling, [component].
+    """
+    observed = np.isfinite(observations)
+    count = observed.sum((0, 1))
+    departures = np.where(observed, (observations - mean) / deviation, 0.0)
+    square = np.square(departures).sum((0, 1)) / np.maximum(count, 1)
+    spread = square - np.square(departures.sum((0, 1)) / np.maximum(count, 1))
+    # One window may be calm; many that hardly differ are in a larger unit.
+    calm = (spread < 0.01**2) & (len(observations) > 1)
+    far = np.flatnonzero((count > 1) & ((square > 10**2) | calm))
+    if far.size:
+        values = observations[..., far[0]][observed[..., far[0]]]
+        logger.warning(
+            "%s of the observations has the mean %.3g and the deviation %.3g; the model is adapted "
+            "to a mean of %.3g and a deviation of %.3g. Give the units, and the order of the "
+            "components, of the observations that `adapt` was given.",
+            _named(far),
+            values.mean(),
+            values.std(),
+            mean[far[0]],
+            deviation[far[0]],
+        )
+
+
+def _named(components: np.ndarray) -> str:
+    others = len(components) - 1
+    return f"Component {components[0]}" + (f" (and {others} others)" if others else "")

@@ -1,0 +1,81 @@
+"""A Keras model that looks at the user's arrays before it works on them."""
+
+import logging
+
+import keras
+import numpy as np
+
+from tf4dvar.data import (
+    check_observations,
+    check_truth,
+    warn_of_fill_values,
+    warn_of_swapped_components,
+    warn_of_units,
+)
+
+logger = logging.getLogger(__name__)
+
+# Windows that a look at the prior's predictions takes.
+LOOK = 32
+
+
+class CheckedModel(keras.Model):
+    """The part of `FourDVarNet` that answers a newcomer's mistakes; see `tf4dvar.data.checks`.
+
+    Only arrays are looked at, not pipelines and tensors.
+    """
+
+    def fit(self, x=None, y=None, *args, **kwargs):
+        """As of `keras.Model`, after a look at the observations and the truth."""
+        observations = self._look_at(x)
+        if observations is not None and isinstance(y, np.ndarray):
+            check_truth(observations, y, same_components=self.operator is None)
+            if self.operator is None:
+                warn_of_swapped_components(observations, y)
+            self._warn_of_time_step(y)
+        return super().fit(x, y, *args, **kwargs)
+
+    def predict(self, x, *args, **kwargs):
+        """As of `keras.Model`, with a look at the observations, and at the states."""
+        observations = self._look_at(x)
+        if observations is not None:
+            warn_of_fill_values(observations)
+        states = super().predict(x, *args, **kwargs)
+        astray = ~np.isfinite(states).all(axis=(1, 2))
+        if astray.any():
+            logger.warning(
+                "The states of %d of %d windows are not finite: the solver diverges there. Look "
+                "at the units of the observations and the prior's time step, or train further.",
+                astray.sum(),
+                len(states),
+            )
+        return states
+
+    def _look_at(self, inputs):
+        """The observations among the inputs, where they are an array."""
+        observations = inputs[0] if isinstance(inputs, list | tuple) else inputs
+        if not isinstance(observations, np.ndarray):
+            return None
+        if not self.built:
+            self.build(observations.shape)
+        check_observations(observations, self.observed_components)
+        scaling = self._observation_scaling()
+        warn_of_units(observations, scaling.mean.numpy(), scaling.deviation.numpy())
+        return observations
+
+    def _warn_of_time_step(self, truth):
+        """Warn where known dynamics predict worse than that nothing changes."""
+        truth = truth[np.isfinite(truth).all(axis=(1, 2))][:LOOK]
+        if not (getattr(self.prior, "physical_units", False) and truth.size):
+            return
+        error = np.square(self.prior_prediction(truth) - truth)[:, 1:].mean()
+        change = np.square(np.diff(truth, axis=1)).mean()
+        if not error <= 2 * change:  # NaN counts as an error too
+            logger.warning(
+                "The prior predicts true states one step ahead with a mean squared error of %.3g, "
+                "worse than that nothing changes, %.3g. Its time step, %s, should be the time "
+                "between two states, in the unit of time of its ODE.",
+                error,
+                change,
+                getattr(self.prior, "time_step", "unknown"),
+            )
