@@ -13,11 +13,13 @@ from tf4dvar.cli_common import (
     ForceOption,
     Group,
     JsonOption,
+    ModelArgument,
     OutOption,
     load_tensorflow,
     report,
 )
 from tf4dvar.cli_compare import compare, limit
+from tf4dvar.cli_export import export
 from tf4dvar.cli_paper import experiments, figures, tables
 from tf4dvar.data import (
     atomic_path,
@@ -43,10 +45,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(assimilate, name="assimilate")
-for command in (experiments, tables, figures, compare, limit):
+for command in (experiments, tables, figures, compare, limit, export):
     app.command()(command)
-
-ModelArgument = Annotated[Path, typer.Argument(help="A run directory, or a .keras file.")]
 
 
 @app.command()

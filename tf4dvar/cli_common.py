@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from tf4dvar.errors import InputError
 
+ModelArgument = Annotated[Path, typer.Argument(help="A run directory, or a .keras file.")]
 DataOption = Annotated[Path, typer.Option("--data", help="NetCDF file of windows.")]
 OutOption = Annotated[Path, typer.Option("--out", help="File to write.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Overwrite an existing output.")]

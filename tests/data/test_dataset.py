@@ -49,6 +49,14 @@ def test_states_keep_coordinates_and_attributes(windows):
         assert states[name].identical(windows[name])
 
 
+def test_states_of_an_operators_observations_have_components_of_their_own(windows):
+    observed = windows[["observations"]].isel(component=[0])
+    states = states_dataset(observed, windows["truth"].values)
+    assert states["state"].dims == observed["observations"].dims
+    assert states["component"].values.tolist() == [0, 1, 2]
+    assert states["time"].identical(windows["time"])
+
+
 def test_an_existing_file_is_left_as_it_is_unless_forced(tmp_path):
     path = tmp_path / "windows.nc"
     path.write_text("precious")

@@ -23,11 +23,16 @@ ENTRY = re.compile(r"^    ([*\w]+(?:, [*\w]+)*):", re.MULTILINE)
 REFERENCE = re.compile(r"\b[Aa]s (?:for )?`\w+`")
 
 
+# Handlers whose arguments tf2onnx prescribes.
+INTERNAL = {"tf4dvar.onnx_operations"}
+
+
 def importable_modules():
     """Where users import from: the subpackages and the modules beside them, but the commands."""
     packages = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
     modules = {path.stem for path in PACKAGE.glob("*.py")}
-    return {f"tf4dvar.{name}" for name in packages | modules if not name.startswith(("cli", "__"))}
+    names = {name for name in packages | modules if not name.startswith(("cli", "__"))}
+    return {f"tf4dvar.{name}" for name in names} - INTERNAL
 
 
 def public_names(module):

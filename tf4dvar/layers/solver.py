@@ -20,7 +20,7 @@ class Pathway(NamedTuple):
 
     Attributes:
         states: the first guess and the state after each iteration,
-            [iterations + 1, batch, time, component].
+            [iterations + 1, batch, time, component]; or the last alone, [1, batch, ...].
         costs: their variational costs, [iterations + 1, batch].
     """
 
@@ -150,12 +150,14 @@ class GradientSolver(keras.layers.Layer):
             )
         return variables[0]
 
-    def pathway(self, first_guess, observations, mask, iterations=None):
+    def pathway(self, first_guess, observations, mask, iterations=None, every_state=True):
         """The state and the cost at every iteration, not to be trained through.
 
         Args:
             first_guess, observations, mask: as for the call.
             iterations: another K for this call, an integer or a scalar tensor.
+            every_state: keep the states of all iterations; else the last alone, in a memory
+                that does not grow with them.
 
         Returns:
             A `Pathway`.
@@ -163,25 +165,25 @@ class GradientSolver(keras.layers.Layer):
         iterations = self._iterations if iterations is None else iterations
         iterations = tf.convert_to_tensor(iterations)
 
-        def iterate(k, state, scale, cell_states, states, costs):
-            states = states.write(k, state)
+        def iterate(k, state, scale, cell_states, costs, *states):
+            states = tuple(array.write(k, state) for array in states)
             state, scale, cell_states, cost = self._iterate(
                 k, state, scale, cell_states, observations, mask
             )
-            return k + 1, state, scale, cell_states, states, costs.write(k, cost)
+            return k + 1, state, scale, cell_states, costs.write(k, cost), *states
 
         size = iterations + 1
-        states = tf.TensorArray(first_guess.dtype, size, element_shape=first_guess.shape)
         costs = tf.TensorArray(self._cost_dtype(), size, element_shape=first_guess.shape[:1])
-        _, state, _, _, states, costs = tf.while_loop(
+        states = tf.TensorArray(first_guess.dtype, size, element_shape=first_guess.shape)
+        _, state, _, _, costs, *states = tf.while_loop(
             lambda k, *_: k < iterations,
             iterate,
-            (0, first_guess, *self._start(first_guess), states, costs),
+            (0, first_guess, *self._start(first_guess), costs, *([states] if every_state else [])),
         )
-        cost = self.gradient.cost(state, observations, mask)
-        return Pathway(
-            states.write(iterations, state).stack(), costs.write(iterations, cost).stack()
-        )
+        costs = costs.write(iterations, self.gradient.cost(state, observations, mask)).stack()
+        if not every_state:
+            return Pathway(state[tf.newaxis], costs)
+        return Pathway(states[0].write(iterations, state).stack(), costs)
 
     def _start(self, first_guess):
         scale = tf.ones_like(first_guess[:, :1, :1])
@@ -228,6 +230,8 @@ def _of_any_batch(tensor):
     much it rewrites the sums in the gradient of a loop, and the loop fails
     ("AlreadyExistsError ... TemporaryVariableOp").
     """
+    if tensor.shape[0] is None:
+        return tensor
     return tf.raw_ops.PlaceholderWithDefault(input=tensor, shape=(None, *tensor.shape[1:]))
 
 

@@ -235,12 +235,13 @@ class FourDVarNet(CheckedModel):
         start, values, mask = self._prepare(observations)
         return self.scaling.physical(self.solver(start, values, mask))
 
-    def pathway(self, observations, iterations=None):
+    def pathway(self, observations, iterations=None, every_state=True):
         """The state (physical units) and the cost (normalised) at every iteration.
 
         Args:
             observations: as for the call.
             iterations: another K for this call alone.
+            every_state: as for `GradientSolver.pathway`.
         """
         observations = keras.tree.map_structure(
             lambda values: tf.convert_to_tensor(values, self.compute_dtype), observations
@@ -248,7 +249,7 @@ class FourDVarNet(CheckedModel):
         if not self.built:
             self.build(keras.tree.flatten(observations)[0].shape)
         start, values, mask = self._prepare(observations)
-        states, costs = self.solver.pathway(start, values, mask, iterations)
+        states, costs = self.solver.pathway(start, values, mask, iterations, every_state)
         return Pathway(self.scaling.physical(states), costs)
 
     def prior_prediction(self, state):

@@ -1,0 +1,118 @@
+"""Numbered version directories, TensorFlow Serving's and Triton's layout: whole or not at all."""
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tf4dvar.data import atomic_path
+from tf4dvar.errors import InputError
+
+# No number: servers take it for no version.
+UNFINISHED = ".unfinished"
+# `assets.extra` is a SavedModel's place for files that its users add.
+CARD_INSIDE = Path("assets.extra", "card.json")
+
+
+class VersionDirectory:
+    """A directory of exports: `1/`, `2/`, ... and `card.json`, which describes the newest.
+
+    Args:
+        path: the directory; made where it does not exist.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+
+    @property
+    def card(self) -> Path:
+        """Description of the newest version."""
+        return self.path / "card.json"
+
+    def versions(self) -> list[int]:
+        """The numbers there are, in rising order."""
+        return sorted(
+            int(child.name)
+            for child in self.path.iterdir()
+            if child.is_dir() and child.name.isdecimal()
+        )
+
+    @contextmanager
+    def new_version(self, card: dict[str, Any]) -> Iterator[tuple[Path, Path]]:
+        """Fill a new version, which appears only when all went well, and its card after it.
+
+        An export that was killed leaves an unfinished directory, which the next one removes. Two
+        at once wait for each other.
+
+        Args:
+            card: the description with its `format`; it gets the version's number. The version
+                has a copy of it inside.
+
+        Yields:
+            The directory to fill, and the one that it becomes.
+
+        Raises:
+            InputError: the path is a file, or holds versions of something else.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise InputError(f"{self.path} is a file; expected a directory to export into.")
+        self.path.mkdir(parents=True, exist_ok=True)
+        with _locked(self.path):
+            self._check_format(card["format"])
+            temporary = self.path / UNFINISHED
+            # Whoever began it is dead: the lock was free.
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir()
+            try:
+                number = max(self.versions(), default=0) + 1
+                card = {**card, "version": number}
+                final = self.path / str(number)
+                yield temporary, final
+                inside = temporary / CARD_INSIDE
+                inside.parent.mkdir(exist_ok=True)
+                inside.write_text(json.dumps(card, indent=2) + "\n")
+                for file in (temporary, *temporary.rglob("*")):
+                    _to_disk(file)
+                os.rename(temporary, final)
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
+            with atomic_path(self.card) as new_card:
+                new_card.write_text(json.dumps(card, indent=2) + "\n")
+                _to_disk(new_card)
+            _to_disk(self.path)
+
+    def _check_format(self, expected: str) -> None:
+        if not self.card.exists():
+            return
+        try:
+            found = json.loads(self.card.read_text())["format"]
+        except (ValueError, KeyError, TypeError):
+            found = "unknown"
+        if found != expected:
+            raise InputError(
+                f"{self.path} holds exports of the format {found!r}, by its card.json; received "
+                f"one of the format {expected!r}. Choose another directory."
+            )
+
+
+@contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """Alone in the directory; the system ends the lock with the process, however that ends."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
