@@ -225,7 +225,7 @@ def signature_card(
 
     Args:
         model: a built model.
-        card: of `model_card`, for the names and units of the components.
+        card: of `model_card`, for the units.
         inputs, outputs: names of the tensors.
     """
     state = {
