@@ -104,13 +104,17 @@ class Client:
 
     def _request(self, method: str, path: str, body: str | None = None) -> dict[str, Any]:
         headers = {"Content-Type": "application/json"} if body else {}
+        reused = self._connection.sock is not None
         try:
             self._connection.request(method, path, body, headers)
             response = self._connection.getresponse()
             text = response.read()
-        except BaseException:
+        except BaseException as error:
             # What was sent or read in part would be taken for the next answer.
             self._connection.close()
+            if reused and isinstance(error, ConnectionError):
+                # The server had closed it, as it does where nothing is asked for a while.
+                return self._request(method, path, body)
             raise
         try:
             answer = json.loads(text)

@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 # Seconds between looks at the directory.
 REFRESH = 1.0
+# Seconds without a question after which a replica that should stop does.
+PATIENCE = 0.5
 
 
 class Question(NamedTuple):
@@ -66,11 +68,13 @@ class Replica(litserve.LitAPI):
         super().__init__(max_batch_size=batch, loop=BatchLoop(), **kwargs)
         self.directory = directory
         self.force = force
+        self.stopping = False
 
     def setup(self, device: str) -> None:
         """Load the model, in the process of the replica."""
-        # The server stops its replicas once all requests are answered; Ctrl-C is sent to all.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        # It ends when nothing waits: Ctrl-C, say, is sent to all processes at once.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
         log_as_json()
         load_tensorflow()
         from tf4dvar.serving.versions import Versions
@@ -79,6 +83,9 @@ class Replica(litserve.LitAPI):
         self.versions.refresh()
         self.versions.get(None)
         threading.Thread(target=self._follow, daemon=True).start()
+
+    def _stop(self, signum: int, frame: Any) -> None:
+        self.stopping = True
 
     def predict(self, questions: Sequence[Question]) -> list[Any]:
         """Answer questions, each with a `Prediction`, what was asked for, or a `Refusal`.
@@ -174,7 +181,12 @@ class BatchLoop(LitLoop):
         callback_runner: Any,
     ) -> None:
         """Answer one batch."""
-        waiting = [request_queue.get()]
+        try:
+            waiting = [request_queue.get(timeout=PATIENCE)]
+        except Empty:
+            if lit_api.stopping:
+                raise SystemExit from None
+            return
         try:
             while len(waiting) < lit_api.max_batch_size:
                 waiting.append(request_queue.get_nowait())

@@ -3,7 +3,9 @@
 import asyncio
 import logging
 import multiprocessing
+import os
 import signal
+import threading
 import time
 import uuid
 from collections.abc import Awaitable, Callable
@@ -82,8 +84,7 @@ def serve(
     )
     server.uvicorn_graceful_timeout = limits.seconds
     _Rest(server, replica, name, limits).add_routes()
-    # LitServe stops in good order at Ctrl-C alone.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    _stop_at_signals(server)
     try:
         server.run(
             host=host,
@@ -99,6 +100,23 @@ def serve(
         # Where it did not come to serving.
         for process in multiprocessing.active_children():
             process.terminate()
+
+
+def _stop_at_signals(server: litserve.LitServer) -> None:
+    """SIGTERM and Ctrl-C end `run` in good order: first the HTTP process, then the replicas."""
+    main = os.getpid()
+
+    def stop(signum, frame):
+        # Inherited by processes that have their own end.
+        if os.getpid() != main:
+            return
+        if server._shutdown_event is None:
+            raise KeyboardInterrupt
+        # The event is a proxy, whose connection this thread may be using.
+        threading.Thread(target=server._shutdown_event.set).start()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
 
 
 class _Queue(LitSpec):
