@@ -1,6 +1,6 @@
 """`tf4dvar serve`: an exported model over HTTP."""
 
-from dataclasses import fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -39,28 +39,25 @@ def serve(
         raise InputError(
             f"The server needs {error.name}, which is not installed; pip install 'tf4dvar[serve]'."
         ) from error
-    from tf4dvar.serving.protocol import Limits
-
     if host not in ("127.0.0.1", "0.0.0.0", "::"):
         raise InputError(f"Received the host {host!r}; expected 127.0.0.1, 0.0.0.0 or ::.")
-    run_server(directory, host, port, name, replicas, batch, Limits(**_limits(limit or ())), force)
+    run_server(directory, host, port, name, replicas, batch, _limits(limit or ()), force)
 
 
 def _limits(settings):
     from tf4dvar.serving.protocol import Limits
 
-    kinds = {field.name: type(field.default) for field in fields(Limits)}
-    limits = {}
+    limits = asdict(Limits())
     for setting in settings:
         name, _, value = setting.partition("=")
         try:
-            limits[name] = kinds[name](value)
+            limits[name] = type(limits[name])(value)
             possible = limits[name] > 0
         except (KeyError, ValueError):
             possible = False
         if not possible:
             raise InputError(
                 f"Received --limit {setting}; expected NAME=VALUE with a positive number and one "
-                f"of the names {', '.join(kinds)}."
+                f"of the names {', '.join(limits)}."
             )
-    return limits
+    return Limits(**limits)

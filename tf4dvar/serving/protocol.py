@@ -30,19 +30,19 @@ class Limits:
         windows: windows in a request.
         steps: times in a window.
         iterations: K of `reconstruct_with`.
-        values: windows x times x components x (K + 1), of which the graph keeps about so many
-            numbers.
+        values: windows x times x components x (K + 1), what it may cost: the default is some
+            ten seconds of one core.
         seconds: from the last byte of the request to its answer.
         requests: in progress at once.
     """
 
-    body: int = 8 * 2**20
+    body: int = 4 * 2**20
     windows: int = 256
-    steps: int = 5000
+    steps: int = 2000
     iterations: int = 200
     values: int = 2**25
     seconds: float = 60.0
-    requests: int = 256
+    requests: int = 128
 
 
 class Call(NamedTuple):

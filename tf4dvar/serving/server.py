@@ -5,6 +5,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import socket
 import threading
 import time
 import uuid
@@ -21,6 +22,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from tf4dvar.errors import InputError
 from tf4dvar.serving.directory import check_directory
 from tf4dvar.serving.logs import log_as_json
 from tf4dvar.serving.protocol import (
@@ -70,8 +72,12 @@ def serve(
 
     Raises:
         InputError: there is nothing to serve, or it is not this package's.
+        OSError: the port is taken.
     """
     check_directory(directory, force)
+    # A port that is taken is told before anything is loaded.
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    socket.create_server((host, port), family=family).close()
     log_as_json()
     replica = Replica(directory, batch, force, spec=_Queue())
     server = _Server(
@@ -93,9 +99,13 @@ def serve(
             generate_client_file=False,
             log_level="warning",
             access_log=False,
+            # Connections; those that say nothing are bounded too.
+            limit_concurrency=4 * limits.requests,
         )
     except KeyboardInterrupt:
         pass
+    except RuntimeError as error:
+        raise InputError(f"No replica could load a model; the log says why. ({error})") from error
     finally:
         # Where it did not come to serving.
         for process in multiprocessing.active_children():

@@ -33,7 +33,7 @@ class Version:
     """
 
     def __init__(self, directory: Path, force: bool = False):
-        # Compiled for every shape, by XLA.
+        # By XLA, for every shape; `reconstruct_with` never is.
         self._compiled = version_card(directory, force).get("unrolled", False)
         try:
             proto = saved_model_pb2.SavedModel.FromString(
@@ -59,7 +59,7 @@ class Version:
     def __call__(self, observations: np.ndarray, iterations: int | None) -> dict[str, np.ndarray]:
         """Run `serving_default`, or `reconstruct_with` if there is a number of iterations."""
         windows = len(observations)
-        if self._compiled:
+        if self._compiled and iterations is None:
             # A few sizes of batches, not all.
             missing = (1 << (windows - 1).bit_length()) - windows
             observations = np.pad(observations, ((0, missing), (0, 0), (0, 0)))
