@@ -52,7 +52,15 @@ def save(
         InputError: the directory is a file, or holds versions of another format.
     """
     card = model_card(model, "savedmodel", description)
-    card |= {"unrolled": unroll, "signatures": _signature_cards(tensor_cards(model, card))}
+    card |= {
+        "unrolled": unroll,
+        "signatures": {
+            "serving_default": signature_card(model, card, ["observations"], ["state"]),
+            "reconstruct_with": signature_card(
+                model, card, ["observations", "iterations"], ["state", "cost"]
+            ),
+        },
+    }
     with VersionDirectory(directory).new_version(card) as (temporary, final):
         module = _Served(model, unroll)
         tf.saved_model.save(
@@ -94,7 +102,8 @@ class _Served(tf.Module):
         components = components_of(model)
         looped = twin(model, unroll=False, recompute=False)
         solver = twin(model, unroll=True, recompute=False, pieces=1) if unroll else looped
-        self.weights = [*looped.variables, *(solver.variables if unroll else ())]
+        # TensorFlow's own variables: Keras' around them are not restored in a session.
+        self.weights = [variable.value for variable in (*looped.variables, *solver.variables)]
 
         # XLA leaves out assertions: they stand before what it compiles.
         @tf.function(autograph=False, jit_compile=True if unroll else None)
@@ -131,7 +140,7 @@ def _checked(observations, components):
     shape = tf.shape(received)
     fits = tf.equal(tf.size(shape), 3)
     fits = tf.logical_and(fits, tf.reduce_all(shape > 0))
-    fits = tf.logical_and(fits, tf.equal(shape[-1], components))
+    fits = tf.logical_and(fits, tf.reduce_all(tf.equal(shape[-1:], components)))
     expected = f"; expected [batch, time, {components}], none of them empty"
     checks = [
         tf.debugging.Assert(fits, ["Received observations of shape", shape, expected]),
@@ -196,15 +205,17 @@ def description_of(path: str | Path) -> dict[str, Any]:
     }
 
 
-def tensor_cards(model: FourDVarNet, card: dict[str, Any]) -> dict[str, Any]:
-    """Names, shapes, dtypes and units of what the exported graphs take and return."""
+def signature_card(
+    model: FourDVarNet, card: dict[str, Any], inputs: list[str], outputs: list[str]
+) -> dict[str, Any]:
+    """Names, shapes, dtypes and units of what an exported graph takes and returns."""
     state = {
         "dtype": "float32",
         "shape": [None, None, components_of(model)],
         "axes": ["batch", "time", "component"],
         "units": card["units"],
     }
-    return {
+    tensors = {
         "observations": {**state, "missing": "NaN"},
         "state": state,
         "iterations": {"dtype": "int32", "shape": [], "range": [0, MAX_ITERATIONS]},
@@ -215,17 +226,7 @@ def tensor_cards(model: FourDVarNet, card: dict[str, Any]) -> dict[str, Any]:
             "units": "1, of the normalised state",
         },
     }
-
-
-def _signature_cards(tensors):
-    names = {
-        "serving_default": (("observations",), ("state",)),
-        "reconstruct_with": (("observations", "iterations"), ("state", "cost")),
-    }
     return {
-        signature: {
-            "inputs": {name: tensors[name] for name in inputs},
-            "outputs": {name: tensors[name] for name in outputs},
-        }
-        for signature, (inputs, outputs) in names.items()
+        "inputs": {name: tensors[name] for name in inputs},
+        "outputs": {name: tensors[name] for name in outputs},
     }

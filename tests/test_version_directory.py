@@ -1,0 +1,101 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from tf4dvar.errors import InputError
+from tf4dvar.version_directory import VersionDirectory
+
+CARD = {"format": "test"}
+
+
+def write(directory, content="x"):
+    with VersionDirectory(directory).new_version(CARD) as (temporary, final):
+        (temporary / "file").write_text(content)
+    return final
+
+
+def names(directory):
+    return sorted(child.name for child in directory.iterdir())
+
+
+def test_versions_count_up_and_the_card_describes_the_newest(tmp_path):
+    assert write(tmp_path / "new" / "served") == tmp_path / "new" / "served" / "1"
+    directory = tmp_path / "new" / "served"
+    assert write(directory).name == "2"
+    (directory / "9").mkdir()
+    assert write(directory).name == "10"
+    assert names(directory) == ["1", "10", "2", "9", "card.json"]
+    card = json.loads((directory / "card.json").read_text())
+    assert card == {"format": "test", "version": 10}
+    assert json.loads((directory / "10" / "assets.extra" / "card.json").read_text()) == card
+    assert json.loads((directory / "2" / "assets.extra" / "card.json").read_text())["version"] == 2
+
+
+def test_a_failure_leaves_nothing(tmp_path):
+    write(tmp_path)
+    with pytest.raises(RuntimeError), VersionDirectory(tmp_path).new_version(CARD) as (temporary, _):
+        (temporary / "file").write_text("half")
+        raise RuntimeError
+    assert names(tmp_path) == ["1", "card.json"]
+    assert json.loads((tmp_path / "card.json").read_text())["version"] == 1
+
+
+@pytest.mark.parametrize("moment", ["rename", "fsync"])
+def test_a_killed_process_leaves_no_version_and_the_next_cleans_up(moment, tmp_path):
+    code = f"""
+import os, signal, sys
+from tf4dvar.version_directory import VersionDirectory
+
+def stop(*_):
+    print("here", flush=True)
+    signal.pause()
+
+os.{moment} = stop
+with VersionDirectory(sys.argv[1]).new_version({CARD!r}) as (temporary, _):
+    (temporary / "file").write_text("half")
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == "here\n"
+        os.kill(process.pid, signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    assert names(tmp_path) == [".unfinished"]
+    assert (tmp_path / ".unfinished" / "file").exists()
+    assert write(tmp_path, "whole").name == "1"
+    assert names(tmp_path) == ["1", "card.json"]
+    assert (tmp_path / "1" / "file").read_text() == "whole"
+
+
+def test_exports_at_once_get_different_numbers(tmp_path):
+    both = threading.Barrier(8)
+
+    def export(content):
+        both.wait()
+        write(tmp_path, content)
+
+    threads = [threading.Thread(target=export, args=(str(k),)) for k in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert VersionDirectory(tmp_path).versions() == list(range(1, 9))
+    assert {(tmp_path / str(n) / "file").read_text() for n in range(1, 9)} == set("01234567")
+    assert json.loads((tmp_path / "card.json").read_text())["version"] == 8
+
+
+def test_what_is_no_directory_of_this_format_is_refused_and_kept(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(InputError, match="is a file"):
+        write(tmp_path / "file")
+    for content in ('{"format": "onnx"}', "[]", "not json"):
+        (tmp_path / "card.json").write_text(content)
+        with pytest.raises(InputError, match="another directory"):
+            write(tmp_path)
+        assert names(tmp_path) == ["card.json", "file"]
+        assert (tmp_path / "card.json").read_text() == content

@@ -1,0 +1,83 @@
+"""What tf2onnx does not convert, or converts wrongly, in ONNX operations.
+
+Each function takes tf2onnx's graph, a node of it, the node's name and arguments of ours, none
+here: the contract of its `custom_op_handlers`.
+"""
+
+import numpy as np
+from onnx import TensorProto, helper
+from tf2onnx.utils import make_name
+
+
+def relu_gradient(graph, node, name, _):
+    """The gradient where the feature is positive."""
+    gradient, feature = node.input
+    zero = _constant(graph, node, 0)
+    positive = graph.make_node("Greater", [feature, zero]).output[0]
+    _replace(graph, node, "Where", [positive, gradient, zero])
+
+
+def select(graph, node, name, _):
+    """A choice. tf2onnx multiplies both by a mask, and NaN times zero is NaN."""
+    node.type = "Where"
+
+
+def reshape(graph, node, name, _):
+    """Another shape, in which a zero is a zero; ONNX copies the old size there if not told."""
+    graph.insert_new_node_on_input(node, "Cast", node.input[1], to=TensorProto.INT64)
+    node.set_attr("allowzero", 1)
+
+
+def error_function_complement(graph, node, name, _):
+    """1 - erf(x)."""
+    erf = graph.make_node("Erf", node.input).output[0]
+    _replace(graph, node, "Sub", [_constant(graph, node, 1), erf])
+
+
+def floor_divide(graph, node, name, _):
+    """A quotient rounded down. That of integers is rounded towards zero in ONNX."""
+    numerator, denominator = node.input
+    if _is_integer(graph, node):
+        rest = graph.make_node("Mod", node.input).output[0]
+        whole = graph.make_node("Sub", [numerator, rest]).output[0]
+        _replace(graph, node, "Div", [whole, denominator])
+    else:
+        _replace(graph, node, "Floor", graph.make_node("Div", node.input).output)
+
+
+def floor_modulo(graph, node, name, _):
+    """The rest of that quotient."""
+    if _is_integer(graph, node):
+        node.type = "Mod"
+        return
+    numerator, denominator = node.input
+    quotient = graph.make_node("Floor", graph.make_node("Div", node.input).output).output[0]
+    multiple = graph.make_node("Mul", [quotient, denominator]).output[0]
+    _replace(graph, node, "Sub", [numerator, multiple])
+
+
+HANDLERS = {
+    "Erfc": (error_function_complement, []),
+    "FloorDiv": (floor_divide, []),
+    "FloorMod": (floor_modulo, []),
+    "ReluGrad": (relu_gradient, []),
+    "Reshape": (reshape, []),
+    "SelectV2": (select, []),
+}
+
+
+def _replace(graph, node, operation, inputs):
+    outputs, shapes, dtypes = list(node.output), node.output_shapes, node.output_dtypes
+    graph.remove_node(node.name)
+    graph.make_node(
+        operation, inputs, name=node.name, outputs=outputs, shapes=shapes, dtypes=dtypes
+    )
+
+
+def _constant(graph, node, value):
+    dtype = helper.tensor_dtype_to_np_dtype(graph.get_dtype(node.output[0]))
+    return graph.make_const(make_name("constant"), np.array(value, dtype)).output[0]
+
+
+def _is_integer(graph, node):
+    return graph.get_dtype(node.input[0]) in (TensorProto.INT32, TensorProto.INT64)
