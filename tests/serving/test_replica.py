@@ -6,7 +6,7 @@ import pytest
 
 from tf4dvar.serving.protocol import Call, Limits, Refusal
 from tf4dvar.serving.replica import Prediction, Question, Replica
-from tf4dvar.serving.server import _Rest
+from tf4dvar.serving.rest import Rest
 from tf4dvar.serving.versions import Versions
 
 BATCH = 4
@@ -63,7 +63,7 @@ def test_each_failure_is_the_answer_to_its_own_question(replica, observations):
 
 @pytest.mark.parametrize(("limit", "status"), [({"requests": 1}, 503), ({"seconds": 0.01}, 504)])
 def test_what_takes_too_long_or_is_too_much_is_refused(limit, status):
-    rest = _Rest(None, None, "model", Limits(**limit))
+    rest = Rest(None, None, "model", Limits(**limit))
     rest.in_progress = 2
 
     async def never(request):
