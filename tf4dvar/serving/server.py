@@ -70,6 +70,7 @@ def serve(
             generate_client_file=False,
             log_level="warning",
             access_log=False,
+            log_config=None,
             # Connections; those that say nothing are bounded too.
             limit_concurrency=4 * limits.requests,
         )
