@@ -1,6 +1,12 @@
 import json
+import re
+import shlex
 import shutil
+import socket
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +14,7 @@ import pytest
 from tests.serving.conftest import Server, new_model
 from tf4dvar.export import save
 from tf4dvar.serving.client import ServerError
+from tf4dvar.serving.protocol import Limits
 
 NAME = "/v1/models/tf4dvar"
 LIMITS = {"windows": 40, "steps": 100, "iterations": 9, "body": 200_000, "requests": 80}
@@ -197,9 +204,30 @@ def test_versions_come_and_go(server, exported, observations):
         np.testing.assert_array_equal(newest.predict(observations), before)
 
 
-def test_a_slow_client_keeps_nobody_waiting(server, observations):
-    import socket
+def test_the_guide_works_as_printed(server, model):
+    text = (Path(__file__).parents[2] / "docs" / "serving.md").read_text()
+    (section,) = re.findall(r"^## The server\n(.*?)^## ", text, re.DOTALL | re.MULTILINE)
+    section = section.replace("8501", str(server.port))
+    commands = re.findall(r"^    (curl .*)", section, re.MULTILINE)
+    assert len(commands) == 2
+    if shutil.which("curl"):
+        status, prediction = (
+            json.loads(subprocess.run(shlex.split(command), capture_output=True).stdout)
+            for command in commands
+        )
+        assert status["model_version_status"][0]["state"] == "AVAILABLE"
+        assert np.shape(prediction["predictions"]) == (1, 3, 3)
+    (example,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    scope: dict = {}
+    exec(example, scope)
+    np.testing.assert_allclose(
+        scope["state"], model.pathway(scope["observations"], 10).states[-1], rtol=1e-4, atol=1e-4
+    )
+    for name, value in asdict(Limits()).items():
+        assert f"| `{name}` | {value:.0f} |" in section
 
+
+def test_a_slow_client_keeps_nobody_waiting(server, observations):
     with socket.create_connection(("127.0.0.1", server.port)) as slow:
         slow.sendall(b"POST /v1/models/tf4dvar:predict HTTP/1.1\r\nContent-Length: 100\r\n\r\n{")
         with server.client() as client:
