@@ -140,6 +140,21 @@ def test_the_installed_command_prints_one_line_and_no_start_up_messages(tmp_path
     assert result.stderr.count("\n") == 1
 
 
+def test_export_describes_the_run(folder, tmp_path):
+    served = tmp_path / "served"
+    report = json.loads(succeed("export", folder / "run", "--out", served, "--json"))
+    assert report == {"out": str(served / "1"), "iterations": 2}
+    card = json.loads((served / "card.json").read_text())
+    assert card["components"] == ["x", "y", "z"]
+    assert card["units"] == "1"
+    assert card["source"]["path"] == str(folder / "run")
+    assert card["source"]["training"]["experiment"] == "l63-sup-rk4-lstm"
+    assert "'savedmodel'" in fail("export", folder / "run", "--out", served, "--format", "onnx")
+    assert "--unroll" in fail("export", "run", "--out", served, "--format", "onnx", "--unroll")
+    assert "no model" in fail("export", tmp_path, "--out", tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
 def test_help_is_there_without_tensorflow(tmp_path):
     code = (
         "import sys; from tf4dvar.cli import app; app(['--help'], standalone_mode=False);"
@@ -147,7 +162,7 @@ def test_help_is_there_without_tensorflow(tmp_path):
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
-    for command in ("simulate", "train", "evaluate", "reconstruct", "assimilate", "plot"):
+    for command in ("simulate", "train", "evaluate", "reconstruct", "assimilate", "plot", "export"):
         assert command in result.stdout
 
 

@@ -140,7 +140,7 @@ def test_a_file_with_other_states_is_not_kept(exported, tmp_path, monkeypatch):
 
 def test_formats_are_not_mixed(exported):
     model, version = exported
-    with pytest.raises(InputError, match="'onnx'.*another directory"):
+    with pytest.raises(InputError, match=r"'onnx'.*another directory"):
         save(model, version.parent)
 
 

@@ -1,8 +1,7 @@
 """`tf4dvar export`: a trained model for those who have not this package."""
 
-from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -10,17 +9,12 @@ from tf4dvar.cli_common import JsonOption, ModelArgument, load_tensorflow, repor
 from tf4dvar.errors import InputError
 
 
-class Format(str, Enum):
-    """What a model can be exported as."""
-
-    savedmodel = "savedmodel"
-    onnx = "onnx"
-
-
 def export(
     model: ModelArgument,
     out: Annotated[Path, typer.Option("--out", help="Directory of the versions.")],
-    form: Annotated[Format, typer.Option("--format", help="What to write.")] = Format.savedmodel,
+    form: Annotated[
+        Literal["savedmodel", "onnx"], typer.Option("--format", help="What to write.")
+    ] = "savedmodel",
     unroll: Annotated[
         bool, typer.Option("--unroll", help="Iterations written out and compiled by XLA: for GPUs.")
     ] = False,
@@ -30,14 +24,14 @@ def export(
 
     Example: `tf4dvar export runs/x --out served/l63`
     """
-    if unroll and form is Format.onnx:
+    if unroll and form == "onnx":
         raise InputError("Received --unroll for ONNX; expected it for a SavedModel alone.")
     load_tensorflow()
     from tf4dvar.evaluation import load_model
     from tf4dvar.export import description_of, save
 
     trained, description = load_model(model), description_of(model)
-    if form is Format.onnx:
+    if form == "onnx":
         from tf4dvar.export_onnx import save_onnx
 
         version = save_onnx(trained, out, description)

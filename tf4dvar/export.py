@@ -1,6 +1,6 @@
 """Trained models as SavedModels, which need TensorFlow and nothing of this package."""
 
-from datetime import datetime, timezone
+import time
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -172,7 +172,7 @@ def model_card(
     """
     return {
         "format": form,
-        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "packages": {name: version(name) for name in PACKAGES},
         "prior": type(model.prior).__name__,
         "update": type(model.solver.cell).__name__,

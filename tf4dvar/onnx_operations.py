@@ -4,6 +4,8 @@ Each function takes tf2onnx's graph, a node of it, the node's name and arguments
 here: the contract of its `custom_op_handlers`.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from onnx import TensorProto, helper
 from tf2onnx.utils import make_name
@@ -56,7 +58,7 @@ def floor_modulo(graph, node, name, _):
     _replace(graph, node, "Sub", [numerator, multiple])
 
 
-HANDLERS = {
+HANDLERS: dict[str, tuple[Callable, list]] = {
     "Erfc": (error_function_complement, []),
     "FloorDiv": (floor_divide, []),
     "FloorMod": (floor_modulo, []),

@@ -160,7 +160,7 @@ class GradientSolver(keras.layers.Layer):
         iterations = tf.convert_to_tensor(iterations)
 
         def iterate(k, state, scale, cell_states, costs, *states):
-            states = [array.write(k, state) for array in states]
+            states = tuple(array.write(k, state) for array in states)
             state, scale, cell_states, cost = self._iterate(
                 k, state, scale, cell_states, observations, mask
             )
