@@ -206,7 +206,7 @@ def test_versions_come_and_go(server, exported, observations):
 
 def test_the_guide_works_as_printed(server, model):
     text = (Path(__file__).parents[2] / "docs" / "serving.md").read_text()
-    (section,) = re.findall(r"^## The server\n(.*?)^## ", text, re.DOTALL | re.MULTILINE)
+    (section,) = re.findall(r"^## The server\n(.*?)^### ", text, re.DOTALL | re.MULTILINE)
     section = section.replace("8501", str(server.port))
     commands = re.findall(r"^    (curl .*)", section, re.MULTILINE)
     assert len(commands) == 2
