@@ -17,7 +17,7 @@ from tf4dvar.serving.client import ServerError
 from tf4dvar.serving.protocol import Limits
 
 NAME = "/v1/models/tf4dvar"
-LIMITS = {"windows": 40, "steps": 100, "iterations": 9, "body": 200_000, "requests": 80}
+LIMITS = {"windows": 40, "steps": 200, "iterations": 9, "body": 200_000, "requests": 80}
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +105,7 @@ def test_sixty_four_clients_at_once(server, model, rng):
         ({"instances": [[["/etc/passwd", 2, 3]]]}, 400, "number"),
         ({"signature_name": "__saved_model_init_op", "instances": [[[1, 2, 3]]]}, 400, "signature"),
         ({"instances": [[[0, 0, 0]]] * 41}, 413, "40 windows"),
-        ({"instances": [[[0, 0, 0]] * 101]}, 413, "100 times"),
+        ({"instances": [[[0, 0, 0]] * 201]}, 413, "200 times"),
         (b" " * 200_001, 413, "200000 bytes"),
         ({"instances": [[[1e38, -1e38, 1e38], [1e38, 1e38, -1e38]]]}, 422, "not finite"),
     ],
