@@ -17,7 +17,7 @@ from tf4dvar.serving.client import ServerError
 from tf4dvar.serving.protocol import Limits
 
 NAME = "/v1/models/tf4dvar"
-LIMITS = {"windows": 40, "steps": 200, "iterations": 9, "body": 200_000, "requests": 80}
+LIMITS = {"windows": 40, "steps": 200, "iterations": 10, "body": 200_000, "requests": 80}
 
 
 @pytest.fixture(scope="module")
