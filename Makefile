@@ -27,6 +27,7 @@ bench: $(BENCH_STAMP)
 	$(BIN)/python benchmarks/against_peer.py
 	$(BIN)/python benchmarks/growth.py
 	$(BIN)/python benchmarks/latency.py
+	$(BIN)/python benchmarks/serving.py
 
 $(BENCH_STAMP): $(STAMP)
 	$(BIN)/python -m pip install --quiet --editable '.[bench]'
