@@ -2,6 +2,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 BENCH_STAMP := .venv/.installed-bench
+# A process for every core; the tests of a file share what they trained.
+WORKERS := --numprocesses auto --dist loadfile
 
 .PHONY: demo test test-all lint format bench clean
 
@@ -9,10 +11,10 @@ demo: $(STAMP)
 	$(BIN)/tf4dvar demo --out demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest $(WORKERS) -m "not slow"
 
 test-all: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(WORKERS)
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .
