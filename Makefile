@@ -3,6 +3,8 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 BENCH_STAMP := .venv/.installed-bench
 DOCS_STAMP := .venv/.installed-docs
+# A process for every core; the tests of a file share what they trained.
+WORKERS := --numprocesses auto --dist loadfile
 
 .PHONY: demo test test-all lint format bench docs clean
 
@@ -10,10 +12,10 @@ demo: $(STAMP)
 	$(BIN)/tf4dvar demo --out demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest $(WORKERS) -m "not slow"
 
 test-all: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(WORKERS)
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .
@@ -28,6 +30,7 @@ bench: $(BENCH_STAMP)
 	$(BIN)/python benchmarks/against_peer.py
 	$(BIN)/python benchmarks/growth.py
 	$(BIN)/python benchmarks/latency.py
+	$(BIN)/python benchmarks/serving.py
 
 # The theme's authors warn of MkDocs 2, which the theme itself excludes.
 docs: $(DOCS_STAMP)

@@ -54,11 +54,10 @@ def interleaved(workers, repeats, calls=("train", "infer")):
     return [worker.finish() for worker in workers]
 
 
-def machine():
+def machine(packages=("tensorflow", "keras", "torch", "numpy")):
     """What the figures were measured on."""
     with open("/proc/cpuinfo") as lines:
         cpu = next(line.split(":")[1].strip() for line in lines if "model name" in line)
-    packages = ("tensorflow", "keras", "torch", "numpy")
     return {
         "cpu": cpu,
         "cores": os.cpu_count(),

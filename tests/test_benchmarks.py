@@ -36,3 +36,14 @@ def test_recomputed_iterations_take_the_memory_of_few():
         for k in (5, 40)
     ]
     assert peaks[1] < 1.5 * peaks[0]
+
+
+@pytest.mark.slow
+def test_the_server_is_measured_against_its_model(tmp_path):
+    command = [sys.executable, BENCHMARKS / "serving.py", "--seconds", "0.5", "--out", tmp_path]
+    subprocess.run([*command, "--iterations", "2"], check=True)
+    report = json.loads((tmp_path / "serving.json").read_text())
+    rates = {(row["batch"], row["clients"]): row["per_s"] for row in report["rows"]}
+    assert set(rates) == {(b, c) for b in (1, 32) for c in (0, 1, 8, 32, 64)}
+    assert min(rates.values()) > 0
+    assert report["summary"]["gain_of_batching"] == rates[32, 32] / rates[1, 32]

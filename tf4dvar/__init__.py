@@ -6,7 +6,8 @@ whole state with a variational cost and a gradient-based solver that are both le
 
 Import from the subpackages, which load TensorFlow only where it is needed:
 `tf4dvar.systems`, `tf4dvar.symbolic`, `tf4dvar.data`, `tf4dvar.layers`, `tf4dvar.models`,
-`tf4dvar.classical`, `tf4dvar.training`, `tf4dvar.experiments`, `tf4dvar.metrics`, `tf4dvar.plots`.
+`tf4dvar.classical`, `tf4dvar.training`, `tf4dvar.experiments`, `tf4dvar.metrics`, `tf4dvar.plots`,
+`tf4dvar.export`, `tf4dvar.serving`.
 """
 
 __version__ = "0.1.0"

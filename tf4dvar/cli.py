@@ -20,7 +20,9 @@ from tf4dvar.cli_common import (
 )
 from tf4dvar.cli_compare import compare, limit
 from tf4dvar.cli_export import export
+from tf4dvar.cli_models import models, publish
 from tf4dvar.cli_paper import experiments, figures, tables
+from tf4dvar.cli_serve import serve
 from tf4dvar.data import (
     atomic_path,
     check_output,
@@ -45,7 +47,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(assimilate, name="assimilate")
-for command in (experiments, tables, figures, compare, limit, export):
+for command in (
+    *(experiments, tables, figures),
+    *(publish, models, compare, limit),
+    *(export, serve),
+):
     app.command()(command)
 
 

@@ -1,0 +1,126 @@
+import json
+
+import numpy as np
+import pytest
+
+from tf4dvar.serving.protocol import Limits, Refusal, parse_call, render_answer
+
+WINDOW = [[1.5, None, -2.0], [None, 3, 1e-3]]
+
+
+def parse(request, **limits):
+    body = request if isinstance(request, bytes) else json.dumps(request).encode()
+    return parse_call(body, Limits(**limits))
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"instances": [WINDOW, WINDOW]},
+        {"instances": [{"observations": WINDOW}, {"observations": WINDOW}]},
+        {"inputs": [WINDOW, WINDOW]},
+        {"inputs": {"observations": [WINDOW, WINDOW]}},
+        {"signature_name": "serving_default", "inputs": {"observations": [WINDOW, WINDOW]}},
+    ],
+)
+def test_all_forms_mean_the_same(request_):
+    call = parse(request_)
+    assert call.observations.dtype == np.float32
+    expected = np.array([WINDOW, WINDOW], float)
+    np.testing.assert_allclose(call.observations, expected, rtol=1e-7)
+    assert call.iterations is None
+    assert call.by_rows == ("instances" in request_)
+
+
+@pytest.mark.parametrize("missing", [b"null", b"NaN", b'"NaN"'])
+def test_three_ways_to_say_that_nothing_was_observed(missing):
+    call = parse(b'{"instances": [[[1.0, %s]]]}' % missing)
+    np.testing.assert_equal(call.observations, np.float32([[[1, np.nan]]]))
+
+
+def test_iterations_go_with_their_signature():
+    inputs = {"observations": [WINDOW], "iterations": 7}
+    assert parse({"signature_name": "reconstruct_with", "inputs": inputs}).iterations == 7
+
+
+@pytest.mark.parametrize(
+    ("request_", "word"),
+    [
+        (b"", "JSON"),
+        (b'{"instances": [[[1.0', "JSON"),
+        (b'{"instances": [[[Infinity]]]}', "JSON"),
+        (b"[" * 100_000, "JSON"),
+        (b"\xff\xfe", "JSON"),
+        ([WINDOW], "either"),
+        ({}, "either"),
+        ({"instances": [WINDOW], "inputs": [WINDOW]}, "either"),
+        ({"signature_name": "train", "instances": [WINDOW]}, "signature_name"),
+        ({"signature_name": ["x"], "instances": [WINDOW]}, "signature_name"),
+        ({"instances": 3.0}, "shape"),
+        ({"instances": []}, "shape"),
+        ({"instances": [[]]}, "shape"),
+        ({"instances": WINDOW}, "shape"),
+        ({"instances": [[WINDOW]]}, "shape"),
+        ({"instances": [WINDOW, WINDOW[:1]]}, "shape"),
+        ({"instances": [[[1.0, 2.0], [1.0]]]}, "shape"),
+        ({"instances": [[["1.0", 2.0]]]}, "number"),
+        ({"instances": [[[True, 2.0]]]}, "number"),
+        ({"instances": [[[{}, 2.0]]]}, "number"),
+        ({"instances": [[[1e39, 2.0]]]}, "float32"),
+        ({"instances": [[[10**400, 2.0]]]}, "JSON|float32"),
+        ({"instances": [{"observations": WINDOW}, WINDOW]}, "instance"),
+        ({"instances": [{"observations": WINDOW, "x": 1}]}, "instance"),
+        ({"inputs": {"x": [WINDOW]}}, "inputs"),
+        ({"signature_name": "reconstruct_with", "inputs": [WINDOW]}, "iterations"),
+        ({"signature_name": "reconstruct_with", "instances": [WINDOW]}, "column"),
+        *(
+            (
+                {
+                    "signature_name": "reconstruct_with",
+                    "inputs": {"observations": [WINDOW], "iterations": iterations},
+                },
+                "iterations",
+            )
+            for iterations in (None, True, 2.5, -1, 10**6, [3])
+        ),
+    ],
+)
+def test_what_is_wrong_is_said(request_, word):
+    with pytest.raises(Refusal, match=word) as refusal:
+        parse(request_)
+    assert refusal.value.status == 400
+    assert len(refusal.value.message) < 400
+
+
+@pytest.mark.parametrize("limit", ["windows", "steps", "values"])
+def test_what_is_too_large_is_refused(limit):
+    sizes = {"windows": 2, "steps": 2, "values": 12}
+    request = {"instances": [WINDOW, WINDOW]}
+    parse(request, **sizes)
+    with pytest.raises(Refusal, match=f"limit.*{sizes[limit] - 1}") as refusal:
+        parse(request, **{**sizes, limit: sizes[limit] - 1})
+    assert refusal.value.status == 413
+
+
+def test_iterations_count_in_what_is_kept():
+    inputs = {"observations": [WINDOW], "iterations": 3}
+    request = {"signature_name": "reconstruct_with", "inputs": inputs}
+    parse(request, values=24)
+    with pytest.raises(Refusal, match="24 values"):
+        parse(request, values=23)
+
+
+def test_answers_have_the_form_of_their_questions(rng):
+    state = rng.normal(size=(2, 4, 3)).astype("float32")
+    cost = rng.normal(size=(2, 6)).astype("float32")
+
+    def read(outputs, by_rows):
+        return json.loads(render_answer(outputs, by_rows))
+
+    np.testing.assert_array_equal(np.float32(read({"state": state}, True)["predictions"]), state)
+    np.testing.assert_array_equal(np.float32(read({"state": state}, False)["outputs"]), state)
+    both = {"state": state, "cost": cost}
+    rows = read(both, True)["predictions"]
+    np.testing.assert_array_equal(np.float32([row["cost"] for row in rows]), cost)
+    columns = read(both, False)["outputs"]
+    np.testing.assert_array_equal(np.float32(columns["state"]), state)

@@ -1,0 +1,74 @@
+import asyncio
+import time
+
+import numpy as np
+import pytest
+
+from tf4dvar.serving.protocol import Call, Limits, Refusal
+from tf4dvar.serving.replica import Prediction, Question, Replica
+from tf4dvar.serving.rest import Rest
+from tf4dvar.serving.versions import Versions
+
+BATCH = 4
+
+
+@pytest.fixture
+def replica(exported):
+    replica = Replica(exported, BATCH, force=False)
+    replica.versions = Versions(exported)
+    replica.versions.refresh()
+    return replica
+
+
+def question(observations, iterations=None, version=None, seconds=60.0):
+    return Question(version, Call(observations, iterations, True), time.monotonic() + seconds)
+
+
+def test_windows_of_one_length_are_computed_together(replica, model, observations):
+    """Whatever else is asked for, and also where they are more than a batch."""
+    questions = [
+        question(observations[:2]),
+        question(observations[:, :9]),
+        question(observations[2:]),
+        Question(None, "status", 0.0),
+        question(observations[:1], iterations=3),
+    ]
+    answers = replica.predict(questions)
+    state = model.predict(observations, verbose=0)
+    np.testing.assert_allclose(answers[0].outputs["state"], state[:2], atol=1e-5)
+    np.testing.assert_allclose(answers[2].outputs["state"], state[2:], atol=1e-5)
+    np.testing.assert_allclose(
+        answers[1].outputs["state"], model.predict(observations[:, :9], verbose=0), atol=1e-5
+    )
+    assert answers[3]["model_version_status"][0]["version"] == "1"
+    assert answers[4].outputs["cost"].shape == (1, 4)
+    assert [answers[i].batch for i in (0, 1, 2, 4)] == [BATCH, BATCH, BATCH, 1]
+
+
+def test_each_failure_is_the_answer_to_its_own_question(replica, observations):
+    with np.errstate(over="ignore"):
+        wild = observations[:1] * np.float32(1e38)
+    refusals = replica.predict(
+        [
+            question(observations, seconds=-1.0),
+            question(observations[..., :2]),
+            question(observations, version=9),
+            question(np.clip(wild, -3e38, 3e38)),
+        ]
+    )
+    assert [refusal.status for refusal in refusals] == [504, 400, 404, 422]
+    (answer,) = replica.predict([question(observations)])
+    assert isinstance(answer, Prediction)
+
+
+@pytest.mark.parametrize(("limit", "status"), [({"requests": 1}, 503), ({"seconds": 0.01}, 504)])
+def test_what_takes_too_long_or_is_too_much_is_refused(limit, status):
+    rest = Rest(None, None, "model", Limits(**limit))
+    rest.in_progress = 2
+
+    async def never(request):
+        await asyncio.Event().wait()
+
+    with pytest.raises(Refusal) as refusal:
+        asyncio.run(rest._within_limits(never, None))
+    assert refusal.value.status == status

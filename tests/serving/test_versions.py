@@ -1,0 +1,82 @@
+import shutil
+import socket
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from typer.testing import CliRunner
+
+from tests.serving.conftest import Server, new_model
+from tf4dvar.cli import app
+from tf4dvar.errors import InputError
+from tf4dvar.export import save
+from tf4dvar.serving.versions import Version, Versions
+
+
+def test_a_stranger_is_refused_unless_forced(exported, model, observations, tmp_path):
+    shutil.copytree(exported / "1", tmp_path / "1")
+    shutil.rmtree(tmp_path / "1" / "assets.extra")
+    with pytest.raises(InputError, match="--force"):
+        Version(tmp_path / "1")
+    state = Version(tmp_path / "1", force=True)(observations, None)["state"]
+    np.testing.assert_allclose(state, model.predict(observations, verbose=0), atol=1e-5)
+
+
+def test_other_signatures_are_refused_even_if_forced(tmp_path):
+    module = tf.Module()
+    module.call = tf.function(
+        lambda path: {"state": tf.io.read_file(path)},
+        input_signature=[tf.TensorSpec((), tf.string, name="path")],
+    )
+    tf.saved_model.save(module, tmp_path / "1", signatures=module.call)
+    with pytest.raises(InputError, match=r"no signature serving_default\(observations\)"):
+        Version(tmp_path / "1", force=True)
+
+
+def test_a_damaged_version_is_told_and_passed_over(exported, tmp_path):
+    for number in "12":
+        shutil.copytree(exported / "1", tmp_path / number)
+    (tmp_path / "2" / "saved_model.pb").write_bytes(b"damaged")
+    versions = Versions(tmp_path)
+    versions.refresh()
+    assert versions.get(None)[0] == 1
+    newest, oldest = versions.status(None)["model_version_status"]
+    assert (newest["version"], newest["state"]) == ("2", "END")
+    assert "cannot be loaded" in newest["status"]["error_message"]
+    assert (oldest["version"], oldest["state"]) == ("1", "AVAILABLE")
+
+
+@pytest.mark.slow
+def test_a_compiled_graph_sees_few_sizes_of_batches(observations, tmp_path):
+    model = new_model()
+    save(model, tmp_path, unroll=True)
+    version = Version(tmp_path / "1")
+    state = version(observations, None)["state"]
+    np.testing.assert_allclose(state, model.predict(observations, verbose=0), atol=1e-5)
+
+
+def fail(*arguments):
+    result = CliRunner().invoke(app, ["serve", *map(str, arguments)])
+    assert result.exit_code == 2
+    assert result.stderr.count("\n") == 1
+    return result.stderr
+
+
+def test_mistakes_are_answered_in_one_line(exported, tmp_path):
+    assert "no version" in fail(tmp_path)
+    assert "no version" in fail(tmp_path / "none")
+    (tmp_path / "1").mkdir()
+    assert "--force" in fail(tmp_path)
+    assert "127.0.0.1" in fail(exported, "--host", "example.org")
+    for limit in ("windows", "windows=0", "windows=x", "colour=1"):
+        assert limit in fail(exported, "--limit", limit)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        assert "in use" in fail(exported, "--port", taken.getsockname()[1])
+
+
+@pytest.mark.slow
+def test_a_server_without_a_model_does_not_start(exported, tmp_path):
+    shutil.copytree(exported / "1", tmp_path / "1")
+    (tmp_path / "1" / "saved_model.pb").write_bytes(b"damaged")
+    with pytest.raises(AssertionError, match="Error: No replica could load a model"):
+        Server(tmp_path, tmp_path / "log")

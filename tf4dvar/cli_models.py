@@ -1,0 +1,51 @@
+"""The commands of the published models: publish, list."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tf4dvar.cli_common import JsonOption, load_tensorflow, report
+
+
+def publish(
+    run: Annotated[Path, typer.Argument(help="A run directory.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the published model.")],
+    windows: Annotated[
+        int | None, typer.Option(min=1, help="Test windows; by default 2000 or 256.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Score a trained model on held-out windows and write it, described, for others to use.
+
+    Example: `tf4dvar publish runs/l63-c --out saved_models/l63-c`
+    """
+    load_tensorflow()
+    from tf4dvar.published import publish as publish_model
+
+    scores = publish_model(run, out, windows)["scores"]
+    report({"out": str(out), **{name: scores[name] for name in ("r_score", "windows")}}, as_json)
+
+
+def models(
+    folder: Annotated[Path, typer.Argument(help="Where they are.")] = Path("saved_models"),
+    as_json: JsonOption = False,
+) -> None:
+    """List the published models with their scores.
+
+    Example: `tf4dvar models --json`
+    """
+    load_tensorflow()
+    from tf4dvar.published import published_models
+
+    cards = published_models(folder)
+    if as_json:
+        typer.echo(json.dumps(cards))
+        return
+    report({card["name"]: _line(card) for card in cards}, False)
+
+
+def _line(card) -> str:
+    scores = card["scores"]
+    return f"R-score {scores['r_score']:.3f} +- {scores['r_score_se']:.3f}   {card['summary']}"

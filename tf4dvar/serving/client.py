@@ -1,0 +1,136 @@
+"""A client of `tf4dvar serve`, and of TensorFlow Serving itself."""
+
+import http.client
+import json
+from types import TracebackType
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import numpy as np
+
+
+class ServerError(RuntimeError):
+    """The server answered with an error.
+
+    Attributes:
+        status: the HTTP status; 4xx is the request's fault, 503 means try again later.
+    """
+
+    def __init__(self, status: int, message: str):
+        super().__init__(f"{message} (HTTP {status})")
+        self.status = status
+
+
+class Reconstruction(NamedTuple):
+    """What `reconstruct_with` gives.
+
+    Attributes:
+        state: [batch, time, component], physical units.
+        cost: [batch, iterations + 1], of the first guess and after every iteration.
+    """
+
+    state: np.ndarray
+    cost: np.ndarray
+
+
+class Client:
+    """Reconstructs windows on a server, over one connection that is kept open.
+
+    One client is for one thread.
+
+    Args:
+        url: of the server, as `http://127.0.0.1:8501`.
+        model: name of the model.
+        version: a version by its number; by default the newest.
+        timeout: seconds to wait for an answer.
+
+    Usage:
+
+        with Client("http://127.0.0.1:8501") as client:
+            state = client.predict(observations)
+    """
+
+    def __init__(
+        self,
+        url: str = "http://127.0.0.1:8501",
+        model: str = "tf4dvar",
+        version: int | None = None,
+        timeout: float = 60.0,
+    ):
+        parts = urlsplit(url)
+        if parts.scheme != "http" or parts.hostname is None:
+            raise ValueError(f"Received the URL {url!r}; expected http://HOST:PORT.")
+        self._connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=timeout)
+        self._model = f"{parts.path.rstrip('/')}/v1/models/{model}"
+        self._path = self._model if version is None else f"{self._model}/versions/{version}"
+
+    def predict(self, observations: np.ndarray) -> np.ndarray:
+        """The states of windows, [batch, time, component], physical units, NaN = not observed.
+
+        Raises:
+            ServerError: the server refused the request.
+        """
+        answer = self._predict({"inputs": _nested(observations)})
+        return np.array(answer, "float32")
+
+    def reconstruct_with(self, observations: np.ndarray, iterations: int) -> Reconstruction:
+        """The states and the costs of every iteration, with another K; as for `predict`."""
+        inputs = {"observations": _nested(observations), "iterations": iterations}
+        answer = self._predict({"signature_name": "reconstruct_with", "inputs": inputs})
+        return Reconstruction(*(np.array(answer[name], "float32") for name in ("state", "cost")))
+
+    def status(self) -> list[dict[str, Any]]:
+        """The versions of the model and their states, newest first."""
+        return self._request("GET", self._path)["model_version_status"]
+
+    def metadata(self) -> dict[str, Any]:
+        """The signatures, as TensorFlow Serving describes them."""
+        return self._request("GET", f"{self._path}/metadata")["metadata"]
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(
+        self, kind: type | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _predict(self, request: dict[str, Any]) -> Any:
+        return self._request("POST", f"{self._path}:predict", json.dumps(request))["outputs"]
+
+    def _request(self, method: str, path: str, body: str | None = None) -> dict[str, Any]:
+        headers = {"Content-Type": "application/json"} if body else {}
+        reused = self._connection.sock is not None
+        try:
+            self._connection.request(method, path, body, headers)
+            response = self._connection.getresponse()
+            text = response.read()
+        except BaseException as error:
+            # What was sent or read in part would be taken for the next answer.
+            self._connection.close()
+            if reused and isinstance(error, ConnectionError):
+                # The server had closed it, as it does where nothing is asked for a while.
+                return self._request(method, path, body)
+            raise
+        try:
+            answer = json.loads(text)
+        except ValueError:
+            answer = {"error": text[:200].decode(errors="replace")}
+        if response.status != 200:
+            raise ServerError(response.status, answer.get("error", "no message"))
+        return answer
+
+
+def _nested(observations: np.ndarray) -> list:
+    """Lists, which `json` writes with NaN for what is missing, as TensorFlow Serving reads it."""
+    observations = np.asarray(observations, "float32")
+    if observations.ndim != 3:
+        raise ValueError(
+            f"Received observations of shape {observations.shape}; expected "
+            "[batch, time, component]."
+        )
+    return observations.tolist()

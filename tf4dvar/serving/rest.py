@@ -1,0 +1,187 @@
+"""TensorFlow Serving's REST API: routes, limits, errors, metrics and logs."""
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import litserve
+import orjson
+from litserve.utils import ResponseBufferItem
+from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, Histogram, generate_latest
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from tf4dvar.serving.protocol import Limits, Refusal, parse_call, render_answer, render_error
+from tf4dvar.serving.replica import Prediction, Question, Replica
+
+logger = logging.getLogger(__name__)
+
+REQUESTS = Counter("tf4dvar_requests", "Requests answered.", ["endpoint", "status"])
+SECONDS = Histogram("tf4dvar_request_seconds", "From request to answer.", ["endpoint"])
+IN_PROGRESS = Gauge("tf4dvar_requests_in_progress", "Requests not yet answered.")
+WINDOWS = Counter("tf4dvar_windows", "Windows reconstructed.")
+BATCH = Histogram(
+    "tf4dvar_batch_windows",
+    "Windows computed together, seen by each request.",
+    buckets=[2**k for k in range(11)],
+)
+
+
+class Rest:
+    """The routes, and how they reach the replicas.
+
+    Args:
+        server: whose application gets them.
+        replica: who answers.
+        name: of the model.
+        limits: of a request.
+    """
+
+    def __init__(self, server: litserve.LitServer, replica: Replica, name: str, limits: Limits):
+        self.server = server
+        self.replica = replica
+        self.name = name
+        self.limits = limits
+        self.in_progress = 0
+        IN_PROGRESS.set_function(lambda: self.in_progress)
+
+    def add_routes(self) -> None:
+        """Add the model's routes and `/metrics` to LitServe's `/health`."""
+        app = self.server.app
+        for path in ("/v1/models/{name}", "/v1/models/{name}/versions/{version:int}"):
+            # The longer ones first: a name may hold a colon.
+            for ending, handler, method in (
+                (":predict", self.predict, "POST"),
+                ("/metadata", self.metadata, "GET"),
+                ("", self.status, "GET"),
+            ):
+                app.add_route(path + ending, self._measured(handler), methods=[method])
+        app.add_route("/metrics", _metrics, methods=["GET"])
+        app.add_exception_handler(HTTPException, _http_error)
+
+    async def status(self, request: Request) -> Response:
+        """The states of the versions, or of one."""
+        return _json(await self._ask(request, "status"))
+
+    async def metadata(self, request: Request) -> Response:
+        """The signatures of a version."""
+        number, signatures = await self._ask(request, "metadata")
+        spec = {"name": self.name, "signature_name": "", "version": str(number)}
+        return _json(
+            {
+                "model_spec": spec,
+                "metadata": {"signature_def": {"signature_def": signatures}},
+            }
+        )
+
+    async def predict(self, request: Request) -> Response:
+        """The states of a request's windows."""
+        self._check_name(request)
+        call = parse_call(await _body(request, self.limits.body), self.limits)
+        prediction: Prediction = await self._ask(request, call)
+        request.state.log = {"windows": len(call.observations), "version": prediction.version}
+        WINDOWS.inc(len(call.observations))
+        BATCH.observe(prediction.batch)
+        return _json(render_answer(prediction.outputs, call.by_rows))
+
+    async def _ask(self, request: Request, about: Any) -> Any:
+        """Put a question to the replicas and wait for the answer."""
+        self._check_name(request)
+        question = Question(
+            request.path_params.get("version"), about, time.monotonic() + self.limits.seconds
+        )
+        uid = str(uuid.uuid4())
+        answered = asyncio.Event()
+        self.server.response_buffer[uid] = item = ResponseBufferItem(answered)
+        try:
+            queue = self.server.litapi_request_queues[self.replica.api_path]
+            queue.put((self.server.app.response_queue_id, uid, time.monotonic(), question))
+            await answered.wait()
+        finally:
+            del self.server.response_buffer[uid]
+        answer, _ = item.response
+        if isinstance(answer, Refusal):
+            raise answer
+        return answer
+
+    def _measured(
+        self, handler: Callable[[Request], Awaitable[Response]]
+    ) -> Callable[[Request], Awaitable[Response]]:
+        """A handler within the limits, its errors as JSON, counted, timed and logged."""
+
+        async def measured(request: Request) -> Response:
+            started = time.perf_counter()
+            self.in_progress += 1
+            try:
+                response = await self._within_limits(handler, request)
+            except Refusal as refusal:
+                response = _error(refusal.status, refusal.message)
+            except ClientDisconnect:
+                response = _error(400, "The client went away.")
+            except Exception:
+                logger.exception("The request failed")
+                response = _error(500, "The server failed; its log says how.")
+            finally:
+                self.in_progress -= 1
+            seconds = time.perf_counter() - started
+            REQUESTS.labels(handler.__name__, response.status_code).inc()
+            SECONDS.labels(handler.__name__).observe(seconds)
+            fields = {
+                "method": request.method,
+                "path": request.url.path,
+                "status": response.status_code,
+                "ms": round(1e3 * seconds, 2),
+                **getattr(request.state, "log", {}),
+            }
+            logger.info("request", extra={"fields": fields})
+            return response
+
+        return measured
+
+    async def _within_limits(
+        self, handler: Callable[[Request], Awaitable[Response]], request: Request
+    ) -> Response:
+        if self.in_progress > self.limits.requests:
+            raise Refusal(503, f"{self.limits.requests} requests are in progress; try again.")
+        try:
+            return await asyncio.wait_for(handler(request), self.limits.seconds)
+        except asyncio.TimeoutError:  # noqa: UP041, another one in Python 3.10
+            raise Refusal(504, f"There was no answer after {self.limits.seconds} s.") from None
+
+    def _check_name(self, request: Request) -> None:
+        if request.path_params["name"] != self.name:
+            raise Refusal(404, f"Servable not found for request: this server has {self.name!r}.")
+
+
+async def _body(request: Request, limit: int) -> bytes:
+    """The body, read no further than the limit."""
+    too_large = Refusal(413, f"The body is larger than the limit of {limit} bytes; split it.")
+    if int(request.headers.get("content-length", 0)) > limit:
+        raise too_large
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise too_large
+    return bytes(body)
+
+
+async def _metrics(request: Request) -> Response:
+    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _http_error(request: Request, error: HTTPException) -> Response:
+    return _error(error.status_code, f"{request.method} {request.url.path}: {error.detail}.")
+
+
+def _json(value: Any) -> Response:
+    body = value if isinstance(value, bytes) else orjson.dumps(value)
+    return Response(body, media_type="application/json")
+
+
+def _error(status: int, message: str) -> Response:
+    return Response(render_error(message), status, media_type="application/json")

@@ -1,0 +1,153 @@
+"""The exported versions in a directory: loaded, checked, let go."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from google.protobuf.json_format import MessageToDict
+from tensorflow.core.protobuf import saved_model_pb2
+
+from tf4dvar.errors import InputError
+from tf4dvar.serving.directory import version_card, version_numbers
+from tf4dvar.serving.protocol import DEFAULT, WITH_ITERATIONS, Refusal
+
+logger = logging.getLogger(__name__)
+
+SIGNATURES = {
+    DEFAULT: ({"observations"}, {"state"}),
+    WITH_ITERATIONS: ({"observations", "iterations"}, {"state", "cost"}),
+}
+
+
+class Version:
+    """One exported version, loaded and warm.
+
+    Args:
+        directory: of the SavedModel.
+        force: take one that is not known to be this package's.
+
+    Raises:
+        InputError: it is not this package's, cannot be loaded, or has other signatures.
+    """
+
+    def __init__(self, directory: Path, force: bool = False):
+        # By XLA, for every shape; `reconstruct_with` never is.
+        self._compiled = version_card(directory, force).get("unrolled", False)
+        try:
+            proto = saved_model_pb2.SavedModel.FromString(
+                (directory / "saved_model.pb").read_bytes()
+            )
+            self._loaded = tf.saved_model.load(str(directory))
+        except Exception as error:  # a damaged SavedModel fails in many ways
+            first_line = (str(error).splitlines() or [type(error).__name__])[0]
+            raise InputError(f"{directory} cannot be loaded ({first_line}).") from error
+        self._signatures = dict(proto.meta_graphs[0].signature_def)
+        for name, names in SIGNATURES.items():
+            signature = self._signatures.get(name)
+            if signature is None or (set(signature.inputs), set(signature.outputs)) != names:
+                inputs, outputs = (", ".join(sorted(some)) for some in names)
+                raise InputError(
+                    f"{directory} has no signature {name}({inputs}) -> {outputs}; expected an "
+                    "export of tf4dvar."
+                )
+        shape = self._signatures[DEFAULT].inputs["observations"].tensor_shape
+        self.components = shape.dim[-1].size
+        self(np.full((1, 2, self.components), np.nan, "float32"), None)
+
+    def __call__(self, observations: np.ndarray, iterations: int | None) -> dict[str, np.ndarray]:
+        """Run `serving_default`, or `reconstruct_with` if there is a number of iterations."""
+        windows = len(observations)
+        if self._compiled and iterations is None:
+            # A few sizes of batches, not all.
+            missing = (1 << (windows - 1).bit_length()) - windows
+            observations = np.pad(observations, ((0, missing), (0, 0), (0, 0)))
+        inputs = {"observations": tf.constant(observations)}
+        if iterations is not None:
+            inputs["iterations"] = tf.constant(iterations)
+        name = DEFAULT if iterations is None else WITH_ITERATIONS
+        outputs = self._loaded.signatures[name](**inputs)
+        return {key: outputs[key].numpy()[:windows] for key in ("state", "cost") if key in outputs}
+
+    def metadata(self) -> dict[str, Any]:
+        """The signatures as TensorFlow Serving shows them."""
+        return {
+            name: MessageToDict(
+                self._signatures[name],
+                preserving_proto_field_name=True,
+                always_print_fields_with_no_presence=True,
+            )
+            for name in sorted(self._signatures)
+        }
+
+
+class Versions:
+    """The versions `directory/1`, `directory/2`, ..., as far as they load.
+
+    Args:
+        directory: as `tf4dvar export` writes it.
+        force: take versions that are not known to be this package's.
+    """
+
+    def __init__(self, directory: Path, force: bool = False):
+        self.directory = directory
+        self.force = force
+        # Replaced, never changed: one thread loads while another answers.
+        self._loaded: dict[int, Version] = {}
+        self._failed: dict[int, str] = {}
+
+    def refresh(self) -> None:
+        """Load what is new, let go of what was deleted."""
+        present = version_numbers(self.directory)
+        for number in sorted(present - self._loaded.keys() - self._failed.keys()):
+            try:
+                version = Version(self.directory / str(number), self.force)
+            except InputError as error:
+                logger.error("Version %d is refused: %s", number, error)
+                self._failed = {**self._failed, number: str(error)}
+            else:
+                logger.info("Version %d is loaded", number)
+                self._loaded = {**self._loaded, number: version}
+        self._loaded = {n: version for n, version in self._loaded.items() if n in present}
+        self._failed = {n: message for n, message in self._failed.items() if n in present}
+
+    def get(self, number: int | None) -> tuple[int, Version]:
+        """A version by its number, or the newest that loads.
+
+        Raises:
+            Refusal: there is none.
+        """
+        loaded = self._loaded
+        chosen = max(loaded, default=None) if number is None else number
+        if chosen is None or chosen not in loaded:
+            raise Refusal(404, _not_found(number))
+        return chosen, loaded[chosen]
+
+    def status(self, number: int | None) -> dict[str, Any]:
+        """The state of one version, or of all, newest first, as TensorFlow Serving reports it.
+
+        Raises:
+            Refusal: there is none of this number.
+        """
+        states = {n: ("AVAILABLE", "OK", "") for n in self._loaded}
+        states |= {n: ("END", "INVALID_ARGUMENT", message) for n, message in self._failed.items()}
+        if number is not None:
+            if number not in states:
+                raise Refusal(404, _not_found(number))
+            states = {number: states[number]}
+        return {
+            "model_version_status": [
+                {
+                    "version": str(n),
+                    "state": state,
+                    "status": {"error_code": code, "error_message": message},
+                }
+                for n, (state, code, message) in sorted(states.items(), reverse=True)
+            ]
+        }
+
+
+def _not_found(number: int | None) -> str:
+    wanted = "the newest version" if number is None else f"version {number}"
+    return f"Servable not found for request: {wanted}."
