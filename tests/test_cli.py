@@ -119,6 +119,11 @@ def test_mistakes_are_answered_in_one_line(folder, tmp_path):
     assert not (tmp_path / "out.nc").exists()
 
 
+def test_a_missing_package_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tf4dvar.serving.server", None)
+    assert "which is not installed: pip install '.[serve]'" in fail("serve", tmp_path)
+
+
 def test_the_installed_command_prints_one_line_and_no_start_up_messages(tmp_path):
     result = subprocess.run(
         [
