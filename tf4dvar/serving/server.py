@@ -62,6 +62,8 @@ def serve(
     server.uvicorn_graceful_timeout = limits.seconds
     Rest(server, replica, name, limits).add_routes()
     _stop_at_signals(server)
+    # A forked manager would keep the listening socket open.
+    multiprocessing.set_start_method("spawn", force=True)
     try:
         server.run(
             host=host,
@@ -71,6 +73,8 @@ def serve(
             log_level="warning",
             access_log=False,
             log_config=None,
+            # Unlike httptools, it bounds the headers.
+            http="h11",
             # Connections; those that say nothing are bounded too.
             limit_concurrency=4 * limits.requests,
         )
