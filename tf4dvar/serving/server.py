@@ -50,7 +50,7 @@ def serve(
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     socket.create_server((host, port), family=family).close()
     log_as_json()
-    replica = Replica(directory, batch, force, spec=_Queue())
+    replica = Replica(directory, batch, limits.values, force, spec=_Queue())
     server = _Server(
         replica,
         accelerator="cpu",

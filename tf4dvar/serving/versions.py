@@ -33,8 +33,11 @@ class Version:
     """
 
     def __init__(self, directory: Path, force: bool = False):
+        card = version_card(directory, force)
         # By XLA, for every shape; `reconstruct_with` never is.
-        self._compiled = version_card(directory, force).get("unrolled", False)
+        self._compiled = card.get("unrolled", False)
+        # K of `serving_default`, which a stranger does not tell.
+        self.iterations: int = card.get("iterations", 0)
         try:
             proto = saved_model_pb2.SavedModel.FromString(
                 (directory / "saved_model.pb").read_bytes()
