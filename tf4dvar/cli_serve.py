@@ -37,7 +37,7 @@ def serve(
         from tf4dvar.serving.server import serve as run_server
     except ImportError as error:
         raise InputError(
-            f"The server needs {error.name}, which is not installed; pip install 'tf4dvar[serve]'."
+            f"The server needs {error.name}, which is not installed; pip install '.[serve]'."
         ) from error
     if host not in ("127.0.0.1", "0.0.0.0", "::"):
         raise InputError(f"Received the host {host!r}; expected 127.0.0.1, 0.0.0.0 or ::.")

@@ -62,7 +62,7 @@ def _converted(model: FourDVarNet, card: dict[str, Any]) -> bytes:
         from tf4dvar.onnx_operations import HANDLERS
     except ImportError as error:
         raise InputError(
-            f"ONNX needs {error.name}, which is not installed: pip install 'tf4dvar[onnx]'."
+            f"ONNX needs {error.name}, which is not installed: pip install '.[onnx]'."
         ) from error
 
     looped = twin(model, unroll=False, recompute=False, pieces=1)

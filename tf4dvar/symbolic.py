@@ -1,6 +1,6 @@
 """Right-hand sides as SymPy expressions: ODEs, and PDEs on a periodic grid.
 
-SymPy is optional: `pip install tf4dvar[symbolic]`.
+SymPy is optional: `pip install '.[symbolic]'`.
 """
 
 import inspect
