@@ -12,7 +12,14 @@ import pytest
 import tensorflow as tf
 
 from tf4dvar.export import MAX_ITERATIONS, save
-from tf4dvar.layers import ConvCell, Lorenz63ODE, LSTMCell, RK4Flow, TwoScaleGENN
+from tf4dvar.layers import (
+    ConvCell,
+    LinearObservation,
+    Lorenz63ODE,
+    LSTMCell,
+    RK4Flow,
+    TwoScaleGENN,
+)
 from tf4dvar.models import FourDVarNet
 
 # Loads a SavedModel in a process without this package: -I -S leaves out what the editable
@@ -52,6 +59,24 @@ def make_model(prior=None, cell=None, **settings):
     for weight in model.trainable_variables:
         weight.assign(weight * 1.1)
     return model
+
+
+SUM = [[1.0, 1.0, 0.0]]
+OPERATORS = {
+    "one": lambda: LinearObservation(SUM),
+    "two sources": lambda: [LinearObservation(SUM), LinearObservation(1000 * np.eye(3)[1:])],
+}
+
+
+def make_observing_model(operator):
+    """A model that observes by an operator, and windows of its observations."""
+    model = FourDVarNet(TwoScaleGENN(units=4), ConvCell(), 3, observation_operator=operator)
+    matrix = np.concatenate([each.matrix for each in model.operator.operators])
+    truth = 5 + 8 * np.random.default_rng(1).normal(size=(20, 30, 3))
+    model.adapt(truth @ matrix.T, truth)
+    windows = make_windows()
+    seen = {name: (window @ matrix.T).astype("float32") for name, window in windows.items()}
+    return model, seen
 
 
 def make_windows():
@@ -210,6 +235,27 @@ def test_the_card_tells_what_the_graph_takes_and_returns(exported, loaded, model
             for tensor, spec in specs.items():
                 assert described[tensor]["shape"] == spec.shape.as_list()
                 assert described[tensor]["dtype"] == spec.dtype.name
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+@pytest.mark.parametrize("unroll", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_what_an_operator_observes_goes_in_and_the_state_comes_out(operator, unroll, tmp_path):
+    model, windows = make_observing_model(OPERATORS[operator]())
+    observed = windows["random"].shape[-1]
+    version = save(model, tmp_path, unroll, {"units": "m"})
+    signatures = tf.saved_model.load(str(version)).signatures
+    for observations in windows.values():
+        expected = model.predict(observations, verbose=0)
+        observations = tf.constant(observations)
+        state = signatures["serving_default"](observations=observations)["state"]
+        assert state.shape[-1] == 3
+        np.testing.assert_allclose(state, expected, rtol=1e-4, atol=1e-4)
+        other = signatures["reconstruct_with"](observations=observations, iterations=tf.constant(3))
+        np.testing.assert_allclose(other["state"], expected, rtol=1e-4, atol=1e-4)
+    described = json.loads((tmp_path / "card.json").read_text())["signatures"]["serving_default"]
+    taken, returned = described["inputs"]["observations"], described["outputs"]["state"]
+    assert (taken["shape"][-1], returned["shape"][-1]) == (observed, 3)
+    assert returned["units"] == "m" != taken["units"]
 
 
 @pytest.mark.slow

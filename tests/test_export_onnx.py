@@ -7,7 +7,8 @@ import onnxruntime
 import pytest
 import tensorflow as tf
 
-from tests.test_export import make_windows
+from tests.layers.test_observation import Speed
+from tests.test_export import OPERATORS, make_observing_model, make_windows
 from tf4dvar import export_onnx
 from tf4dvar.errors import InputError
 from tf4dvar.export import save
@@ -120,6 +121,39 @@ def test_bad_observations_give_no_state(exported):
 def test_what_does_not_convert_is_refused_by_name_and_leaves_nothing(tmp_path):
     model = adapted(FourDVarNet(AutoEncoder(units=4), FixedStepCell(0.1), 1))
     with pytest.raises(InputError, match=r"AutoEncoder.*nothing in ONNX for .*linearise"):
+        save_onnx(model, tmp_path / "served")
+    assert list((tmp_path / "served").iterdir()) == []
+
+
+@pytest.mark.parametrize("operator", ["one", pytest.param("two sources", marks=pytest.mark.slow)])
+def test_what_an_operator_observes_goes_in_and_the_state_comes_out(operator, tmp_path):
+    model, windows = make_observing_model(OPERATORS[operator]())
+    version = save_onnx(model, tmp_path)
+    session = onnxruntime.InferenceSession(version / "model.onnx")
+    for observations in windows.values():
+        (state,) = session.run(["state"], {"observations": observations})
+        difference = state - model.predict(observations, verbose=0)
+        np.testing.assert_allclose(difference / model.scaling.deviation.numpy(), 0, atol=1e-4)
+    card = json.loads((tmp_path / "card.json").read_text())
+    (taken,) = session.get_inputs()
+    assert taken.shape[2] == card["inputs"]["observations"]["shape"][2] == observations.shape[2]
+
+
+def test_an_operator_that_does_not_convert_is_named(tmp_path, monkeypatch):
+    model = FourDVarNet(
+        TwoScaleGENN(units=4),
+        ConvCell(),
+        1,
+        first_guess=AttentionFirstGuess(slot=4, width=8, depth=1, heads=1, components=3),
+        observation_operator=Speed(),
+    )
+    model.build((None, None, 1))
+
+    def fail(*_, **__):
+        raise ValueError("no gradient")
+
+    monkeypatch.setattr("tf2onnx.convert.from_function", fail)
+    with pytest.raises(InputError, match=r"no gradient.* Speed is differentiated.*SavedModel"):
         save_onnx(model, tmp_path / "served")
     assert list((tmp_path / "served").iterdir()) == []
 

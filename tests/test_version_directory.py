@@ -27,13 +27,13 @@ def test_versions_count_up_and_the_card_describes_the_newest(tmp_path):
     assert write(tmp_path / "new" / "served") == tmp_path / "new" / "served" / "1"
     directory = tmp_path / "new" / "served"
     assert write(directory).name == "2"
-    (directory / "9").mkdir()
+    (directory / "2").rename(directory / "9")
     assert write(directory).name == "10"
-    assert names(directory) == ["1", "10", "2", "9", "card.json"]
+    assert names(directory) == ["1", "10", "9", "card.json"]
     card = json.loads((directory / "card.json").read_text())
     assert card == {"format": "test", "version": 10}
     assert json.loads((directory / "10" / "assets.extra" / "card.json").read_text()) == card
-    assert json.loads((directory / "2" / "assets.extra" / "card.json").read_text())["version"] == 2
+    assert json.loads((directory / "1" / "assets.extra" / "card.json").read_text())["version"] == 1
 
 
 def test_a_failure_leaves_nothing(tmp_path):
@@ -98,3 +98,36 @@ def test_what_is_no_directory_of_this_format_is_refused_and_kept(tmp_path):
             write(tmp_path)
         assert names(tmp_path) == ["card.json", "file"]
         assert (tmp_path / "card.json").read_text() == content
+
+
+@pytest.mark.parametrize("card", [None, '{"format": "onnx"}', "[]", "not json"])
+@pytest.mark.parametrize("outside", [True, False])
+def test_versions_that_were_not_exported_so_are_refused_and_kept(card, outside, tmp_path):
+    write(tmp_path)
+    if not outside:
+        (tmp_path / "card.json").unlink()
+    inside = tmp_path / "2" / "assets.extra" / "card.json"
+    inside.parent.mkdir(parents=True)
+    if card is not None:
+        inside.write_text(card)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(InputError, match=r"2/assets\.extra/card\.json .*another directory"):
+        write(tmp_path)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_the_card_beside_is_made_up_for_after_a_kill_before_it(number, tmp_path, monkeypatch):
+    for _ in range(1, number):
+        write(tmp_path)
+
+    def killed(_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tf4dvar.version_directory.atomic_path", killed)
+        with pytest.raises(KeyboardInterrupt):
+            write(tmp_path)
+    assert VersionDirectory(tmp_path).versions()[-1] == number
+    assert write(tmp_path).name == str(number + 1)
+    assert json.loads((tmp_path / "card.json").read_text())["version"] == number + 1

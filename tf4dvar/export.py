@@ -28,7 +28,8 @@ def save(
 
     `directory/1`, the next time `directory/2`, and `directory/card.json`, which describes the
     newest. Each is a SavedModel with two signatures; observations and state are float32 [batch,
-    time, component] in physical units, NaN = not observed:
+    time, component], with an observation operator the former [batch, time, observed], in physical
+    units, NaN = not observed:
 
         serving_default(observations) -> state
         reconstruct_with(observations, iterations) -> state, cost
@@ -84,18 +85,9 @@ def twin(model: FourDVarNet, **settings: Any) -> FourDVarNet:
         **settings: arguments of `FourDVarNet` in place of the model's.
     """
     other = FourDVarNet.from_config({**model.get_config(), **settings})
-    other.build((None, None, components_of(model)))
+    other.build((None, None, model.observed_components))
     other.set_weights(model.get_weights())
     return other
-
-
-def components_of(model: FourDVarNet) -> int:
-    """Number of components of the state.
-
-    Args:
-        model: a built model.
-    """
-    return int(model.scaling.mean.shape[0])
 
 
 def observations_spec(model: FourDVarNet) -> tf.TensorSpec:
@@ -104,7 +96,7 @@ def observations_spec(model: FourDVarNet) -> tf.TensorSpec:
     Args:
         model: a built model.
     """
-    return tf.TensorSpec((None, None, components_of(model)), tf.float32, name="observations")
+    return tf.TensorSpec((None, None, model.observed_components), tf.float32, name="observations")
 
 
 class _Served(tf.Module):
@@ -112,7 +104,7 @@ class _Served(tf.Module):
 
     def __init__(self, model: FourDVarNet, unroll: bool):
         super().__init__()
-        components = components_of(model)
+        components = model.observed_components
         looped = twin(model, unroll=False, recompute=False)
         solver = twin(model, unroll=True, recompute=False, pieces=1) if unroll else looped
         # TensorFlow's own variables: Keras' around them are not restored in a session.
@@ -230,12 +222,20 @@ def signature_card(
     """
     state = {
         "dtype": "float32",
-        "shape": [None, None, components_of(model)],
+        "shape": [None, None, model.scaling.mean.shape[0]],
         "axes": ["batch", "time", "component"],
         "units": card["units"],
     }
+    observations = state
+    if model.operator is not None:
+        observations = {
+            **state,
+            "shape": [None, None, model.observed_components],
+            "axes": ["batch", "time", "observed"],
+            "units": "of what the observation operator returns",
+        }
     tensors = {
-        "observations": {**state, "missing": "NaN"},
+        "observations": {**observations, "missing": "NaN"},
         "state": state,
         "iterations": {"dtype": "int32", "shape": [], "range": [0, MAX_ITERATIONS]},
         "cost": {

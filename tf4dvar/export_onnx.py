@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf4dvar.errors import InputError
-from tf4dvar.export import components_of, model_card, observations_spec, signature_card, twin
+from tf4dvar.export import model_card, observations_spec, signature_card, twin
 from tf4dvar.models import FourDVarNet
 from tf4dvar.version_directory import VersionDirectory
 
@@ -28,7 +28,7 @@ def save_onnx(
 
     `directory/1/model.onnx`, the next time `directory/2/model.onnx`, and `directory/card.json`,
     which describes the newest; the file has the same description among its metadata (`card`).
-    It takes `observations` and returns `state`, float32 [batch, time, component], with K of the
+    It takes `observations` and returns `state`, shaped as by `tf4dvar.export.save`, with K of the
     model as it is now. ONNX has no assertions: the state of a window with an infinite
     observation is NaN.
 
@@ -124,20 +124,22 @@ def _check(content: bytes, model: FourDVarNet) -> None:
 def _windows(model: FourDVarNet) -> Iterator[np.ndarray]:
     """Waves about the mean of several lengths: with gaps, not observed at all, and wholly."""
     rng = np.random.default_rng(0)
-    mean, deviation = model.scaling.mean.numpy(), model.scaling.deviation.numpy()
+    scaling = model.observation_scaling()
+    mean, deviation = scaling.mean.numpy(), scaling.deviation.numpy()
     for batch, steps, share in ((3, 50, 0.3), (1, 40, 0.0), (2, 17, 1.0), (1, 2, 0.5)):
-        phase = rng.uniform(0, 2 * np.pi, (batch, 1, components_of(model)))
+        phase = rng.uniform(0, 2 * np.pi, (batch, 1, model.observed_components))
         wave = mean + deviation * np.sin(np.arange(steps)[:, np.newaxis] / 5 + phase)
         yield np.where(rng.random(wave.shape) < share, wave, np.nan).astype("float32")
 
 
 def _refusal(model: FourDVarNet, reason: str) -> InputError:
     prior = type(model.prior).__name__
-    hint = (
-        ""
-        if hasattr(model.prior, "linearise")
-        else f" {prior} is differentiated automatically, and such gradients seldom convert: give "
-        "it a method `linearise`, see tf4dvar.layers.pull_back."
+    operators = [] if model.operator is None else model.operator.operators
+    hint = "".join(
+        f" {type(layer).__name__} is differentiated automatically, and such gradients seldom "
+        "convert: give it a method `linearise`, see tf4dvar.layers.pull_back."
+        for layer in (model.prior, *operators)
+        if not hasattr(layer, "linearise")
     )
     return InputError(
         f"The model with the prior {prior} and the update {type(model.solver.cell).__name__} "

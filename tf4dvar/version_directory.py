@@ -86,17 +86,21 @@ class VersionDirectory:
             _to_disk(self.path)
 
     def _check_format(self, expected: str) -> None:
-        if not self.card.exists():
-            return
-        try:
-            found = json.loads(self.card.read_text())["format"]
-        except (ValueError, KeyError, TypeError):
-            found = "unknown"
-        if found != expected:
-            raise InputError(
-                f"{self.path} holds exports of the format {found!r}, by its card.json; received "
-                f"one of the format {expected!r}. Choose another directory."
-            )
+        cards = [self.card] if self.card.exists() else []
+        # Every export has one inside, from before it gets its number.
+        cards += [self.path / str(number) / CARD_INSIDE for number in self.versions()[-1:]]
+        for card in cards:
+            try:
+                found = f"says {json.loads(card.read_text())['format']!r}"
+            except FileNotFoundError:
+                found = "is missing"
+            except (OSError, ValueError, KeyError, TypeError):
+                found = "does not say"
+            if found != f"says {expected!r}":
+                raise InputError(
+                    f"{self.path} holds something else than exports of the format {expected!r}: "
+                    f"its {card.relative_to(self.path)} {found}. Choose another directory."
+                )
 
 
 @contextmanager

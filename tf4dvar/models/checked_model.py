@@ -59,7 +59,7 @@ class CheckedModel(keras.Model):
         if not self.built:
             self.build(observations.shape)
         check_observations(observations, self.observed_components)
-        scaling = self._observation_scaling()
+        scaling = self.observation_scaling()
         warn_of_units(observations, scaling.mean.numpy(), scaling.deviation.numpy())
         return observations
 

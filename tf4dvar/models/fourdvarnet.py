@@ -228,7 +228,7 @@ class FourDVarNet(CheckedModel):
     @property
     def observed_components(self) -> int:
         """Number of components of the observations."""
-        return self._observation_scaling().mean.shape[0]
+        return self.observation_scaling().mean.shape[0]
 
     def call(self, observations):
         """Reconstruct the state."""
@@ -286,7 +286,7 @@ class FourDVarNet(CheckedModel):
         observations, variance = inputs if isinstance(inputs, list | tuple) else (inputs, None)
         if variance is None and self.noise_variance is not None:
             variance = np.array(self.noise_variance)
-        scaling = self._observation_scaling()
+        scaling = self.observation_scaling()
         components = scaling.mean.shape[0]
         if observations.shape[-1] != components:
             raise ValueError(
@@ -313,7 +313,8 @@ class FourDVarNet(CheckedModel):
         precision = tf.square(tf.cast(scaling.deviation, values.dtype)) / variance
         return start, values, tf.where(observed, precision, 0.0)
 
-    def _observation_scaling(self):
+    def observation_scaling(self) -> Scaling:
+        """The scaling of the observations; without an operator that of the state."""
         # No attribute: Keras would save the scaling under the first name that it finds.
         return self.scaling if self.operator is None else self.operator.observation_scaling
 
