@@ -54,6 +54,7 @@ def test_iterations_go_with_their_signature():
         ([WINDOW], "either"),
         ({}, "either"),
         ({"instances": [WINDOW], "inputs": [WINDOW]}, "either"),
+        ({"signature": "reconstruct_with", "instances": [WINDOW]}, "'signature'"),
         ({"signature_name": "train", "instances": [WINDOW]}, "signature_name"),
         ({"signature_name": ["x"], "instances": [WINDOW]}, "signature_name"),
         ({"instances": 3.0}, "shape"),
@@ -92,9 +93,9 @@ def test_what_is_wrong_is_said(request_, word):
     assert len(refusal.value.message) < 400
 
 
-@pytest.mark.parametrize("limit", ["windows", "steps", "values"])
+@pytest.mark.parametrize("limit", ["windows", "steps"])
 def test_what_is_too_large_is_refused(limit):
-    sizes = {"windows": 2, "steps": 2, "values": 12}
+    sizes = {"windows": 2, "steps": 2}
     request = {"instances": [WINDOW, WINDOW]}
     parse(request, **sizes)
     with pytest.raises(Refusal, match=f"limit.*{sizes[limit] - 1}") as refusal:
@@ -102,12 +103,11 @@ def test_what_is_too_large_is_refused(limit):
     assert refusal.value.status == 413
 
 
-def test_iterations_count_in_what_is_kept():
-    inputs = {"observations": [WINDOW], "iterations": 3}
-    request = {"signature_name": "reconstruct_with", "inputs": inputs}
-    parse(request, values=24)
-    with pytest.raises(Refusal, match="24 values"):
-        parse(request, values=23)
+@pytest.mark.parametrize("windows", [[1] * 3, [WINDOW, WINDOW * 2], [WINDOW, [{}] * 3]])
+def test_what_is_too_large_is_not_looked_at(windows):
+    with pytest.raises(Refusal, match="limits are 2 windows and 2 times") as refusal:
+        parse({"instances": windows}, windows=2, steps=2)
+    assert refusal.value.status == 413
 
 
 def test_answers_have_the_form_of_their_questions(rng):

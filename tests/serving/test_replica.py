@@ -14,7 +14,7 @@ BATCH = 4
 
 @pytest.fixture
 def replica(exported):
-    replica = Replica(exported, BATCH, force=False)
+    replica = Replica(exported, BATCH, Limits().values, force=False)
     replica.versions = Versions(exported)
     replica.versions.refresh()
     return replica
@@ -59,6 +59,19 @@ def test_each_failure_is_the_answer_to_its_own_question(replica, observations):
     assert [refusal.status for refusal in refusals] == [504, 400, 404, 422]
     (answer,) = replica.predict([question(observations)])
     assert isinstance(answer, Prediction)
+
+
+@pytest.mark.parametrize("iterations", [None, 0, 5])
+def test_the_iterations_that_will_be_made_count(replica, model, observations, iterations):
+    """Those of the request or, if it tells none, of the model."""
+    made = model.iterations if iterations is None else iterations
+    replica.values = observations.size * (made + 1)
+    (answer,) = replica.predict([question(observations, iterations)])
+    assert isinstance(answer, Prediction)
+    replica.values -= 1
+    (refusal,) = replica.predict([question(observations, iterations)])
+    assert refusal.status == 413
+    assert f"needs {replica.values + 1} values" in refusal.message
 
 
 @pytest.mark.parametrize(("limit", "status"), [({"requests": 1}, 503), ({"seconds": 0.01}, 504)])

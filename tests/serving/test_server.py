@@ -1,7 +1,9 @@
+import contextlib
 import json
 import re
 import shlex
 import shutil
+import signal
 import socket
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -127,6 +129,14 @@ def test_a_body_without_a_length_is_cut_off(server):
     assert "200000 bytes" in answer["error"]
 
 
+def test_headers_are_bounded(server):
+    try:
+        status, _ = server.request("GET", NAME, headers={"X-Large": "x" * 3_000_000})
+    except ConnectionError:
+        return
+    assert status in (400, 431)
+
+
 def test_one_bad_request_does_not_harm_its_neighbours(server, model, observations):
     good = observations[:1]
     bodies = [{"instances": good.tolist()}, {"instances": [[[1.0] * 4] * 24]}] * 16
@@ -139,7 +149,17 @@ def test_one_bad_request_does_not_harm_its_neighbours(server, model, observation
 
 @pytest.mark.parametrize(
     "path",
-    ["/v1/models/other", f"{NAME}/versions/7", f"{NAME}/versions/7/metadata", "/v1", "/../etc"],
+    [
+        "/v1/models/other",
+        f"{NAME}/versions/7",
+        f"{NAME}/versions/7/metadata",
+        f"{NAME}/versions/{'9' * 5000}",
+        f"{NAME}/versions/x",
+        f"{NAME}/versions/-1",
+        f"{NAME}/versions/%C2%B2",
+        "/v1",
+        "/../etc",
+    ],
 )
 def test_what_is_not_there(server, path):
     status, answer = server.get(path)
@@ -232,6 +252,28 @@ def test_a_slow_client_keeps_nobody_waiting(server, observations):
         slow.sendall(b"POST /v1/models/tf4dvar:predict HTTP/1.1\r\nContent-Length: 100\r\n\r\n{")
         with server.client() as client:
             client.predict(observations)
+
+
+def test_newcomers_are_refused_while_the_accepted_are_answered(exported, tmp_path):
+    server = Server(exported, tmp_path / "log")
+    address = ("127.0.0.1", server.port)
+    with socket.create_connection(address, timeout=60) as accepted:
+        accepted.sendall(
+            b"POST /v1/models/tf4dvar:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 28\r\n\r\n"
+        )
+        server.until(lambda: "in_progress 1.0" in server.get("/metrics")[1])
+        server.process.send_signal(signal.SIGTERM)
+        with contextlib.suppress(ConnectionError):
+            while True:
+                # One that is let in and waits for nobody ends the test with a TimeoutError.
+                with socket.create_connection(address, timeout=5) as newcomer:
+                    newcomer.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+                    newcomer.recv(1)
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(address, timeout=5)
+        accepted.sendall(b'{"instances": [[[1, 2, 3]]]}')
+        assert accepted.recv(1000).startswith(b"HTTP/1.1 200")
+    assert server.process.wait(60) == 0
 
 
 def test_stop_in_the_middle_and_restart(exported, tmp_path, model, observations):

@@ -1,5 +1,6 @@
 import shutil
 import socket
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -46,13 +47,48 @@ def test_a_damaged_version_is_told_and_passed_over(exported, tmp_path):
     assert (oldest["version"], oldest["state"]) == ("1", "AVAILABLE")
 
 
+def test_a_version_seen_half_copied_is_loaded_when_it_is_complete(exported, tmp_path):
+    versions = Versions(tmp_path)
+    for name in ("assets.extra", "saved_model.pb", "variables", "fingerprint.pb"):
+        source, target = exported / "1" / name, tmp_path / "1" / name
+        if source.is_dir():
+            shutil.copytree(source, target)
+        else:
+            shutil.copy2(source, target)
+        versions.refresh()
+        (status,) = versions.status(None)["model_version_status"]
+        complete = (tmp_path / "1" / "variables").exists()
+        assert status["state"] == ("AVAILABLE" if complete else "END")
+    assert versions.get(None)[0] == 1
+
+
+def test_a_version_that_failed_is_not_tried_again_unchanged(exported, tmp_path, caplog):
+    shutil.copytree(exported / "1", tmp_path / "1")
+    (tmp_path / "1" / "saved_model.pb").write_bytes(b"damaged")
+    versions = Versions(tmp_path)
+    for _ in range(3):
+        versions.refresh()
+    assert caplog.text.count("is refused") == 1
+
+
 @pytest.mark.slow
 def test_a_compiled_graph_sees_few_sizes_of_batches(observations, tmp_path):
     model = new_model()
     save(model, tmp_path, unroll=True)
     version = Version(tmp_path / "1")
-    state = version(observations, None)["state"]
-    np.testing.assert_allclose(state, model.predict(observations, verbose=0), atol=1e-5)
+    signature = version._loaded.signatures["serving_default"]
+    sizes = []
+
+    def recorded(observations):
+        sizes.append(len(observations))
+        return signature(observations=observations)
+
+    version._loaded = SimpleNamespace(signatures={"serving_default": recorded})
+    expected = model.predict(observations, verbose=0)
+    for windows in (5, 4, 3):
+        state = version(observations[:windows], None)["state"]
+        np.testing.assert_allclose(state, expected[:windows], atol=1e-5)
+    assert sizes == [8, 4, 4]
 
 
 def fail(*arguments):

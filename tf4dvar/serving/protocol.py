@@ -31,8 +31,8 @@ class Limits:
         steps: times in a window.
         iterations: K of `reconstruct_with`.
         values: windows x times x components x (K + 1), what it may cost: the default is some
-            ten seconds of one core.
-        seconds: from the last byte of the request to its answer.
+            ten seconds of one core. K is the request's or, by default, the model's.
+        seconds: from the headers of the request to its answer.
         requests: in progress at once.
     """
 
@@ -63,11 +63,19 @@ def parse_call(body: bytes, limits: Limits) -> Call:
     """Read the body of a `:predict` request.
 
     Raises:
-        Refusal: it is not JSON, not of TensorFlow Serving's form, or beyond the limits.
+        Refusal: it is not JSON, not of TensorFlow Serving's form, or beyond the limits (of
+            which the version that answers checks `values`).
     """
     request = _parse_json(body)
     if not isinstance(request, dict) or ("instances" in request) == ("inputs" in request):
         raise Refusal(400, "Expected a JSON object with either 'instances' or 'inputs'.")
+    unknown = request.keys() - {"instances", "inputs", "signature_name"}
+    if unknown:
+        raise Refusal(
+            400,
+            f"Received the keys {_shown(sorted(unknown))}; expected 'instances' or 'inputs' and, "
+            "if need be, 'signature_name'.",
+        )
     signature = request.get("signature_name", DEFAULT)
     if signature not in (DEFAULT, WITH_ITERATIONS):
         raise Refusal(400, f"Unknown signature_name; expected {DEFAULT!r} or {WITH_ITERATIONS!r}.")
@@ -84,6 +92,7 @@ def parse_call(body: bytes, limits: Limits) -> Call:
         raise Refusal(
             400, f"Received the inputs {_shown(sorted(inputs))}; expected {sorted(expected)}."
         )
+    _check_size(inputs["observations"], limits)
     observations = _observations(inputs["observations"])
     iterations = inputs.get("iterations")
     # A truth value is a kind of integer.
@@ -95,7 +104,6 @@ def parse_call(body: bytes, limits: Limits) -> Call:
             f"Received iterations = {_shown(iterations)}; "
             f"expected an integer from 0 to {limits.iterations}.",
         )
-    _check_size(observations.shape, iterations or 0, limits)
     return Call(observations, iterations, by_rows)
 
 
@@ -159,18 +167,15 @@ def _observations(nested: Any) -> np.ndarray:
     return observations
 
 
-def _check_size(shape: tuple[int, ...], iterations: int, limits: Limits) -> None:
-    windows, steps, _ = shape
-    if windows > limits.windows or steps > limits.steps:
+def _check_size(nested: Any, limits: Limits) -> None:
+    """Refuse what is too large, before arrays are made of it."""
+    windows = nested if isinstance(nested, list) else []
+    steps = max((len(window) for window in windows if isinstance(window, list)), default=0)
+    if len(windows) > limits.windows or steps > limits.steps:
         raise Refusal(
             413,
-            f"Received {windows} windows of {steps} times; "
+            f"Received {len(windows)} windows of {steps} times; "
             f"the limits are {limits.windows} windows and {limits.steps} times.",
-        )
-    values = int(np.prod(shape)) * (iterations + 1)
-    if values > limits.values:
-        raise Refusal(
-            413, f"The request needs {values} values; the limit is {limits.values}. Split it."
         )
 
 

@@ -1,6 +1,7 @@
 """A replica: the process that holds the model and answers calls in batches."""
 
 import logging
+import math
 import signal
 import threading
 import time
@@ -61,12 +62,14 @@ class Replica(litserve.LitAPI):
     Args:
         directory: of the versions.
         batch: windows in one call of the graph, at most.
+        values: the limit of `Limits`.
         force: take a directory without this package's card.
     """
 
-    def __init__(self, directory: Path, batch: int, force: bool, **kwargs: Any):
+    def __init__(self, directory: Path, batch: int, values: int, force: bool, **kwargs: Any):
         super().__init__(max_batch_size=batch, loop=BatchLoop(), **kwargs)
         self.directory = directory
+        self.values = values
         self.force = force
         self.stopping = False
 
@@ -126,7 +129,14 @@ class Replica(litserve.LitAPI):
                 f"Received observations of shape {list(shape)}; expected {version.components} "
                 "components on the last axis, an unobserved one filled with null.",
             )
-        return number, version, question.about.iterations, shape[1:]
+        asked = question.about.iterations
+        iterations = version.iterations if asked is None else asked
+        values = math.prod(shape) * (iterations + 1)
+        if values > self.values:
+            raise Refusal(
+                413, f"The request needs {values} values; the limit is {self.values}. Split it."
+            )
+        return number, version, asked, shape[1:]
 
     def _describe(self, question: Question) -> Any:
         if question.about == "status":

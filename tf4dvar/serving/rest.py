@@ -52,7 +52,7 @@ class Rest:
     def add_routes(self) -> None:
         """Add the model's routes and `/metrics` to LitServe's `/health`."""
         app = self.server.app
-        for path in ("/v1/models/{name}", "/v1/models/{name}/versions/{version:int}"):
+        for path in ("/v1/models/{name}", "/v1/models/{name}/versions/{version}"):
             # The longer ones first: a name may hold a colon.
             for ending, handler, method in (
                 (":predict", self.predict, "POST"),
@@ -91,9 +91,7 @@ class Rest:
     async def _ask(self, request: Request, about: Any) -> Any:
         """Put a question to the replicas and wait for the answer."""
         self._check_name(request)
-        question = Question(
-            request.path_params.get("version"), about, time.monotonic() + self.limits.seconds
-        )
+        question = Question(_version(request), about, time.monotonic() + self.limits.seconds)
         uid = str(uuid.uuid4())
         answered = asyncio.Event()
         self.server.response_buffer[uid] = item = ResponseBufferItem(answered)
@@ -155,6 +153,17 @@ class Rest:
     def _check_name(self, request: Request) -> None:
         if request.path_params["name"] != self.name:
             raise Refusal(404, f"Servable not found for request: this server has {self.name!r}.")
+
+
+def _version(request: Request) -> int | None:
+    """The number of the version in the path, if one is there."""
+    text = request.path_params.get("version")
+    if text is None:
+        return None
+    # Longer ones are no numbers of directories, and Python reads no more than 4300 digits.
+    if not (text.isascii() and text.isdigit() and len(text) <= 19):
+        raise Refusal(404, "Servable not found for request: the version is not a number.")
+    return int(text)
 
 
 async def _body(request: Request, limit: int) -> bytes:

@@ -50,7 +50,7 @@ def serve(
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     socket.create_server((host, port), family=family).close()
     log_as_json()
-    replica = Replica(directory, batch, force, spec=_Queue())
+    replica = Replica(directory, batch, limits.values, force, spec=_Queue())
     server = _Server(
         replica,
         accelerator="cpu",
@@ -62,6 +62,8 @@ def serve(
     server.uvicorn_graceful_timeout = limits.seconds
     Rest(server, replica, name, limits).add_routes()
     _stop_at_signals(server)
+    # A forked manager would keep the listening socket open.
+    multiprocessing.set_start_method("spawn", force=True)
     try:
         server.run(
             host=host,
@@ -71,6 +73,8 @@ def serve(
             log_level="warning",
             access_log=False,
             log_config=None,
+            # Unlike httptools, it bounds the headers.
+            http="h11",
             # Connections; those that say nothing are bounded too.
             limit_concurrency=4 * limits.requests,
         )

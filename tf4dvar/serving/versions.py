@@ -1,8 +1,9 @@
 """The exported versions in a directory: loaded, checked, let go."""
 
+import contextlib
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -33,8 +34,11 @@ class Version:
     """
 
     def __init__(self, directory: Path, force: bool = False):
+        card = version_card(directory, force)
         # By XLA, for every shape; `reconstruct_with` never is.
-        self._compiled = version_card(directory, force).get("unrolled", False)
+        self._compiled = card.get("unrolled", False)
+        # K of `serving_default`, which a stranger does not tell.
+        self.iterations: int = card.get("iterations", 0)
         try:
             proto = saved_model_pb2.SavedModel.FromString(
                 (directory / "saved_model.pb").read_bytes()
@@ -82,6 +86,11 @@ class Version:
         }
 
 
+class _Failure(NamedTuple):
+    message: str
+    files: set[tuple[Path, int, int]]
+
+
 class Versions:
     """The versions `directory/1`, `directory/2`, ..., as far as they load.
 
@@ -95,22 +104,28 @@ class Versions:
         self.force = force
         # Replaced, never changed: one thread loads while another answers.
         self._loaded: dict[int, Version] = {}
-        self._failed: dict[int, str] = {}
+        self._failed: dict[int, _Failure] = {}
 
     def refresh(self) -> None:
-        """Load what is new, let go of what was deleted."""
+        """Load what is new or changed since it failed, let go of what was deleted."""
         present = version_numbers(self.directory)
-        for number in sorted(present - self._loaded.keys() - self._failed.keys()):
+        for number in sorted(present - self._loaded.keys()):
+            directory = self.directory / str(number)
+            files = _files(directory)
+            if number in self._failed and self._failed[number].files == files:
+                continue
             try:
-                version = Version(self.directory / str(number), self.force)
+                version = Version(directory, self.force)
             except InputError as error:
                 logger.error("Version %d is refused: %s", number, error)
-                self._failed = {**self._failed, number: str(error)}
+                self._failed = {**self._failed, number: _Failure(str(error), files)}
             else:
                 logger.info("Version %d is loaded", number)
+                # First loaded, then not failed: it is always one of them.
                 self._loaded = {**self._loaded, number: version}
+                self._failed = {n: one for n, one in self._failed.items() if n != number}
         self._loaded = {n: version for n, version in self._loaded.items() if n in present}
-        self._failed = {n: message for n, message in self._failed.items() if n in present}
+        self._failed = {n: failure for n, failure in self._failed.items() if n in present}
 
     def get(self, number: int | None) -> tuple[int, Version]:
         """A version by its number, or the newest that loads.
@@ -130,8 +145,8 @@ class Versions:
         Raises:
             Refusal: there is none of this number.
         """
-        states = {n: ("AVAILABLE", "OK", "") for n in self._loaded}
-        states |= {n: ("END", "INVALID_ARGUMENT", message) for n, message in self._failed.items()}
+        states = {n: ("END", "INVALID_ARGUMENT", one.message) for n, one in self._failed.items()}
+        states |= {n: ("AVAILABLE", "OK", "") for n in self._loaded}
         if number is not None:
             if number not in states:
                 raise Refusal(404, _not_found(number))
@@ -146,6 +161,16 @@ class Versions:
                 for n, (state, code, message) in sorted(states.items(), reverse=True)
             ]
         }
+
+
+def _files(directory: Path) -> set[tuple[Path, int, int]]:
+    """Paths, sizes and times of change, which tell a copy that goes on from one that is done."""
+    files = set()
+    for path in directory.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):  # it was renamed meanwhile
+            stat = path.stat()
+            files.add((path, stat.st_size, stat.st_mtime_ns))
+    return files
 
 
 def _not_found(number: int | None) -> str:
