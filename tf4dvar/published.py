@@ -133,8 +133,8 @@ def _readme(card: dict[str, Any]) -> str:
     lines = [
         f"# {card['name']}",
         "",
-        f"{card['summary'].capitalize()}. System {card['system']}, observation protocol "
-        f"{card['protocol']}; {card['parameters']:,} trained parameters, "
+        f"{card['summary'][0].upper()}{card['summary'][1:]}. System {card['system']}, observation "
+        f"protocol {card['protocol']}; {card['parameters']:,} trained parameters, "
         f"{card['iterations']} iterations.",
         "",
         "## Use",
