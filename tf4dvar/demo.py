@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from tf4dvar.classical import first_guess, fixed_step_descent
+from tf4dvar.comparison import compare_model
 from tf4dvar.data import protocol_plan, simulate_dataset, states_dataset, write_dataset
-from tf4dvar.evaluation import evaluate, load_model, reconstruct, score
+from tf4dvar.evaluation import load_model, score
 from tf4dvar.experiments import experiment_by_name, true_flow
 from tf4dvar.metrics import ode_score
 from tf4dvar.plots import plot_reconstructions
@@ -49,10 +50,9 @@ def run_demo(out: Path, windows: int, minutes: float) -> dict[str, dict[str, Any
     table: dict[str, dict[str, Any]] = {}
     if (SHIPPED / "model.keras").is_file():
         logger.info("2. Reconstruct with the published model %s", SHIPPED.name)
-        published = load_model(SHIPPED)
+        published = compare_model(load_model(SHIPPED), dataset)
         name = f"published model {SHIPPED.name}"
-        states[name] = reconstruct(published, observations).states
-        table[name] = evaluate(published, dataset)
+        states[name], table[name] = published.states, published.scores
         logger.info("   R-score %.3g", table[name]["r_score"])
 
     logger.info("3. Train %s for %g minutes", EXPERIMENT, minutes)
@@ -84,8 +84,8 @@ def run_demo(out: Path, windows: int, minutes: float) -> dict[str, dict[str, Any
             "seconds_per_window": seconds,
         }
     name = "learned solver (GENN + LSTM)"
-    states[name] = reconstruct(model, observations).states
-    table[name] = evaluate(model, dataset)
+    learned = compare_model(model, dataset)
+    states[name], table[name] = learned.states, learned.scores
     write_dataset(
         states_dataset(dataset, states[name], method=EXPERIMENT),
         out / "states.nc",
