@@ -47,7 +47,9 @@ def plot_reconstructions(
             }
             plot_densities(axes[-1, column], str(dataset["component"].values[column]), errors)
     handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
+    # More of them side by side would be cut off at the figure's edges.
+    columns = min(len(labels), 4)
+    figure.legend(handles, labels, loc="outside upper center", ncols=columns, frameon=False)
     return figure
 
 
