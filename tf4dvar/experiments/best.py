@@ -2,8 +2,15 @@
 
 from functools import partial
 
+from tf4dvar.experiments.dynamics import true_flow
 from tf4dvar.experiments.experiment import Experiment
-from tf4dvar.layers import AttentionFirstGuess, LSTMCell, TwoScaleGENN
+from tf4dvar.layers import (
+    AttentionFirstGuess,
+    LSTMCell,
+    PlaneFirstGuess,
+    PlaneSlotCell,
+    TwoScaleGENN,
+)
 from tf4dvar.models import FourDVarNet
 
 
@@ -25,7 +32,26 @@ _Lorenz63 = partial(
     stages=((0.0, 0), (0.5, 5)),
 )
 
+
+def _on_the_plane() -> FourDVarNet:
+    return FourDVarNet(true_flow("l96"), PlaneSlotCell(), first_guess=PlaneFirstGuess())
+
+
 EXPERIMENTS = (
     _Lorenz63("l63-c", "learned first guess and solver, fresh windows, protocol C"),
     _Lorenz63("l63-t", "learned first guess and solver, fresh windows, protocol T", protocol="T"),
+    Experiment(
+        "l96",
+        "learned first guess and wide solver on the known dynamics (RK4), fresh windows",
+        system="l96",
+        build=_on_the_plane,
+        fresh=True,
+        windows=1000,
+        batch_size=4,
+        epochs=400,
+        learning_rate=2e-3,
+        warm_up=0.02,
+        stages=((0.0, 0), (0.4, 4)),
+        protocol="T",
+    ),
 )

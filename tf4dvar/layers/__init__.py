@@ -16,8 +16,11 @@ from tf4dvar.layers.observation import LinearObservation, NormalisedObservation
 from tf4dvar.layers.ode import BilinearODE, Lorenz63ODE
 from tf4dvar.layers.one_scale_genn import OneScaleGENN
 from tf4dvar.layers.plane import PlaneConv
+from tf4dvar.layers.plane_block import PlaneBlock
 from tf4dvar.layers.plane_cells import PlaneConvCell, PlaneLSTMCell
+from tf4dvar.layers.plane_first_guess import PlaneFirstGuess
 from tf4dvar.layers.plane_genn import PlaneBilinearBlock, PlaneGENN
+from tf4dvar.layers.plane_slot_cell import PlaneSlotCell
 from tf4dvar.layers.scaling import NormalisedPrior, Scaling
 from tf4dvar.layers.solver import GradientSolver, Pathway
 from tf4dvar.layers.transformer_block import TransformerBlock
@@ -44,10 +47,13 @@ __all__ = [
     "OneStepFlow",
     "Pathway",
     "PlaneBilinearBlock",
+    "PlaneBlock",
     "PlaneConv",
     "PlaneConvCell",
+    "PlaneFirstGuess",
     "PlaneGENN",
     "PlaneLSTMCell",
+    "PlaneSlotCell",
     "RK4Flow",
     "Scaling",
     "TransformerBlock",

@@ -48,3 +48,21 @@ def block_means_transposed(means, length, steps):
     repeated = last_times(shares, tf.shape(shares)[1] - steps + 1)
     end = tf.reduce_sum(repeated, axis=1, keepdims=True)
     return tf.concat([first_times(shares, steps - 1), end], axis=1)
+
+
+def to_slots(state, length):
+    """The times of a slot as channels, zeros filling the last one.
+
+    Args:
+        state: [batch, time, component].
+        length: number of times of a slot.
+
+    Returns:
+        [batch, slot, component, length].
+    """
+    return tf.transpose(padded_blocks(state, length), (0, 1, 3, 2))
+
+
+def from_slots(slots, steps):
+    """The inverse: [batch, slot, component, length] to the first `steps` times."""
+    return from_blocks(tf.transpose(slots, (0, 1, 3, 2)), steps)

@@ -4,12 +4,7 @@ import keras
 import tensorflow as tf
 
 from tf4dvar.layers.bilinear_stage import linearise_bilinear
-from tf4dvar.layers.blocks import (
-    block_means,
-    block_means_transposed,
-    from_blocks,
-    padded_blocks,
-)
+from tf4dvar.layers.blocks import block_means, block_means_transposed, from_slots, to_slots
 from tf4dvar.layers.checks import build_once
 from tf4dvar.layers.plane import PlaneConv
 from tf4dvar.layers.plane_convolution import PlaneConvolution
@@ -154,15 +149,14 @@ class PlaneGENN(keras.layers.Layer):
         # One channel for each time of a block.
         up = tf.transpose(tf.matmul(self.up, out)[..., 0])
         coarse, pull_back_coarse = self.coarse.linearise(block_means(state, self.scale), up)
-        blocks = tf.transpose(coarse, (0, 1, 3, 2))
 
         def pull_back(residual):
-            by_block = tf.transpose(padded_blocks(residual, self.scale), (0, 1, 3, 2))
+            by_block = pull_back_coarse(to_slots(residual, self.scale))
             return pull_back_fine(residual[..., tf.newaxis]) + block_means_transposed(
-                pull_back_coarse(by_block), self.scale, steps
+                by_block, self.scale, steps
             )
 
-        return fine[..., 0] + from_blocks(blocks, steps), pull_back
+        return fine[..., 0] + from_slots(coarse, steps), pull_back
 
     def get_config(self):
         """The settings."""
