@@ -128,15 +128,14 @@ class _Endpoint:
         self.handler = handler
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        seconds = self.rest.limits.seconds
         self.rest.in_progress += 1
         try:
             response = await self._answer(Request(scope, receive))
             # It is in progress as long as it is not fetched: it takes memory.
-            await asyncio.wait_for(_send(response, send), seconds)
+            await asyncio.wait_for(_send(response, send), self.rest.limits.seconds)
         except asyncio.TimeoutError:  # noqa: UP041, another one in Python 3.10
             # Unfinished, which closes the connection.
-            logger.warning("The answer was not fetched in %g s", seconds)
+            logger.warning("The answer was not fetched in %g s", self.rest.limits.seconds)
         finally:
             self.rest.in_progress -= 1
 
