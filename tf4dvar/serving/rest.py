@@ -110,6 +110,16 @@ class Rest:
             raise answer
         return answer
 
+    async def _within_limits(
+        self, handler: Callable[[Request], Awaitable[Response]], request: Request
+    ) -> Response:
+        if self.in_progress > self.limits.requests:
+            raise Refusal(503, f"{self.limits.requests} requests are in progress; try again.")
+        try:
+            return await asyncio.wait_for(handler(request), self.limits.seconds)
+        except asyncio.TimeoutError:  # noqa: UP041, another one in Python 3.10
+            raise Refusal(504, f"There was no answer after {self.limits.seconds} s.") from None
+
     def _check_name(self, request: Request) -> None:
         if request.path_params["name"] != self.name:
             raise Refusal(404, f"Servable not found for request: this server has {self.name!r}.")
@@ -142,7 +152,7 @@ class _Endpoint:
     async def _answer(self, request: Request) -> Response:
         started = time.perf_counter()
         try:
-            response = await self._within_limits(request)
+            response = await self.rest._within_limits(self.handler, request)
         except Refusal as refusal:
             response = _error(refusal.status, refusal.message)
         except ClientDisconnect:
@@ -163,15 +173,6 @@ class _Endpoint:
         }
         logger.info("request", extra={"fields": fields})
         return response
-
-    async def _within_limits(self, request: Request) -> Response:
-        limits = self.rest.limits
-        if self.rest.in_progress > limits.requests:
-            raise Refusal(503, f"{limits.requests} requests are in progress; try again.")
-        try:
-            return await asyncio.wait_for(self.handler(request), limits.seconds)
-        except asyncio.TimeoutError:  # noqa: UP041, another one in Python 3.10
-            raise Refusal(504, f"There was no answer after {limits.seconds} s.") from None
 
 
 async def _send(response: Response, send: Send) -> None:
