@@ -12,7 +12,7 @@ from tf4dvar.evaluation import evaluate, load_model
 from tf4dvar.experiments import EXPERIMENTS, Experiment
 from tf4dvar.layers import ConvCell, TwoScaleGENN
 from tf4dvar.models import FourDVarNet
-from tf4dvar.published import OTHER_WINDOWS, other_observations
+from tf4dvar.published import OTHER_WINDOWS, _readme, card_of, other_observations
 from tf4dvar.systems import system_by_name
 from tf4dvar.training import train
 
@@ -105,6 +105,14 @@ def test_a_model_is_tried_on_other_observations():
         set(range(16, 190, 8)),
     ]
     assert all(one.shape == (OTHER_WINDOWS, 200, 3) for one in seen)
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.parent.name)
+def test_a_shipped_readme_tells_what_its_card_does(path):
+    card = card_of(path.parent)
+    assert (path.parent / "README.md").read_text() == _readme(card)
+    inside = path.parent / str(card["version"]) / "assets.extra" / "card.json"
+    assert inside.read_text() == path.read_text()
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.parent.name)
