@@ -169,6 +169,7 @@ def test_the_model_is_left_as_it_is_and_how_it_was_trained_does_not_matter(model
     expected = model.predict(observations, verbose=0)
     other = make_model(unroll=True)
     other.set_weights(model.get_weights())
+    caplog.clear()
     version = save(other, tmp_path / "served")
     assert not caplog.records
     loaded = tf.saved_model.load(str(version)).signatures["serving_default"]
