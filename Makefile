@@ -6,7 +6,7 @@ DOCS_STAMP := .venv/.installed-docs
 # A process for every core; the tests of a file share what they trained.
 WORKERS := --numprocesses auto --dist loadfile
 
-.PHONY: demo test test-all lint format bench docs clean
+.PHONY: demo test test-all lint format notebooks bench docs clean
 
 demo: $(STAMP)
 	$(BIN)/tf4dvar demo --out demo
@@ -25,6 +25,10 @@ lint: $(STAMP)
 format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# Executes them in place, a quarter of an hour: their outputs are part of the documentation.
+notebooks: $(STAMP)
+	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -m tests.documentation.notebooks
 
 bench: $(BENCH_STAMP)
 	$(BIN)/python benchmarks/against_peer.py
