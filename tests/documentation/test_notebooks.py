@@ -4,6 +4,7 @@ A notebook's sizes stand in one cell, tagged `parameters`, which is replaced her
 """
 
 import ast
+import re
 
 import pytest
 
@@ -23,6 +24,16 @@ descent_steps = (10, 20)
     "05_serving": "windows = 2",
 }
 LARGEST = 500_000  # bytes
+MODEL = re.compile(r"\.\./saved_models/([\w-]+)")
+
+
+@pytest.fixture(params=NOTEBOOKS)
+def name(request):
+    """A notebook whose published models are there."""
+    for model in MODEL.findall(NOTEBOOKS[request.param].read_text()):
+        if not (ROOT / "saved_models" / model).is_dir():
+            pytest.skip(f"saved_models/{model} is not published yet")
+    return request.param
 
 
 def code_cells(notebook):
@@ -50,7 +61,6 @@ def run(notebook, folder):
     execute(notebook, folder / "notebooks")
 
 
-@pytest.mark.parametrize("name", NOTEBOOKS)
 def test_a_notebook_runs_at_reduced_size(name, tmp_path):
     notebook = read(name)
     cell = parameters_cell(notebook)
@@ -60,12 +70,10 @@ def test_a_notebook_runs_at_reduced_size(name, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", NOTEBOOKS)
 def test_a_notebook_runs(name, tmp_path):
     run(read(name), tmp_path)
 
 
-@pytest.mark.parametrize("name", NOTEBOOKS)
 def test_a_notebook_is_kept_executed_and_clean(name):
     assert NOTEBOOKS[name].stat().st_size < LARGEST
     cells = code_cells(read(name))
@@ -76,4 +84,5 @@ def test_a_notebook_is_kept_executed_and_clean(name):
         assert output.output_type != "error"
         assert output.get("name") != "stderr", output.text
         text = output.get("text", "") + str(output.get("data", {}).get("text/plain", ""))
-        assert not any(folder in text for folder in (str(ROOT), "/tmp", "/home", "site-packages"))
+        unfit = (str(ROOT), "/tmp", "/home", "site-packages", " at 0x")
+        assert not any(part in text for part in unfit), text
