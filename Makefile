@@ -26,7 +26,7 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# Executes them in place, a quarter of an hour: their outputs are part of the documentation.
+# Executes them in place, ten minutes: their outputs are part of the documentation.
 notebooks: $(STAMP)
 	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -m tests.documentation.notebooks
 
