@@ -51,10 +51,16 @@ def load_tensorflow() -> None:
 
 
 def report(values: dict[str, Any], as_json: bool) -> None:
-    """Print values by name, for people or as JSON."""
+    """Print values by name, as JSON or for people, who are spared the lists."""
     if as_json:
         typer.echo(json.dumps(values))
         return
     for name, value in values.items():
-        shown = f"{value:.4g}" if isinstance(value, float) else value
-        typer.echo(f"{name:22} {shown}")
+        if isinstance(value, dict):
+            typer.echo(f"{name:22} " + ", ".join(f"{key} {_shown(value[key])}" for key in value))
+        elif not isinstance(value, list):
+            typer.echo(f"{name:22} {_shown(value)}")
+
+
+def _shown(value):
+    return f"{value:.4g}" if isinstance(value, float) else value
