@@ -41,10 +41,12 @@ def check_observations(observations: np.ndarray, components: int | None = None) 
             f"Received observations of shape {observations.shape}; expected "
             f"{components} components on the last axis, {_remedy(observations.shape, components)}."
         )
-    if np.isinf(observations).any():
+    with np.errstate(over="ignore"):  # in the single precision that models compute in
+        infinite = np.isinf(observations.astype("float32"))
+    if infinite.any():
         raise InputError(
-            f"Received {np.isinf(observations).sum()} infinite observations, the first at "
-            f"[window, time, component] = {np.argwhere(np.isinf(observations))[0].tolist()}; "
+            f"Received {infinite.sum()} infinite observations (3.4e38 or more), the first at "
+            f"[window, time, component] = {np.argwhere(infinite)[0].tolist()}; "
             "mark a missing value with NaN."
         )
 
@@ -77,6 +79,21 @@ def check_truth(observations: np.ndarray, truth: np.ndarray, same_components: bo
             f"Received observations of shape {observations.shape} and true states of shape "
             f"{truth.shape}; expected [window, time, component] of both, with the same windows "
             f"and times{' and components, unobserved ones NaN' if same_components else ''}."
+        )
+
+
+def check_states(states: np.ndarray, reason: str) -> None:
+    """Refuse reconstructed states that are not finite.
+
+    Args:
+        states: [window, time, component].
+        reason: why they may not be, and what to do.
+    """
+    finite = np.isfinite(states).all(axis=(1, 2))
+    if not finite.all():
+        raise InputError(
+            f"The states of {(~finite).sum()} of {len(states)} windows are not finite, the first "
+            f"of them number {np.flatnonzero(~finite)[0]}: {reason}."
         )
 
 

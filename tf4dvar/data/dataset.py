@@ -4,15 +4,13 @@ A data set has the dimensions `window, time, component`; `observations` (NaN = n
 and, where they are known, `truth` or a reconstructed `state`, all in physical units.
 """
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
 from tf4dvar.data.checks import check_observations
+from tf4dvar.data.files import atomic_path, check_output
 from tf4dvar.data.plan import ObservationPlan
 from tf4dvar.errors import InputError
 from tf4dvar.systems import System, random_stream, sample_windows
@@ -130,37 +128,6 @@ def states_dataset(source: xr.Dataset, state: np.ndarray, **attributes: object) 
         )
     states.attrs = {**states.attrs, "long_name": "reconstructed state"}
     return states.to_dataset().assign_attrs({**source.attrs, **attributes})
-
-
-def check_output(path: str | Path, force: bool = False) -> None:
-    """Refuse an output that exists, unless forced, or whose folder does not exist.
-
-    Args:
-        path: the file to be.
-        force: whether it may exist.
-    """
-    path = Path(path)
-    if path.exists() and not force:
-        raise InputError(f"{path} exists and is left as it is; --force overwrites it.")
-    if not path.parent.is_dir():
-        raise InputError(f"There is no folder {path.parent} to write {path.name} into.")
-
-
-@contextmanager
-def atomic_path(path: str | Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place only when all went well.
-
-    Args:
-        path: the file to be.
-    """
-    path = Path(path)
-    # The suffix stays last, since writers choose the format by it.
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_dataset(dataset: xr.Dataset, path: str | Path, force: bool = False) -> None:
