@@ -27,7 +27,7 @@ class DivergenceGuard(keras.callbacks.Callback):
         super().__init__()
         self.patience = patience
         self.restores = restores
-        self._lowered = None
+        self._lowered = float("nan")
 
     def on_train_begin(self, logs=None):
         """Create the optimiser's variables, so that the first epoch remembers them too."""
