@@ -50,33 +50,45 @@ def check(holds, complaint):
         raise Lost(complaint)
 
 
-# Each phase with what draws a moment of it: (place, call, when, seconds of delay).
-def _moments(place, calls, delay):
-    return lambda r: (
-        place,
-        r.randint(*calls),
-        r.choice(("before", "during", "after")),
-        r.uniform(0, delay),
-    )
+def in_epochs(calls):
+    """The calls of the next two epochs at most, so that a chain has several links."""
+    return lambda chain: calls * min(2, EPOCHS - chain.epochs())
 
 
+def raises(chain):
+    """K is set at the beginning, and raised after a third and two thirds of the epochs."""
+    return sum(epoch >= chain.epochs() for epoch in (0, EPOCHS // 3, 2 * EPOCHS // 3))
+
+
+def chunks(chain):
+    """The descent of three windows takes two at once."""
+    done = chain.out / "l63-none-rk4-fsgd-C" / "descent.npz"
+    return 1 if done.exists() and len(np.load(done)["states"]) == 2 else 2 * (not done.exists())
+
+
+# Of each phase: the function that is struck, how often it will be called (0: the phase is over),
+# and about how many seconds it takes.
 TRAINING = {
-    "first epoch": _moments("batch", (1, STEPS), 0.05),
-    "in a batch": _moments("batch", (STEPS + 1, BATCHES), 0.05),
-    "while a checkpoint is written": _moments("save", (1, EPOCHS), 0.1),
-    "while a file takes its place": _moments("replace", (1, 2 * EPOCHS), 0.001),
-    "while the log is written": _moments("log", (1, EPOCHS + 1), 0.01),
-    "while K is raised": _moments("raise", (1, 3), 0.001),
-    "in validation": _moments("validation", (1, EPOCHS), 0.2),
-    "as it begins": _moments("begin", (1, 1), 0.01),
-    "any moment": lambda r: ("", 1, "at once", r.uniform(0, 20)),
+    "as it begins": ("begin", lambda chain: not chain.begun(), 0.01),
+    "in the first epoch": ("batch", lambda chain: STEPS * (chain.epochs() == 0), 0.05),
+    "in a batch": ("batch", in_epochs(STEPS), 0.05),
+    "while a checkpoint is written": ("save", in_epochs(1), 0.1),
+    "while a file takes its place": ("replace", in_epochs(2), 0.001),
+    "while K is raised": ("raise", raises, 0.001),
+    "while the log is written": ("log", in_epochs(1), 0.01),
+    "in validation": ("validation", in_epochs(1), 0.2),
+    "at any moment": ("", lambda chain: 1, 10),
 }
 TABLES = {
-    "between rows of a table": _moments("table", (1, 2), 0.01),
-    "in the descent of a table": _moments("descent", (1, 2), 0.5),
-    "in the scores of a table": _moments("scores", (1, 1), 0.5),
-    "in a training of a table": _moments("batch", (1, BATCHES), 0.05),
-    "while a checkpoint of a table is written": _moments("save", (1, EPOCHS), 0.1),
+    "in the descent of a table": ("descent", chunks, 0.5),
+    "between rows of a table": ("table", lambda chain: 2, 0.01),
+    "in a training of a table": ("batch", in_epochs(STEPS), 0.05),
+    "while a checkpoint of a table is written": ("save", in_epochs(1), 0.1),
+    "in the scores of a table": (
+        "scores",
+        lambda chain: not (chain.run_path / "scores.json").exists(),
+        0.5,
+    ),
 }
 
 
@@ -99,11 +111,13 @@ class Chain:
         self.log = folder / "log.txt"
         folder.mkdir()
 
+    def begun(self):
+        return self.out.is_dir() if self.table else (self.out / "config.json").is_file()
+
     def start(self, fault=None, **limits):
         """A process that begins or resumes it."""
-        begun = self.out.is_dir() if self.table else (self.out / "config.json").is_file()
         arguments = [*(TABLE if self.table else TRAIN), str(self.out)]
-        if begun:
+        if self.begun():
             arguments.append("--resume")
         self.progress.unlink(missing_ok=True)
         settings = {"fault": fault, "diverges": self.diverges, **limits}
@@ -207,11 +221,17 @@ class Torture:
     def new_folder(self):
         return self.folder / str(next(self.numbers))
 
-    def draw(self, table):
-        """The next phase, and a moment of it."""
-        phase, moment = next(self.phases[table])
-        place, call, when, delay = moment(self.random)
-        return Fault(phase, place, call, when, delay)
+    def draw(self, chain):
+        """The next phase that is not over, and a moment of it."""
+        for phase, (place, calls, seconds) in self.phases[chain.table]:
+            if calls(chain):
+                return Fault(
+                    phase,
+                    place,
+                    call=self.random.randint(1, calls(chain)),
+                    when=self.random.choice(("before", "during", "after")) if place else "at once",
+                    delay=self.random.uniform(0, seconds),
+                )
 
     def enough(self):
         return sum(self.injected.values()) >= self.kills or time.monotonic() > self.end
@@ -222,7 +242,7 @@ class Torture:
         struck = []
         try:
             while len(struck) < LINKS and not self.enough():
-                fault = self.draw(table)
+                fault = self.draw(chain)
                 code = chain.end(fault)
                 if code == 0:  # It came to its end before the moment.
                     break
@@ -235,6 +255,7 @@ class Torture:
         except Lost as loss:
             self.report(struck, f"{chain.out}: {loss}")
         else:
+            print(f"survived: {', '.join(struck)}", flush=True)
             shutil.rmtree(chain.out.parent)
 
     def refusals(self, reference):
@@ -262,13 +283,13 @@ class Torture:
             check(chain.end() == 0, f"It cannot be resumed, see {chain.log}")
             chain.check_result(reference)
         except Lost as loss:
-            self.report(["no room"], f"{chain.out}: {loss}")
+            self.report(["a second training"], f"{chain.out}: {loss}")
         else:
             shutil.rmtree(chain.out.parent)
 
     def refuse(self, chain, before, phase, limits):
         code = chain.end(**limits)
-        said = chain.log.read_text().splitlines()[-1]
+        said = (Path(f"{chain.log}.errors").read_text().splitlines() or [""])[-1]
         try:
             check(code == 2 and said.startswith("Error: "), f"{phase}: code {code}, {said!r}")
             check(chain.model.read_bytes() == before, f"{phase}: the checkpoint changed")

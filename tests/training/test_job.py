@@ -15,6 +15,8 @@ import pytest
 
 from tf4dvar.errors import InputError
 from tf4dvar.experiments import experiment_by_name
+from tf4dvar.layers import FixedStepCell
+from tf4dvar.models import FourDVarNet
 from tf4dvar.training import DivergenceGuard, RunDirectory, job, train
 from tf4dvar.training.run_directory import Checkpoint, Log
 
@@ -23,8 +25,31 @@ SMALL = {"epochs": 4, "windows": 256, "seed": 3}
 ROW = experiment_by_name("l63-sup-genn-lstm")
 
 
-def run(out, **changes):
-    return train(ROW, out, **{**SMALL, **changes})
+def run(out, row=ROW, **changes):
+    return train(row, out, **{**SMALL, **changes})
+
+
+# Traced in a second, for what does not depend on the model.
+TINY = replace(
+    ROW,
+    build=lambda: FourDVarNet(keras.layers.Dense(3), FixedStepCell(0.1)),
+    batch_size=16,
+    stages=((0.0, 1),),
+)
+TINY_OPTIONS = {"row": TINY, "windows": 32, "epochs": 2}
+
+
+def interrupted(monkeypatch, out, **options):
+    """A training that ends after its first epoch."""
+
+    class Interruption(Checkpoint):
+        def on_epoch_end(self, epoch, logs=None):
+            super().on_epoch_end(epoch, logs)
+            self.model.stop_training = True
+
+    with monkeypatch.context() as patch:
+        patch.setattr(job, "Checkpoint", Interruption)
+        run(out, **options)
 
 
 def epochs_of(out):
@@ -85,14 +110,7 @@ def test_a_resumed_training_on_fresh_windows_sees_those_of_an_uninterrupted_one(
     whole = train(row, tmp_path / "whole", **options)
     fixed = train(ROW, tmp_path / "fixed", **options)
 
-    class Interruption(Checkpoint):
-        def on_epoch_end(self, epoch, logs=None):
-            super().on_epoch_end(epoch, logs)
-            self.model.stop_training = True
-
-    with monkeypatch.context() as patch:
-        patch.setattr(job, "Checkpoint", Interruption)
-        train(row, tmp_path / "stopped", **options)
+    interrupted(monkeypatch, tmp_path / "stopped", row=row, **options)
     assert epochs_of(tmp_path / "stopped") == [0]
     resumed = train(row, tmp_path / "stopped", **options, resume=True)
     for ours, theirs in zip(resumed.get_weights(), whole.get_weights(), strict=True):
@@ -159,10 +177,8 @@ def test_a_training_that_was_killed_as_it_began_can_begin_again(tmp_path):
 
 @pytest.mark.parametrize("written", ["model.keras", "log.csv"])
 def test_a_full_disk_is_an_error_and_the_checkpoint_stays(written, tmp_path, monkeypatch):
-    run(tmp_path / "run", epochs=1, windows=32, iterations=1)
     out = tmp_path / "run"
-    config = out / "config.json"
-    config.write_text(config.read_text().replace('"epochs": 1', '"epochs": 2'))
+    interrupted(monkeypatch, out, **TINY_OPTIONS)
     before = (out / "model.keras").read_bytes()
     sync = os.fsync
 
@@ -173,19 +189,19 @@ def test_a_full_disk_is_an_error_and_the_checkpoint_stays(written, tmp_path, mon
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left on device"):
-        run(out, epochs=2, windows=32, iterations=1, resume=True)
+        run(out, **TINY_OPTIONS, resume=True)
     assert (out / "model.keras").read_bytes() == before
     assert not list(out.glob(".*"))
     monkeypatch.undo()
-    run(out, epochs=2, windows=32, iterations=1, resume=True)
+    run(out, **TINY_OPTIONS, resume=True)
     assert epochs_of(out) == [0, 1]
 
 
-def test_a_damaged_checkpoint_is_named(tmp_path):
-    run(tmp_path / "run", epochs=1, windows=32, iterations=1)
+def test_a_damaged_checkpoint_is_named(tmp_path, monkeypatch):
+    interrupted(monkeypatch, tmp_path / "run", **TINY_OPTIONS)
     (tmp_path / "run" / "model.keras").write_bytes(b"PK")
     with pytest.raises(InputError, match=r"model\.keras cannot be loaded"):
-        run(tmp_path / "run", epochs=1, windows=32, iterations=1, resume=True)
+        run(tmp_path / "run", **TINY_OPTIONS, resume=True)
 
 
 def test_what_the_guard_did_is_remembered_when_a_training_resumes(tmp_path, monkeypatch):
@@ -195,17 +211,10 @@ def test_what_the_guard_did_is_remembered_when_a_training_resumes(tmp_path, monk
     def poisoned(self, batch, logs=None):
         look(self, batch, {"loss": np.nan} if (self._epoch, batch) == (0, 1) else logs)
 
-    class Interruption(Checkpoint):
-        def on_epoch_end(self, epoch, logs=None):
-            super().on_epoch_end(epoch, logs)
-            self.model.stop_training = epoch == 0
-
     monkeypatch.setattr(DivergenceGuard, "on_train_batch_end", poisoned)
-    options = {"epochs": 3, "windows": 256, "iterations": 1}
+    options = {**TINY_OPTIONS, "epochs": 3}
     run(tmp_path / "whole", **options)
-    with monkeypatch.context() as patch:
-        patch.setattr(job, "Checkpoint", Interruption)
-        run(tmp_path / "stopped", **options)
+    interrupted(monkeypatch, tmp_path / "stopped", **options)
     run(tmp_path / "stopped", **options, resume=True)
     whole, stopped = (RunDirectory(tmp_path / name).history() for name in ("whole", "stopped"))
     for column in ("restores", "learning_rate"):

@@ -175,14 +175,14 @@ def warn_of_units(observations: np.ndarray, mean: np.ndarray, deviation: np.ndar
     """
     observed = np.isfinite(observations)
     count = observed.sum((0, 1))
-    departures = np.where(observed, (observations - mean) / deviation, 0.0)
+    departures = np.where(observed, (observations - mean.astype("float64")) / deviation, 0.0)
     square = np.square(departures).sum((0, 1)) / np.maximum(count, 1)
     spread = square - np.square(departures.sum((0, 1)) / np.maximum(count, 1))
     # One window may be calm; many that hardly differ are in a larger unit.
     calm = (spread < 0.01**2) & (len(observations) > 1)
     far = np.flatnonzero((count > 1) & ((square > 10**2) | calm))
     if far.size:
-        values = observations[..., far[0]][observed[..., far[0]]]
+        values = observations[..., far[0]][observed[..., far[0]]].astype("float64")
         logger.warning(
             "%s of the observations has the mean %.3g and the deviation %.3g; the model is adapted "
             "to a mean of %.3g and a deviation of %.3g. Give the units, and the order of the "

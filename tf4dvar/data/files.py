@@ -42,6 +42,11 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         yield temporary
         to_disk(temporary)
         os.replace(temporary, path)
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        # A full disk does not say by itself what found no room.
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
 
