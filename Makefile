@@ -6,7 +6,7 @@ DOCS_STAMP := .venv/.installed-docs
 # A process for every core; the tests of a file share what they trained.
 WORKERS := --numprocesses auto --dist loadfile
 
-.PHONY: demo test test-all lint format notebooks bench docs clean
+.PHONY: demo test test-all torture torture-short lint format notebooks bench docs clean
 
 demo: $(STAMP)
 	$(BIN)/tf4dvar demo --out demo
@@ -16,6 +16,13 @@ test: $(STAMP)
 
 test-all: $(STAMP)
 	$(BIN)/python -m pytest $(WORKERS)
+
+# Faults on purpose; what was lost is printed and is the exit code.
+torture: $(STAMP)
+	$(BIN)/python torture/faults.py --kills 60 --minutes 25
+
+torture-short: $(STAMP)
+	$(BIN)/python torture/faults.py --kills 6 --minutes 1
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

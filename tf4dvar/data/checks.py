@@ -80,6 +80,11 @@ def check_truth(observations: np.ndarray, truth: np.ndarray, same_components: bo
             f"{truth.shape}; expected [window, time, component] of both, with the same windows "
             f"and times{' and components, unobserved ones NaN' if same_components else ''}."
         )
+    if not np.isfinite(truth).any():
+        raise InputError(
+            f"None of the true states of shape {truth.shape} is a finite number: there is nothing "
+            "to learn from. Give true states, or none to a model with loss='unsupervised'."
+        )
 
 
 def check_states(states: np.ndarray, reason: str) -> None:

@@ -50,6 +50,10 @@ class RunDirectory:
     def claimed(self, options: dict[str, Any], resume: bool) -> Iterator[None]:
         """The folder, for a training with these options alone.
 
+        Args:
+            options: what the training is asked.
+            resume: go on with the one that is there.
+
         Raises:
             InputError: there is a training already and `resume` is not set, or there is none to
                 resume, or it was another one, or it is running.
@@ -114,13 +118,20 @@ class RunDirectory:
         """Cut the log back to the first `epochs` lines, which are returned.
 
         After a sudden end it may be a line ahead of the model.
+
+        Args:
+            epochs: number of finished epochs.
         """
         rows = [row for row in self.history() if int(row["epoch"]) < epochs]
         self.write_log(rows)
         return rows
 
     def write_log(self, rows: list[dict[str, Any]]) -> None:
-        """Write the log anew."""
+        """Write the log anew.
+
+        Args:
+            rows: one an epoch.
+        """
         columns = dict.fromkeys(name for row in rows for name in row)
         with atomic_path(self.log) as temporary, temporary.open("w", newline="") as file:
             writer = csv.DictWriter(file, list(columns))
