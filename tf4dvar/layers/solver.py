@@ -196,7 +196,7 @@ class GradientSolver(keras.layers.Layer):
         if self.normalise:
             mean_square = tf.reduce_mean(tf.square(gradient), axis=(1, 2), keepdims=True)
             first = tf.math.rsqrt(tf.where(mean_square > AT_REST**2, mean_square, 1.0))
-            first = tf.where(tf.math.is_inf(mean_square), np.nan, first)
+            first = tf.where(tf.math.is_finite(mean_square), first, np.nan)
             scale = tf.where(tf.equal(k, 0), first, scale)
         gradient *= scale
         increment, cell_states = self.cell(gradient, cell_states)
