@@ -238,6 +238,8 @@ class Torture:
 
     def chain(self, reference, table=False, diverges=False):
         """Kill one training several times, resume it, compare it with the reference."""
+        if self.enough():
+            return
         chain = Chain(self.new_folder(), table, diverges)
         struck = []
         try:
