@@ -30,9 +30,10 @@ def adapted(prior, cell, observations, iterations=2):
 
 
 @pytest.mark.parametrize("cell", [LSTMCell(units=2), ConvCell((2, 2))])
-@pytest.mark.parametrize("size", [1e12, 1e25])
-def test_an_overflow_in_a_flow_is_not_hidden_by_a_cell_that_saturates(size, cell, observations):
-    """1e12 overflows in the stages of a step, 1e25 in the square of the gradient already."""
+@pytest.mark.parametrize("size", [1e6, 1e12])
+def test_an_overflow_in_a_flow_does_not_look_like_an_answer(size, cell, observations):
+    """1e12 overflows in the stages of a step. With 1e6 it is the gradient's norm alone that does:
+    divided by infinity, the gradient would be zero and the first guess the answer."""
     model = adapted(true_flow("l63"), cell, observations)
     expected = model(observations).numpy()
     spoilt = observations.copy()

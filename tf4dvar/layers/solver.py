@@ -200,7 +200,7 @@ class GradientSolver(keras.layers.Layer):
             scale = tf.where(tf.equal(k, 0), first, scale)
         gradient *= scale
         increment, cell_states = self.cell(gradient, cell_states)
-        # In a cell that saturates an overflow would pass for a large gradient.
+        # An overflow could pass for a large gradient in a cell that saturates.
         state = tf.where(tf.math.is_finite(gradient), state - increment, np.nan)
         return state, scale, cell_states, cost
 
