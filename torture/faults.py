@@ -320,11 +320,11 @@ def main():
     kinds = [{}, {"table": True}, {"diverges": True}]
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         references = list(pool.map(lambda kind: whole(torture.new_folder(), **kind), kinds))
-        futures = [pool.submit(torture.refusals, references[0])]
-        futures += [
+        futures = [
             pool.submit(torture.chain, references[i], **kinds[i])
             for i in itertools.islice(itertools.cycle((0, 1, 0, 2)), settings.kills)
         ]
+        futures.append(pool.submit(torture.refusals, references[0]))
         for future in futures:
             future.result()
     print(f"{'phase':45} injected survived lost")
