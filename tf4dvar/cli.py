@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -9,12 +10,15 @@ import typer
 
 from tf4dvar.cli_assimilate import assimilate
 from tf4dvar.cli_common import (
+    AddressOption,
     DataOption,
     ForceOption,
     Group,
     JsonOption,
     ModelArgument,
     OutOption,
+    WorkersOption,
+    check_workers,
     load_tensorflow,
     report,
 )
@@ -22,6 +26,7 @@ from tf4dvar.cli_compare import compare, limit
 from tf4dvar.cli_export import export
 from tf4dvar.cli_models import models, publish
 from tf4dvar.cli_paper import experiments, figures, tables
+from tf4dvar.cli_reconstruct import reconstruct
 from tf4dvar.cli_serve import serve
 from tf4dvar.data import (
     atomic_path,
@@ -29,11 +34,11 @@ from tf4dvar.data import (
     protocol_plan,
     read_windows,
     simulate_dataset,
-    states_dataset,
     write_dataset,
 )
 from tf4dvar.errors import InputError
-from tf4dvar.systems import system_by_name
+from tf4dvar.scale.simulation import with_workers
+from tf4dvar.systems import system_by_name, windows_from
 
 # What needs TensorFlow is imported by the commands that use it: `--help` should not wait for it.
 
@@ -50,7 +55,7 @@ app.add_typer(assimilate, name="assimilate")
 for command in (
     *(experiments, tables, figures),
     *(publish, models, compare, limit),
-    *(export, serve),
+    *(reconstruct, export, serve),
 ):
     app.command()(command)
 
@@ -66,17 +71,23 @@ def simulate(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same file.")] = 0,
     integrator: Annotated[str, typer.Option(help="rk4, or rk45 (SciPy, slow).")] = "rk4",
+    workers: WorkersOption = None,
+    address: AddressOption = None,
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Simulate true states and their observations.
 
     Example: `tf4dvar simulate l63 --windows 200 --protocol C --seed 7 --out windows.nc`
+
+    With workers the file is the same.
     """
     check_output(out, force)
+    check_workers(workers, address)
     model = system_by_name(system)
     plan = protocol_plan(system, protocol)
-    dataset = simulate_dataset(model, plan, windows, steps, seed, integrator)
+    with with_workers(workers, address) if workers else nullcontext(windows_from) as simulated:
+        dataset = simulate_dataset(model, plan, windows, steps, seed, integrator, simulated)
     write_dataset(dataset, out, force)
     observed = int(dataset["observations"].notnull().sum())
     report({"out": str(out), "windows": windows, "observations": observed}, as_json)
@@ -128,29 +139,6 @@ def evaluate(model: ModelArgument, data: DataOption, as_json: JsonOption = False
     from tf4dvar.evaluation import load_model
 
     report(score_model(load_model(model), read_windows(data)), as_json)
-
-
-@app.command()
-def reconstruct(
-    model: ModelArgument,
-    data: DataOption,
-    out: OutOption,
-    force: ForceOption = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Reconstruct the states of observed windows with a model.
-
-    Example: `tf4dvar reconstruct runs/x --data windows.nc --out states.nc`
-    """
-    load_tensorflow()
-    from tf4dvar.evaluation import load_model
-    from tf4dvar.evaluation import reconstruct as reconstruct_states
-
-    check_output(out, force)
-    source = read_windows(data)
-    states, seconds = reconstruct_states(load_model(model), source["observations"].values)
-    write_dataset(states_dataset(source, states, method=str(model)), out, force)
-    report({"out": str(out), "windows": len(states), "seconds_per_window": seconds}, as_json)
 
 
 @app.command()

@@ -14,6 +14,13 @@ ModelArgument = Annotated[Path, typer.Argument(help="A run directory, or a .kera
 DataOption = Annotated[Path, typer.Option("--data", help="NetCDF file of windows.")]
 OutOption = Annotated[Path, typer.Option("--out", help="File to write.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Overwrite an existing output.")]
+WorkersOption = Annotated[
+    int | None, typer.Option(min=1, help="Processes on Ray to compute in, one processor each.")
+]
+AddressOption = Annotated[
+    str | None,
+    typer.Option(help="Ray cluster of the workers, ray://host:10001 say; else this machine."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -53,6 +60,12 @@ def load_tensorflow() -> None:
     finally:
         os.dup2(stderr, 2)
         os.close(stderr)
+
+
+def check_workers(workers: int | None, address: str | None) -> None:
+    """Refuse a cluster without workers on it."""
+    if address is not None and workers is None:
+        raise InputError(f"Received --address {address} without --workers; say how many.")
 
 
 def report(values: dict[str, Any], as_json: bool) -> None:

@@ -30,6 +30,25 @@ class Reconstruction(NamedTuple):
     seconds_per_window: float
 
 
+def model_file(path: str | Path) -> Path:
+    """The `.keras` file at a path or in a run directory.
+
+    Args:
+        path: the file or the folder.
+
+    Raises:
+        InputError: there is none.
+    """
+    path = Path(path)
+    file = path / "model.keras" if path.is_dir() else path
+    if not file.is_file() or file.suffix != ".keras":
+        raise InputError(
+            f"There is no model at {path}; expected a .keras file, or a run directory in which "
+            "at least one epoch was finished."
+        )
+    return file
+
+
 def load_model(path: str | Path) -> FourDVarNet:
     """A trained model from a `.keras` file or from a run directory.
 
@@ -39,13 +58,7 @@ def load_model(path: str | Path) -> FourDVarNet:
     Raises:
         InputError: there is none, or it is damaged or something else.
     """
-    path = Path(path)
-    file = path / "model.keras" if path.is_dir() else path
-    if not file.is_file() or file.suffix != ".keras":
-        raise InputError(
-            f"There is no model at {path}; expected a .keras file, or a run directory in which "
-            "at least one epoch was finished."
-        )
+    file = model_file(path)
     try:
         model = keras.saving.load_model(file)
     except Exception as error:  # a damaged archive fails in many ways
@@ -56,15 +69,36 @@ def load_model(path: str | Path) -> FourDVarNet:
     return model
 
 
-def reconstruct(model: FourDVarNet, observations: np.ndarray) -> Reconstruction:
-    """Reconstruct the state of every window, and time it.
+def checked_states(
+    model: FourDVarNet, observations: np.ndarray, warnings: bool = True
+) -> np.ndarray:
+    """The state of every window, [window, time, component], physical units.
 
     Args:
         model: a trained model.
         observations: [window, time, component], physical units, NaN = not observed.
+        warnings: whether to warn of observations that are likely wrong.
 
     Raises:
         InputError: the observations do not fit the model, or a state is not finite.
+    """
+    check_observations(observations, components=model.observed_components)
+    predict = (type(model) if warnings else keras.Model).predict
+    states = predict(model, observations.astype("float32"), batch_size=BATCH, verbose=0)
+    check_states(
+        states,
+        "the model's solver diverges there. Look at the units of the observations and the prior's "
+        "time step, or train the model further",
+    )
+    return states
+
+
+def reconstruct(model: FourDVarNet, observations: np.ndarray) -> Reconstruction:
+    """As `checked_states`, timed.
+
+    Args:
+        model: a trained model.
+        observations: [window, time, component], physical units, NaN = not observed.
     """
     check_observations(observations, components=model.observed_components)
     observations = observations.astype("float32")
@@ -72,13 +106,8 @@ def reconstruct(model: FourDVarNet, observations: np.ndarray) -> Reconstruction:
         # Keras' own: a look at the whole of the observations is still to come, and once is enough.
         keras.Model.predict(model, observations[:size], batch_size=BATCH, verbose=0)
     started = time.perf_counter()
-    states = model.predict(observations, batch_size=BATCH, verbose=0)
+    states = checked_states(model, observations)
     seconds = time.perf_counter() - started
-    check_states(
-        states,
-        "the model's solver diverges there. Look at the units of the observations and the prior's "
-        "time step, or train the model further",
-    )
     return Reconstruction(states, seconds / len(observations))
 
 

@@ -5,11 +5,13 @@ import xarray as xr
 from tf4dvar.data import (
     atomic_path,
     check_observations,
+    open_windows,
     protocol_plan,
     read_windows,
     simulate_dataset,
     states_dataset,
     write_dataset,
+    write_states,
 )
 from tf4dvar.errors import InputError
 from tf4dvar.systems import Lorenz63
@@ -122,3 +124,23 @@ def test_files_that_are_not_windows_are_refused(tmp_path):
 def test_observations_that_do_not_fit_are_refused(observations, message):
     with pytest.raises(InputError, match=message):
         check_observations(observations, components=3)
+
+
+@pytest.mark.parametrize("components", [3, 5])
+@pytest.mark.parametrize("bare", [False, True])
+def test_states_written_piece_by_piece_are_those_written_at_once(
+    windows, tmp_path, rng, components, bare
+):
+    """Also those of an operator's observations, and without coordinates."""
+    source = windows[["observations"]].assign_coords(units=("component", ["m", "m", "K"]))
+    if bare:
+        source = source.drop_vars(source.coords).drop_attrs()
+    write_dataset(source, tmp_path / "windows.nc")
+    states = rng.normal(size=(40, 200, components)).astype("float32")
+    write_dataset(states_dataset(source, states, method="a"), tmp_path / "at_once.nc")
+    with open_windows(tmp_path / "windows.nc") as opened:
+        write_states(opened, np.split(states, [7, 8]), tmp_path / "pieces.nc", method="a")
+    xr.testing.assert_identical(
+        read_windows(tmp_path / "pieces.nc", "state"),
+        read_windows(tmp_path / "at_once.nc", "state"),
+    )

@@ -11,10 +11,13 @@ from tf4dvar.data.checks import (
 )
 from tf4dvar.data.dataset import (
     DIMS,
+    open_windows,
     read_windows,
+    readable,
     simulate_dataset,
     states_dataset,
     write_dataset,
+    write_states,
 )
 from tf4dvar.data.files import atomic_path, check_output, locked, to_disk
 from tf4dvar.data.plan import PROTOCOLS, ObservationPlan, protocol_plan
@@ -29,8 +32,10 @@ __all__ = [
     "check_states",
     "check_truth",
     "locked",
+    "open_windows",
     "protocol_plan",
     "read_windows",
+    "readable",
     "simulate_dataset",
     "states_dataset",
     "to_disk",
@@ -39,4 +44,5 @@ __all__ = [
     "warn_of_swapped_components",
     "warn_of_units",
     "write_dataset",
+    "write_states",
 ]

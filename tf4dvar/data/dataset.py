@@ -4,8 +4,12 @@ A data set has the dimensions `window, time, component`; `observations` (NaN = n
 and, where they are known, `truth` or a reconstructed `state`, all in physical units.
 """
 
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 
+import h5netcdf
 import numpy as np
 import xarray as xr
 
@@ -13,7 +17,7 @@ from tf4dvar.data.checks import check_observations
 from tf4dvar.data.files import atomic_path, check_output
 from tf4dvar.data.plan import ObservationPlan
 from tf4dvar.errors import InputError
-from tf4dvar.systems import System, random_stream, sample_windows
+from tf4dvar.systems import System, random_stream, sample_windows, windows_from
 
 DIMS = ("window", "time", "component")
 
@@ -25,6 +29,7 @@ def simulate_dataset(
     steps: int = 200,
     seed: int = 0,
     integrator: str = "rk4",
+    simulate: Callable[[System, np.ndarray, int, str], np.ndarray] = windows_from,
 ) -> xr.Dataset:
     """Simulated true states and their observations.
 
@@ -33,11 +38,11 @@ def simulate_dataset(
         plan: what is observed of it.
         windows, steps: number of windows, and of times in each.
         seed: the same seed gives the same data set bit for bit.
-        integrator: "rk4" or "rk45", see `tf4dvar.systems.sample_windows`.
+        integrator, simulate: see `tf4dvar.systems.sample_windows`.
     """
     # The noise has a stream of its own: two plans see the same truth under one seed.
     truth = sample_windows(
-        system, windows, steps, random_stream("data set truth", seed), integrator
+        system, windows, steps, random_stream("data set truth", seed), integrator, simulate
     )
     observations = plan.observe(truth, random_stream("data set noise", seed))
     same_units = isinstance(system.units, str)
@@ -74,12 +79,31 @@ def simulate_dataset(
     return dataset
 
 
-def read_windows(path: str | Path, variable: str = "observations") -> xr.Dataset:
-    """Read a NetCDF file of windows into memory and check it.
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turn whatever reading a file raises into an `InputError` that names it.
+
+    Args:
+        path: the file.
+    """
+    try:
+        yield
+    except Exception as error:  # h5netcdf raises many kinds for a damaged file
+        raise InputError(
+            f"{path} cannot be read as NetCDF-4 ({error}); it may be truncated: write it again."
+        ) from error
+
+
+@contextmanager
+def open_windows(path: str | Path, variable: str = "observations") -> Iterator[xr.Dataset]:
+    """A NetCDF file of windows, whose arrays are read when they are asked for.
 
     Args:
         path: the file.
         variable: the variable it must have, `observations` or `state`.
+
+    Yields:
+        The data set, its dimensions in the order `window, time, component`.
 
     Raises:
         InputError: not there, not readable, or not a file of windows.
@@ -87,24 +111,34 @@ def read_windows(path: str | Path, variable: str = "observations") -> xr.Dataset
     path = Path(path)
     if not path.is_file():
         raise InputError(f"There is no file {path}.")
-    try:
-        dataset = xr.load_dataset(path, engine="h5netcdf")
-    except Exception as error:  # h5netcdf raises many kinds for a damaged file
-        raise InputError(
-            f"{path} cannot be read as NetCDF-4 ({error}); it may be truncated: write it again."
-        ) from error
-    if variable not in dataset:
-        raise InputError(
-            f"{path} has the variables {sorted(map(str, dataset.data_vars))}; "
-            f"expected {variable!r} with the dimensions {DIMS}."
-        )
-    if set(dataset[variable].dims) != set(DIMS):
-        raise InputError(
-            f"{variable!r} of {path} has the dimensions {dataset[variable].dims}; expected {DIMS}."
-        )
-    dataset = dataset.transpose(*DIMS, missing_dims="ignore")
-    check_observations(dataset[variable].values)
-    return dataset
+    with readable(path):
+        opened = xr.open_dataset(path, engine="h5netcdf")
+    with opened as dataset:
+        if variable not in dataset:
+            raise InputError(
+                f"{path} has the variables {sorted(map(str, dataset.data_vars))}; "
+                f"expected {variable!r} with the dimensions {DIMS}."
+            )
+        if set(dataset[variable].dims) != set(DIMS):
+            raise InputError(
+                f"{variable!r} of {path} has the dimensions {dataset[variable].dims}; "
+                f"expected {DIMS}."
+            )
+        yield dataset.transpose(*DIMS, missing_dims="ignore")
+
+
+def read_windows(path: str | Path, variable: str = "observations") -> xr.Dataset:
+    """As `open_windows`, all in memory and its numbers checked.
+
+    Args:
+        path: the file.
+        variable: the variable it must have, `observations` or `state`.
+    """
+    with open_windows(path, variable) as dataset:
+        with readable(Path(path)):
+            dataset.load()
+        check_observations(dataset[variable].values)
+        return dataset
 
 
 def states_dataset(source: xr.Dataset, state: np.ndarray, **attributes: object) -> xr.Dataset:
@@ -144,3 +178,33 @@ def write_dataset(dataset: xr.Dataset, path: str | Path, force: bool = False) ->
     check_output(path, force)
     with atomic_path(path) as temporary:
         dataset.to_netcdf(temporary, engine="h5netcdf")
+
+
+def write_states(
+    source: xr.Dataset, pieces: Iterable[np.ndarray], path: str | Path, **attributes: object
+) -> None:
+    """Write the `states_dataset` of a source piece by piece, so that memory holds one of them.
+
+    Args:
+        source: the data set with the `observations`; they are not read.
+        pieces: states of some windows after others, [window, time, component], all of one type.
+        path: the file; one that exists is overwritten.
+        **attributes: more attributes, `method` say.
+    """
+    pieces = iter(pieces)
+    first = next(pieces)
+    shape = (source.sizes["window"], *first.shape[1:])
+    # One number in the place of all: what is left of it are the coordinates and the attributes.
+    frame = states_dataset(source, np.broadcast_to(first[0, 0, 0], shape), **attributes)
+    with atomic_path(path) as temporary:
+        frame.drop_vars("state").to_netcdf(temporary, engine="h5netcdf")
+        with h5netcdf.File(temporary, "a") as file:
+            for name, size in zip(DIMS, shape, strict=True):
+                if name not in file.dimensions:
+                    file.dimensions[name] = size
+            state = file.create_variable("state", DIMS, first.dtype, fillvalue=np.nan)
+            state.attrs.update(frame["state"].attrs)
+            start = 0
+            for piece in chain([first], pieces):
+                state[start : start + len(piece)] = piece
+                start += len(piece)

@@ -6,7 +6,13 @@ from tf4dvar.errors import InputError
 from tf4dvar.systems.lorenz63 import Lorenz63
 from tf4dvar.systems.lorenz96 import Lorenz96
 from tf4dvar.systems.seeds import random_stream
-from tf4dvar.systems.simulation import rk4_step, sample_windows, trajectories, trajectories_rk45
+from tf4dvar.systems.simulation import (
+    rk4_step,
+    sample_windows,
+    trajectories,
+    trajectories_rk45,
+    windows_from,
+)
 from tf4dvar.systems.system import System
 
 __all__ = [
@@ -20,6 +26,7 @@ __all__ = [
     "system_by_name",
     "trajectories",
     "trajectories_rk45",
+    "windows_from",
 ]
 
 SYSTEMS: dict[str, Callable[[], System]] = {system.name: system for system in (Lorenz63, Lorenz96)}

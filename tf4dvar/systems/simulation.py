@@ -1,5 +1,7 @@
 """Trajectories and windows of a dynamical system."""
 
+from collections.abc import Callable
+
 import numpy as np
 from scipy.integrate import solve_ivp
 
@@ -66,12 +68,35 @@ def trajectories_rk45(system: System, initial: np.ndarray, steps: int) -> np.nda
     )
 
 
+def windows_from(
+    system: System, initial: np.ndarray, steps: int, integrator: str = "rk4"
+) -> np.ndarray:
+    """The windows that follow the system's spin-up from initial states, each by itself.
+
+    Args:
+        system: the dynamical system.
+        initial: [window, component].
+        steps: number of times of each.
+        integrator: "rk4" (vectorised) or "rk45" (`solve_ivp`, as in the paper).
+
+    Returns:
+        [window, time, component], float64, physical units; not finite where a trajectory is not.
+    """
+    state = initial
+    integrate = trajectories if integrator == "rk4" else trajectories_rk45
+    with np.errstate(over="ignore", invalid="ignore"):
+        for _ in range(system.spin_up):
+            state = rk4_step(system, state)
+        return integrate(system, state, steps)
+
+
 def sample_windows(
     system: System,
     count: int,
     steps: int = 200,
     seed: int | np.random.Generator = 0,
     integrator: str = "rk4",
+    simulate: Callable[[System, np.ndarray, int, str], np.ndarray] = windows_from,
 ) -> np.ndarray:
     """Independent windows of a system.
 
@@ -83,7 +108,8 @@ def sample_windows(
         count: number of windows.
         steps: number of times of each.
         seed: an integer, or a generator.
-        integrator: "rk4" (vectorised) or "rk45" (`solve_ivp`, as in the paper).
+        integrator: see `windows_from`.
+        simulate: what computes it, in other processes say: `tf4dvar.scale.simulation`.
 
     Returns:
         [window, time, component], float64, physical units.
@@ -97,12 +123,8 @@ def sample_windows(
         )
     if integrator not in INTEGRATORS:
         raise InputError(f"Received integrator={integrator!r}; expected one of {INTEGRATORS}.")
-    state = system.initial_states(count, np.random.default_rng(seed))
-    integrate = trajectories if integrator == "rk4" else trajectories_rk45
-    with np.errstate(over="ignore", invalid="ignore"):
-        for _ in range(system.spin_up):
-            state = rk4_step(system, state)
-        windows = integrate(system, state, steps)
+    initial = system.initial_states(count, np.random.default_rng(seed))
+    windows = simulate(system, initial, steps, integrator)
     finite = np.isfinite(windows).all((1, 2))
     if not finite.all():
         raise InputError(

@@ -1,0 +1,34 @@
+import json
+
+from tests.scale.conftest import SIZES
+from tests.test_cli import fail, invoke, succeed
+from tf4dvar.data import read_windows
+
+
+def test_an_archive_is_reconstructed_file_by_file(archive, model_file, tmp_path):
+    command = ("reconstruct", model_file, "--data", archive / "*.nc", "--out")
+    report = json.loads(succeed(*command, tmp_path / "states", "--json"))
+    assert (report["files"], report["windows"], report["errors"]) == (3, sum(SIZES.values()), {})
+    report = json.loads(succeed(*command, tmp_path / "states", "--json"))
+    assert (report["already_there"], report["windows"]) == (3, 0)
+    one_file = ("reconstruct", model_file, "--data", archive / "b.nc", "--out", tmp_path / "b.nc")
+    succeed(*one_file)
+    states = read_windows(tmp_path / "b.nc", "state")
+    assert read_windows(tmp_path / "states" / "b.nc", "state").equals(states)
+
+
+def test_the_exit_code_tells_of_files_that_were_left_out(archive, model_file, tmp_path):
+    (archive / "b.nc").write_text("no NetCDF")
+    out = tmp_path / "states"
+    result = invoke("reconstruct", model_file, "--data", archive / "*.nc", "--out", out)
+    assert result.exit_code == 1
+    last_line = result.stderr.splitlines()[-1]
+    assert last_line == f"Error: 1 of 3 files have no states; {out / 'manifest.jsonl'} says why."
+    assert read_windows(out / "a.nc", "state").sizes["window"] == SIZES["a.nc"]
+
+
+def test_mistakes_are_one_line(archive, model_file, tmp_path):
+    out = ("--out", tmp_path / "states")
+    assert "No file" in fail("reconstruct", model_file, "--data", archive / "*.grib", *out)
+    assert "no model" in fail("reconstruct", tmp_path, "--data", archive / "*.nc", *out)
+    assert not (tmp_path / "states").exists()

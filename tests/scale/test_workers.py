@@ -1,0 +1,115 @@
+"""On a Ray cluster of this machine; skipped where the extra `ray` is not installed."""
+
+import os
+import signal
+
+import pytest
+import xarray as xr
+
+from tests.scale.conftest import SIZES
+from tests.scale.worker_functions import kill_in_worker, multiply_in_worker
+from tf4dvar.data import protocol_plan, read_windows, simulate_dataset
+from tf4dvar.errors import InputError
+from tf4dvar.evaluation import load_model
+from tf4dvar.scale import archive as archives
+from tf4dvar.scale import simulation
+from tf4dvar.scale.workers import ray_workers
+from tf4dvar.systems import Lorenz63
+
+ray = pytest.importorskip("ray", reason="needs Ray: pip install '.[ray]'")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster():
+    """Two workers' worth of processors, whatever this machine has."""
+    ray.init("local", num_cpus=2, include_dashboard=False)
+    yield
+    ray.shutdown()
+
+
+def states(folder):
+    return {name: read_windows(folder / name, "state") for name in SIZES}
+
+
+def test_calls_are_spread_over_workers_and_read_ahead_by_two_each():
+    read = []
+
+    def calls():
+        for number in range(12):
+            read.append(number)
+            yield number, (number,)
+
+    with ray_workers(2, None, multiply_in_worker) as spread:
+        results = {}
+        for key, result in spread(calls()):
+            results[key] = result
+            assert len(read) <= len(results) + 4
+    assert {key: value for key, (_, value) in results.items()} == {n: 10 * n for n in range(12)}
+    assert len({process for process, _ in results.values()}) == 2
+
+
+def test_a_killed_worker_loses_nothing(tmp_path):
+    with ray_workers(2, None, kill_in_worker, tmp_path, 1) as spread:
+        results = dict(spread((number, (number,)) for number in range(8)))
+    assert results == {number: 10 * number for number in range(8)}
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.slow
+def test_what_kills_every_worker_is_given_up(tmp_path):
+    with ray_workers(2, None, kill_in_worker, tmp_path, 100) as spread:
+        results = dict(spread((number, (number,)) for number in range(8)))
+    assert "4 workers died" in str(results.pop(3))
+    assert results == {number: 10 * number for number in range(8) if number != 3}
+
+
+def test_simulated_windows_are_the_same():
+    arguments = (Lorenz63(), protocol_plan("l63", "C"), 50, 30)
+    with simulation.with_workers(2) as simulate:
+        spread = simulate_dataset(*arguments, seed=3, simulate=simulate)
+    xr.testing.assert_identical(spread, simulate_dataset(*arguments, seed=3))
+
+
+@pytest.mark.slow
+def test_states_are_those_of_one_process_though_a_worker_is_killed(archive, model_file, tmp_path):
+    """Killed once it has done some: the driver's first result says which process."""
+    pattern = str(archive / "*.nc")
+    model = archives.with_model(load_model(model_file))
+    archives.reconstruct_archive(pattern, tmp_path / "one", model_file, model)
+
+    with archives.with_workers(model_file, 2, None) as reconstructor:
+
+        def killing(chunks):
+            results = reconstructor(chunks)
+            yield next(results)
+            (worker, *_) = [
+                actor
+                for actor in ray.util.state.list_actors(filters=[("state", "=", "ALIVE")])
+                if actor.class_name == "_Worker"
+            ]
+            os.kill(worker.pid, signal.SIGKILL)
+            yield from results
+
+        summary = archives.reconstruct_archive(pattern, tmp_path / "two", model_file, killing)
+    assert summary == (3, 0, sum(SIZES.values()), {})
+    for name, expected in states(tmp_path / "one").items():
+        xr.testing.assert_identical(states(tmp_path / "two")[name], expected)
+
+
+def test_mistakes_are_answered(monkeypatch):
+    ray.shutdown()
+    try:
+        with (
+            pytest.raises(InputError, match="no Ray cluster at 127"),
+            ray_workers(2, "127.0.0.1:1", multiply_in_worker),
+        ):
+            pass
+        monkeypatch.setitem(__import__("sys").modules, "ray", None)
+        with (
+            pytest.raises(InputError, match="pip install"),
+            ray_workers(2, None, multiply_in_worker),
+        ):
+            pass
+    finally:
+        monkeypatch.undo()
+        ray.init("local", num_cpus=2, include_dashboard=False)
