@@ -32,3 +32,11 @@ def test_mistakes_are_one_line(archive, model_file, tmp_path):
     assert "No file" in fail("reconstruct", model_file, "--data", archive / "*.grib", *out)
     assert "no model" in fail("reconstruct", tmp_path, "--data", archive / "*.nc", *out)
     assert not (tmp_path / "states").exists()
+
+
+def test_workers_write_into_a_folder_and_a_cluster_has_workers(archive, model_file, tmp_path):
+    command = ("reconstruct", model_file, "--data", archive / "a.nc")
+    assert "into a folder" in fail(*command, "--out", tmp_path / "a.nc", "--workers", 2)
+    cluster = ("--address", "ray://head:10001")
+    assert "without --workers" in fail(*command, "--out", tmp_path / "states", *cluster)
+    assert "without --workers" in fail("simulate", "l63", "--out", tmp_path / "a.nc", *cluster)

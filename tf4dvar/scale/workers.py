@@ -16,8 +16,8 @@ ONE_THREAD = {
     "TF_NUM_INTRAOP_THREADS": "1",
     "TF_NUM_INTEROP_THREADS": "1",
 }
-# How often a piece of work is tried again whose worker died.
-RETRIES = 3
+# How often a call is tried again whose worker died: once among others, and once alone.
+RETRIES = 1
 
 Spread = Callable[[Iterable[tuple[Any, tuple]]], Iterator[tuple[Any, Any]]]
 """Takes pairs of a key and the arguments of a call; gives, in any order, each key with the result,
@@ -99,20 +99,27 @@ def _start(ray, workers, address):
 def _spread(ray, actors, calls):
     calls = iter(calls)
     running = {}
+    suspects = []
 
     def give_next_to(actor):
         for key, args in islice(calls, 1):
-            running[actor.call.remote(*args)] = actor, key
+            running[actor.call.remote(*args)] = actor, key, args
 
     # The second call waits at the worker while it is at the first.
     for actor in 2 * actors:
         give_next_to(actor)
     while running:
         (done,), _ = ray.wait(list(running), num_returns=1)
-        actor, key = running.pop(done)
+        actor, key, args = running.pop(done)
         give_next_to(actor)
         try:
             yield key, ray.get(done)
+        except ray.exceptions.RayActorError:
+            suspects.append((key, args))
+    # Alone on a worker it shows whether it was the call that the others died of.
+    for key, args in suspects:
+        try:
+            yield key, ray.get(actors[0].call.remote(*args))
         except ray.exceptions.RayActorError as error:
             first_line = str(error).splitlines()[0]
-            yield key, InputError(f"{1 + RETRIES} workers died of it ({first_line}).")
+            yield key, InputError(f"Every worker that was at it died ({first_line}).")
