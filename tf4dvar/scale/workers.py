@@ -69,7 +69,9 @@ def ray_workers(
             max_task_retries=RETRIES,
             runtime_env={"env_vars": ONE_THREAD},
         )
-        actors = [actor_class.remote(make, *args) for _ in range(workers)]
+        # A worker that is started again needs them: this reference keeps them.
+        kept = [ray.put(arg) for arg in args]
+        actors = [actor_class.remote(make, *kept) for _ in range(workers)]
         yield lambda calls: _spread(ray, actors, calls)
     finally:
         for actor in actors:
@@ -92,7 +94,7 @@ def _start(ray, workers, address):
             ray.init("local", num_cpus=workers, include_dashboard=False)
         else:
             ray.init(address)
-    except (ConnectionError, ValueError) as error:
+    except (ConnectionError, RuntimeError, ValueError) as error:
         raise InputError(f"There is no Ray cluster at {address} ({error}).") from error
 
 
