@@ -10,7 +10,6 @@ that nothing else uses.
 import argparse
 import contextlib
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -46,13 +45,27 @@ def write_archive(folder, files, windows=WINDOWS):
     return str(folder / "*.nc")
 
 
+COMMAND = """
+import pathlib, re, sys
+from tf4dvar.cli import main
+try:
+    main()
+finally:
+    status = pathlib.Path("/proc/self/status").read_text()
+    print(re.search(r"VmHWM:\\s+(\\d+) kB", status)[1])
+"""
+
+
 def peak_gb(pattern, out):
     """Peak memory of the command, in one process."""
-    command = [sys.executable, "-c", "from tf4dvar.cli import main; main()", "reconstruct"]
-    process = subprocess.Popen([*command, MODEL, "--data", pattern, "--out", out])
-    _, status, usage = os.wait4(process.pid, 0)
-    assert status == 0, status
-    return usage.ru_maxrss / 2**20
+    arguments = ["reconstruct", MODEL, "--data", pattern, "--out", out]
+    done = subprocess.run(
+        [sys.executable, "-c", COMMAND, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return int(done.stdout.split()[-1]) / 2**20
 
 
 def throughput(reconstructor, first, second, folder):
@@ -114,9 +127,9 @@ def main():
         large = write_archive(folder / "large", options.files)
         one_file = write_archive(folder / "one_file", 1, options.files * WINDOWS)
         results["peak_gb"] = {
-            "1 file": peak_gb(small, folder / "a"),
-            f"{options.files} files": peak_gb(large, folder / "b"),
-            f"1 file of {options.files} times the windows": peak_gb(one_file, folder / "c"),
+            "1 file": peak_gb(small, folder / "states-1"),
+            f"{options.files} files": peak_gb(large, folder / "states-2"),
+            f"1 file of {options.files} times the windows": peak_gb(one_file, folder / "states-3"),
         }
         results["driver_windows_per_s"] = driver(large, folder / "driver")
         runs = {"in this process": contextlib.nullcontext(with_model(load_model(MODEL)))}

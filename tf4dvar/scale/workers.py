@@ -37,8 +37,7 @@ def ray_workers(
         workers: number of processes, of one processor each.
         address: of the cluster, `ray://host:10001` or, on a machine of it, `auto`; None starts
             Ray on this machine for the time being.
-        make: makes the function, in every worker.
-        *args: what it is made from.
+        make: makes the function in every worker, from the arguments that follow it here.
 
     Raises:
         InputError: Ray is not installed, or there is no cluster at the address.
