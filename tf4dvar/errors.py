@@ -6,3 +6,13 @@ class InputError(ValueError):
 
     The command line prints it as one line and exits with code 2.
     """
+
+
+def first_line(error: BaseException) -> str:
+    """What an error of a library says, short enough for a message of one line.
+
+    Args:
+        error: it.
+    """
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return line if len(line) <= 300 else f"{line[:300]}..."

@@ -30,10 +30,21 @@ START = 240.0
 MEMORY = 8 * 2**30
 ANSWERS = ("right answer", "other content", "clear error")
 FAULTS = ("unclear error", "wrong answer", "executed", "crash", "hang")
+# How often each kind of file comes.
+SHARES = {
+    "bytes of windows": 7,
+    "hostile windows": 3,
+    "bytes of a model": 4,
+    "hostile models": 3,
+    "cards": 4,
+    "run directories": 5,
+    "exports": 4,
+}
+KINDS = [kind for kind, share in SHARES.items() for _ in range(share)]
 FORBIDDEN = (
     *("os.system", "os.exec", "os.fork", "os.posix_spawn", "os.spawn", "pty.spawn"),
     *("subprocess.Popen", "socket.connect", "socket.getaddrinfo", "pickle.find_class"),
-    *("marshal.loads", "urllib.Request", "webbrowser.open"),
+    *("urllib.Request", "webbrowser.open"),
 )
 
 
@@ -43,15 +54,14 @@ class Executed(BaseException):
 
 def run_case(readers, good, folder, seed, number):
     """The kind of a case, its outcome and what more there is to say."""
-    kinds = [kind for kind, (_, weight) in readers.READERS.items() for _ in range(weight)]
-    kind = kinds[number % len(kinds)]
-    reader, _ = readers.READERS[kind]
+    kind = KINDS[number % len(KINDS)]
+    reader = readers.READERS[kind]
     rng = np.random.default_rng([seed, number])
     detail = ""
     try:
         if inspect.isgeneratorfunction(reader):
             said = []
-            for word in reader(good, folder, rng, number // len(kinds) * len(kinds) + number):
+            for word in reader(good, folder, rng, number):
                 said.append(word)
                 detail = said[0]
             answer = said[-1] if len(said) == 2 else " and ".join(said[1:-1])
@@ -157,7 +167,7 @@ def main():
             reader = reader or Child(Path(folder), settings.seed)
             kind, outcome, detail = reader.answer(number)
             if kind is None:
-                kind, reader = "without an answer", None
+                kind, reader = KINDS[number % len(KINDS)], None
             outcomes.setdefault(kind, Counter())[outcome] += 1
             done += 1
             if outcome in FAULTS:

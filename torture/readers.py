@@ -176,14 +176,13 @@ def exports(good, folder, rng):
 
 
 READERS = {
-    "bytes of windows": (bytes_of_windows, 7),
-    "hostile windows": (hostile_windows, 3),
-    "bytes of a model": (bytes_of_a_model, 4),
-    "hostile models": (hostile_models, 3),
-    "cards": (cards, 4),
-    "run directories": (runs, 5),
-    "exports": (exports, 4),
+    "bytes of windows": bytes_of_windows,
+    "hostile windows": hostile_windows,
+    "bytes of a model": bytes_of_a_model,
+    "hostile models": hostile_models,
+    "cards": cards,
+    "run directories": runs,
+    "exports": exports,
 }
-"""Each with how often it comes."""
 
 tf.get_logger().setLevel("ERROR")

@@ -12,6 +12,7 @@ import keras
 
 from tf4dvar.data import atomic_path
 from tf4dvar.errors import InputError
+from tf4dvar.records import read_record
 
 PACKAGES = ("tf4dvar", "tensorflow", "keras", "numpy")
 
@@ -81,10 +82,7 @@ class RunDirectory:
         """
         if not self.config.is_file():
             raise InputError(f"There is no training in {self.path} to resume.")
-        try:
-            return json.loads(self.config.read_text())["options"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{self.config} is damaged ({error}); train anew.") from error
+        return read_record(self.config, {"options": {"experiment": str}})["options"]
 
     def elapsed(self, epochs: int) -> float:
         """Seconds that the first `epochs` epochs took; later lines of the log are dropped.
@@ -102,11 +100,25 @@ class RunDirectory:
         return float(rows[-1]["elapsed"])
 
     def history(self) -> list[dict[str, str]]:
-        """The lines of the log, one an epoch."""
+        """The lines of the log, one an epoch.
+
+        Raises:
+            InputError: one of them is damaged.
+        """
         if not self.log.is_file():
             return []
-        with self.log.open(newline="") as file:
-            return list(csv.DictReader(file))
+        rows: list[dict[str, str]] = []
+        try:
+            with self.log.open(newline="", encoding="utf-8") as file:
+                for row in csv.DictReader(file):
+                    int(row["epoch"]), float(row["elapsed"])
+                    rows.append(row)
+        except (ValueError, KeyError, TypeError, csv.Error) as error:
+            raise InputError(
+                f"Line {len(rows) + 2} of {self.log} is damaged ({type(error).__name__}: {error}); "
+                "expected epoch, elapsed and others as in the first. Mend or delete it."
+            ) from error
+        return rows
 
 
 class Checkpoint(keras.callbacks.Callback):
