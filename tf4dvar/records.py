@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tf4dvar.errors import InputError
+from tf4dvar.errors import InputError, shown
 
 NUMBER = (int, float)
 
@@ -32,15 +32,15 @@ def _check(value, form, path, name):
     # A boolean is an integer to Python alone.
     boolean = isinstance(value, bool) and types is not bool
     if boolean or not isinstance(value, types):
-        shown = repr(value)
-        shown = shown if len(shown) <= 80 else f"{shown[:80]}..."
         expected = types if isinstance(types, tuple) else (types,)
         raise InputError(
-            f"{path} is damaged: {name or 'it'} is {shown}; "
+            f"{path} is damaged: {name or 'it'} is {shown(value)}; "
             f"expected {' or '.join(each.__name__ for each in expected)}."
         )
     if isinstance(form, dict):
         for key, inner in form.items():
             if key not in value:
-                raise InputError(f"{path} is damaged: it has no entry {name}{'.' * bool(name)}{key}.")
+                raise InputError(
+                    f"{path} is damaged: it has no entry {name}{'.' * bool(name)}{key}."
+                )
             _check(value[key], inner, path, f"{name}.{key}".lstrip("."))

@@ -61,7 +61,8 @@ def run_case(readers, good, folder, seed, number):
     try:
         if inspect.isgeneratorfunction(reader):
             said = []
-            for word in reader(good, folder, rng, number):
+            turn = number // len(KINDS) * SHARES[kind] + number % len(KINDS) - KINDS.index(kind)
+            for word in reader(good, folder, rng, turn):
                 said.append(word)
                 detail = said[0]
             answer = said[-1] if len(said) == 2 else " and ".join(said[1:-1])

@@ -35,7 +35,7 @@ def _huge(file):
     del file["truth"], file["observations"]
     shape = (2**20, 2**20, 3)
     for name, size in zip(DIMS, shape, strict=True):
-        file.create_dataset(name, (size,), "f4", chunks=(1024,)).make_scale(name)
+        file.create_dataset(name, (size,), "f4", chunks=(1,)).make_scale(name)
     variable = file.create_dataset("observations", shape, "f8", chunks=(1, 1024, 3))
     for axis, name in enumerate(DIMS):
         variable.dims[axis].attach_scale(file[name])
@@ -100,13 +100,19 @@ NETCDF = {
     "a link to itself": _by_h5py(_link(h5py.SoftLink("/observations"))),
     "a link to nowhere": _by_h5py(_link(h5py.ExternalLink("nowhere.nc", "/x"))),
     "a link to a device": _by_h5py(_link(h5py.ExternalLink("/dev/zero", "/x"))),
-    "a group": _by_h5py(lambda file: (file.__delitem__("observations"), file.create_group("observations"))),
+    "a group": _by_h5py(
+        lambda file: (file.__delitem__("observations"), file.create_group("observations"))
+    ),
     "text": _by_h5py(lambda file: _replace(file, data=np.full(file["truth"].shape, b"abc"))),
     "text of any length": _by_h5py(
-        lambda file: _replace(file, data=np.full(file["truth"].shape, "abc", object), dtype=h5py.string_dtype())
+        lambda file: _replace(
+            file, data=np.full(file["truth"].shape, "abc", object), dtype=h5py.string_dtype()
+        )
     ),
     "complex": _by_h5py(lambda file: _replace(file, data=file["truth"][:] * 1j)),
-    "records": _by_h5py(lambda file: _replace(file, data=np.zeros(file["truth"].shape, [("a", "f8"), ("b", "i4")]))),
+    "records": _by_h5py(
+        lambda file: _replace(file, data=np.zeros(file["truth"].shape, [("a", "f8"), ("b", "i4")]))
+    ),
     "halves": _by_h5py(lambda file: _replace(file, data=file["truth"][:].astype("f2"))),
     "a scalar": _by_h5py(lambda file: _replace(file, data=1.0)),
     "no data": _by_h5py(lambda file: _replace(file, data=h5py.Empty("f8"))),
@@ -227,9 +233,9 @@ def payloads(folder: Path) -> dict[str, dict]:
     }
 
 
-def _zip(members):
+def _zip(members, compression=zipfile.ZIP_STORED):
     content = io.BytesIO()
-    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(content, "w", compression) as archive:
         for name, data in members.items():
             archive.writestr(name, data)
     return content.getvalue()
@@ -271,7 +277,9 @@ def _weights(change):
 def _each(change):
     def edit(file):
         found = []
-        file.visititems(lambda name, item: found.append(name) if isinstance(item, h5py.Dataset) else None)
+        file.visititems(
+            lambda name, item: found.append(name) if isinstance(item, h5py.Dataset) else None
+        )
         for name in found:
             shape, dtype = file[name].shape, file[name].dtype
             del file[name]
@@ -286,7 +294,8 @@ def _external(file, name, shape, dtype):
 
 
 def _bomb(content, path):
-    return archive(content, weights=bytes(2**28))
+    large = {"model.weights.h5": bytes(2**28)}
+    return _zip({**members(content), **large}, zipfile.ZIP_DEFLATED)
 
 
 ARCHIVES = {

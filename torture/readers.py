@@ -68,10 +68,10 @@ def bytes_of_windows(good, folder, rng):
     return RIGHT if found.identical(good.dataset) else "the windows are others"
 
 
-def hostile_windows(good, folder, rng, number):
+def hostile_windows(good, folder, rng, turn):
     """A well-formed file of other windows, all the way to scores and tasks."""
     names = list(hostile.NETCDF)
-    name = names[number % len(names)]
+    name = names[turn % len(names)]
     path = folder / "windows.nc"
     path.write_bytes(good.windows)
     hostile.NETCDF[name](path)
@@ -99,7 +99,7 @@ def bytes_of_a_model(good, folder, rng):
     return RIGHT if same else "the model is another"
 
 
-def hostile_models(good, folder, rng, number):
+def hostile_models(good, folder, rng, turn):
     """A well-formed archive of a model that is not one, or that would do something."""
     path = folder / "model.keras"
     payloads = hostile.payloads(folder)
@@ -108,9 +108,8 @@ def hostile_models(good, folder, rng, number):
         *((f"{name} as {place}", payloads[name], place) for name in payloads for place in places),
         *((name, None, None) for name in hostile.ARCHIVES),
     ]
-    # A payload each time, its places in turn; every third time the configuration is odd.
-    name, payload, place = cases[(number * 7) % len(cases)]
-    if number % 3 == 0:
+    name, payload, place = cases[turn % len(cases)]
+    if turn >= len(cases):
         name = "a changed configuration"
         config = change_json(hostile.members(good.archive)["config.json"], rng)
         content = hostile.archive(good.archive, config=config)

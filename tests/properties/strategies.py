@@ -20,6 +20,6 @@ def observed_windows(draw, components=3, most=5, longest=40, dtype="float32"):
     return np.where(rng.random(shape) < share, states, np.nan).astype(dtype)
 
 
-def seeded(draw_seed=st.integers(0, 2**32 - 1)):
+def seeded():
     """Random generators."""
-    return draw_seed.map(np.random.default_rng)
+    return st.integers(0, 2**32 - 1).map(np.random.default_rng)

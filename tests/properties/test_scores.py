@@ -16,7 +16,9 @@ def forecast(states):
 def test_scores_go_with_their_windows(windows, rng):
     order = rng.permutation(len(windows))
     truth, states = rng.normal(0, 8, (2, *windows.shape))
-    np.testing.assert_array_equal(r_score(states, truth)[order], r_score(states[order], truth[order]))
+    np.testing.assert_array_equal(
+        r_score(states, truth)[order], r_score(states[order], truth[order])
+    )
     np.testing.assert_allclose(
         fourdvar_score(states, windows, forecast)[order],
         fourdvar_score(states[order], windows[order], forecast),

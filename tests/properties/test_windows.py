@@ -92,7 +92,9 @@ def test_truth_that_is_not_known_never_counts_in_training(genn, windows, rng):
     observations = np.where(rng.random(windows.shape) < 0.5, windows, np.nan)
     state = rng.normal(0, 8, windows.shape).astype("float32")
     elsewhere = np.where(np.isnan(truth), 1e6 * rng.normal(size=truth.shape), state)
-    losses = [model.compute_loss(observations, truth, x.astype("float32")) for x in (state, elsewhere)]
+    losses = [
+        model.compute_loss(observations, truth, x.astype("float32")) for x in (state, elsewhere)
+    ]
     np.testing.assert_array_equal(*losses)
     with tf.GradientTape() as tape:
         loss = model.compute_loss(observations, truth, model(observations))
@@ -108,9 +110,7 @@ def test_batches_of_a_reconstruction_do_not_show(genn, count, rng):
     np.testing.assert_allclose(states, psi(windows.astype("float32")), **CLOSE)
 
 
-@given(
-    count=st.integers(1, 4), steps=st.integers(2, 12), seed=st.integers(0, 9), cut=st.data()
-)
+@given(count=st.integers(1, 4), steps=st.integers(2, 12), seed=st.integers(0, 9), cut=st.data())
 def test_a_window_cut_from_a_file_is_the_window_of_the_file(
     genn, tmp_path_factory, count, steps, seed, cut
 ):

@@ -91,7 +91,9 @@ def read_windows(path: str | Path, variable: str = "observations") -> xr.Dataset
     if not path.is_file():
         raise InputError(f"There is no file {path}.")
     try:
-        _check_storage(path)
+        complaint = _storage_complaint(path)
+        if complaint:
+            raise InputError(complaint)
         dataset = xr.load_dataset(path, engine="h5netcdf")
     except Exception as error:  # h5netcdf raises many kinds for a damaged file
         raise InputError(
@@ -115,8 +117,8 @@ def read_windows(path: str | Path, variable: str = "observations") -> xr.Dataset
     return dataset
 
 
-def _check_storage(path):
-    """Refuse what would hang or fill the memory before an error came.
+def _storage_complaint(path):
+    """What in a file would hang its reader or fill the memory; None if nothing.
 
     HDF5 lets values lie in any other file or device, and be declared without being there.
     """
@@ -125,15 +127,16 @@ def _check_storage(path):
 
         def look(name, link):
             if not isinstance(link, h5py.HardLink):
-                raise InputError(f"{name} is a link")
+                return f"{name} is a link"
             item = file[name]
             if isinstance(item, h5py.Dataset):
                 if item.is_virtual or item.external:
-                    raise InputError(f"the values of {name} are in another file")
+                    return f"the values of {name} are in another file"
                 if item.size is not None and item.nbytes > memory:
-                    raise InputError(f"{name} of shape {item.shape} is larger than the memory")
+                    return f"{name} of shape {item.shape} is larger than the memory"
+            return None
 
-        file.visititems_links(look)
+        return file.visititems_links(look)
 
 
 def number_of(dataset: xr.Dataset, attribute: str) -> float:
