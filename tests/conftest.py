@@ -11,7 +11,7 @@ from tf4dvar.data import protocol_plan, simulate_dataset
 from tf4dvar.systems import Lorenz63
 
 # The same few cases in every run; `--hypothesis-profile torture` looks at many others.
-settings.register_profile("suite", max_examples=12, derandomize=True, deadline=None)
+settings.register_profile("suite", max_examples=8, derandomize=True, deadline=None)
 settings.register_profile("torture", max_examples=300, deadline=None)
 settings.load_profile("suite")
 

@@ -54,8 +54,13 @@ def make_model(name):
 
 def compiled(model):
     """The model as one graph for every shape: nothing is traced anew."""
-    spec = tf.TensorSpec((None, None, model.observed_components), tf.float32)
-    return tf.function(model.call, input_signature=[spec], autograph=False)
+    return graph(model.call, model.observed_components)
+
+
+def graph(function, components, inputs=1):
+    """A function of arrays [any, any, components] as one graph."""
+    spec = tf.TensorSpec((None, None, components), tf.float32)
+    return tf.function(function, input_signature=[spec] * inputs, autograph=False)
 
 
 @pytest.fixture(scope="session", params=MODELS)
