@@ -39,13 +39,16 @@ def test_what_is_no_json_is_damaged(file, content):
         (GOOD | {"name": ["x" * 100]}, "\\.\\.\\.; expected str"),
         (GOOD | {"scores": None}, "scores is None; expected dict"),
         (GOOD | {"scores": {"r_score": 1}}, "no entry scores.windows"),
-        (GOOD | {"scores": {"r_score": True, "windows": 1}}, "True; expected int or float"),
+        (
+            GOOD | {"scores": {"r_score": True, "windows": 1}},
+            "scores.r_score is True; expected int or float",
+        ),
         (GOOD | {"scores": {"r_score": 1, "windows": 1.5}}, "scores.windows is 1.5; expected int"),
     ],
 )
 def test_an_entry_that_does_not_fit_is_named(file, record, message):
     file.write_text(json.dumps(record))
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError, match=f"record.json is damaged: .*{message}"):
         read_record(file, FORM)
 
 

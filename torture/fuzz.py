@@ -161,7 +161,7 @@ def main():
     started = time.monotonic()
     outcomes: dict[str, Counter] = {}
     faults, done, reader = [], 0, None
-    with tempfile.TemporaryDirectory(prefix="torture-") as folder:
+    with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
         for number in range(settings.first, settings.first + settings.cases):
             if time.monotonic() > started + 60 * settings.minutes:
                 break

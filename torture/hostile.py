@@ -282,6 +282,8 @@ def _each(change):
         )
         for name in found:
             shape, dtype = file[name].shape, file[name].dtype
+            if not shape:
+                continue
             del file[name]
             change(file, name, shape, dtype)
 
@@ -289,8 +291,8 @@ def _each(change):
 
 
 def _external(file, name, shape, dtype):
-    size = max(1, int(np.prod(shape)) * dtype.itemsize)
-    file.create_dataset(name, shape or (1,), dtype, external=[("/proc/self/exe", 0, size)])
+    size = int(np.prod(shape)) * dtype.itemsize
+    file.create_dataset(name, shape, dtype, external=[("/proc/self/exe", 0, size)])
 
 
 def _bomb(content, path):

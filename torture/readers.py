@@ -122,6 +122,8 @@ def hostile_models(good, folder, rng, turn):
     yield name
     path.write_bytes(content)
     found = load_model(path)
+    if name == "weights in another file":
+        yield "the bytes of another file"
     # What it asks for may take long, and is done.
     if found.iterations <= LONGEST:
         reconstruct(found, good.observations)

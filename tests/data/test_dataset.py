@@ -45,7 +45,8 @@ def test_axes_in_another_order_are_put_right(tmp_path):
 
 def test_states_keep_coordinates_and_attributes(windows):
     states = states_dataset(windows, windows["truth"].values, method="truth")
-    assert states["state"].attrs["units"] == "1"
+    np.testing.assert_array_equal(states["state"], windows["truth"])
+    assert states["state"].attrs == {"units": "1", "long_name": "reconstructed state"}
     assert states.attrs["system"] == "l63"
     for name in windows.coords:
         assert states[name].identical(windows[name])

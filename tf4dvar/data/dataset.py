@@ -107,7 +107,7 @@ def read_windows(path: str | Path, variable: str = "observations") -> xr.Dataset
         )
     for name in {variable, "truth"} & set(dataset.data_vars):
         dims, dtype = dataset[name].dims, dataset[name].dtype
-        if sorted(dims) != sorted(DIMS) or not np.issubdtype(dtype, np.floating):
+        if sorted(map(str, dims)) != sorted(DIMS) or not np.issubdtype(dtype, np.floating):
             raise InputError(
                 f"{name!r} of {path} has the dimensions {dims} and the type {dtype}; "
                 f"expected {DIMS} and floating-point numbers."
