@@ -7,7 +7,7 @@ LOWEST := .venv-lowest
 # A process for every core; the tests of a file share what they trained.
 WORKERS := --numprocesses auto --dist loadfile
 
-.PHONY: demo test test-all test-lowest coverage mutation lint format bench docs clean
+.PHONY: demo test test-all test-lowest coverage mutation torture torture-short lint format notebooks bench docs clean
 
 demo: $(STAMP)
 	$(BIN)/tf4dvar demo --out demo
@@ -31,6 +31,12 @@ mutation: $(STAMP)
 	$(BIN)/python -m pip install --quiet 'mutmut>=3.8'
 	$(BIN)/mutmut run
 	$(BIN)/mutmut results
+# Faults on purpose; what was lost is printed and is the exit code.
+torture: $(STAMP)
+	$(BIN)/python torture/faults.py --kills 60 --minutes 25
+
+torture-short: $(STAMP)
+	$(BIN)/python torture/faults.py --kills 6 --minutes 1
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .
@@ -40,6 +46,10 @@ lint: $(STAMP)
 format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# Executes them in place, ten minutes: their outputs are part of the documentation.
+notebooks: $(STAMP)
+	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -m tests.documentation.notebooks
 
 bench: $(BENCH_STAMP)
 	$(BIN)/python benchmarks/against_peer.py

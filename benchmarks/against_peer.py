@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from products import operations
-from timing import HERE, Worker, interleaved, machine
+from timing import HERE, Worker, interleaved, measured_on
 
 BATCH, STEPS = 128, 200
 
@@ -95,7 +95,7 @@ def main():
             rows.append(row)
             print(table([row]).splitlines()[-1], flush=True)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    report = {"machine": machine(), "ceilings": ceilings, "rows": rows}
+    report = {"machine": measured_on(), "ceilings": ceilings, "rows": rows}
     (arguments.out / "against_peer.json").write_text(json.dumps(report, indent=1))
     (arguments.out / "against_peer.md").write_text(table(rows) + "\n")
 

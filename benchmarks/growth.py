@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 import matplotlib.pyplot as plt
-from timing import HERE, Worker, interleaved, machine
+from timing import HERE, Worker, interleaved, measured_on
 
 THREADS = 2
 GENN = {"prior": "genn", "cell": "lstm", "iterations": 5, "batch": 128, "steps": 200}
@@ -72,7 +72,7 @@ def main():
     arguments = parser.parse_args()
     sweeps = {name: sweep(*settings, arguments.repeats) for name, settings in SWEEPS.items()}
     arguments.out.mkdir(parents=True, exist_ok=True)
-    report = {"machine": machine(), "threads": THREADS, "sweeps": sweeps}
+    report = {"machine": measured_on(), "threads": THREADS, "sweeps": sweeps}
     (arguments.out / "growth.json").write_text(json.dumps(report, indent=1))
     (arguments.out / "growth.md").write_text(table(sweeps) + "\n")
     plot(sweeps, arguments.out / "growth.png")

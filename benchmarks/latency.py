@@ -13,7 +13,7 @@ from pathlib import Path
 import keras
 import numpy as np
 from network import CELLS, PRIORS, tf, use_threads
-from timing import HERE, machine
+from timing import HERE, measured_on
 
 from tf4dvar.models import FourDVarNet
 
@@ -76,7 +76,7 @@ def main():
         for row in rows
     ]
     arguments.out.mkdir(parents=True, exist_ok=True)
-    report = {"machine": machine(), "threads": arguments.threads, "rows": rows}
+    report = {"machine": measured_on(), "threads": arguments.threads, "rows": rows}
     (arguments.out / "latency.json").write_text(json.dumps(report, indent=1))
     (arguments.out / "latency.md").write_text("\n".join(lines) + "\n")
 

@@ -23,7 +23,7 @@ from pathlib import Path
 import keras
 import numpy as np
 from network import CELLS, EVERY, PRIORS, tf
-from timing import HERE, machine
+from timing import HERE, measured_on
 
 from tf4dvar.export import save
 from tf4dvar.models import FourDVarNet
@@ -199,7 +199,7 @@ def write(rows, start, size, arguments):
     ]
     lines += ["", *(f"{name}: {value:.3g}" for name, value in summary.items())]
     report = {
-        "machine": machine(("tensorflow", "keras", "numpy", "litserve")),
+        "machine": measured_on(("tensorflow", "keras", "numpy", "litserve")),
         "iterations": arguments.iterations,
         "request_bytes": size,
         "rows": rows,

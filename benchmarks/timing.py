@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tf4dvar.machine import machine
+
 HERE = Path(__file__).parent
 
 
@@ -54,13 +56,10 @@ def interleaved(workers, repeats, calls=("train", "infer")):
     return [worker.finish() for worker in workers]
 
 
-def machine(packages=("tensorflow", "keras", "torch", "numpy")):
-    """What the figures were measured on."""
-    with open("/proc/cpuinfo") as lines:
-        cpu = next(line.split(":")[1].strip() for line in lines if "model name" in line)
+def measured_on(packages=("tensorflow", "keras", "torch", "numpy")):
+    """The machine, and the versions of what ran on it."""
     return {
-        "cpu": cpu,
-        "cores": os.cpu_count(),
+        **machine(),
         "python": platform.python_version(),
         **{name: importlib.metadata.version(name) for name in packages},
     }

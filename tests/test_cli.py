@@ -58,7 +58,10 @@ def test_evaluate_prints_the_promised_json(folder):
     scores = json.loads(succeed(*command, "--json"))
     assert scores["windows"] == 6
     assert scores["r_score"] > 0
-    assert f"{scores['r_score']:.4g}" in succeed(*command)
+    shown = dict(line.split(maxsplit=1) for line in succeed(*command).splitlines())
+    assert set(shown) == set(scores) - {"r_score_by_time"}
+    assert shown["r_score"] == f"{scores['r_score']:.4g}"
+    assert shown["r_score_by_component"].startswith(f"x {scores['r_score_by_component']['x']:.4g},")
     file = ("evaluate", folder / "run" / "model.keras", "--data", folder / "windows.nc")
     assert json.loads(succeed(*file, "--json"))["r_score"] == scores["r_score"]
 

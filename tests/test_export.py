@@ -164,12 +164,14 @@ def test_unrolled_and_compiled_it_gives_the_same(model, tmp_path):
         loaded["serving_default"](observations=tf.fill((1, 5, 3), np.inf))
 
 
-def test_the_model_is_left_as_it_is_and_how_it_was_trained_does_not_matter(model, tmp_path):
+def test_the_model_is_left_as_it_is_and_how_it_was_trained_does_not_matter(model, tmp_path, caplog):
     observations = make_windows()["random"]
     expected = model.predict(observations, verbose=0)
     other = make_model(unroll=True)
     other.set_weights(model.get_weights())
+    caplog.clear()
     version = save(other, tmp_path / "served")
+    assert not caplog.records
     loaded = tf.saved_model.load(str(version)).signatures["serving_default"]
     state = loaded(observations=tf.constant(observations))["state"]
     np.testing.assert_allclose(state, expected, rtol=1e-5, atol=1e-5)

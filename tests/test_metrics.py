@@ -34,6 +34,15 @@ def test_exact_small_cases():
     np.testing.assert_allclose(ode_score(state, np.zeros_like(state)), [(9 + 16) / 2])
 
 
+def test_a_state_that_is_no_number_has_no_score():
+    truth = np.zeros((2, 2, 2))
+    truth[:, 0, 0] = np.nan
+    state = np.ones_like(truth)
+    state[0, 0, 0] = np.nan  # where the truth is not known either
+    state[1, 1, 1] = np.nan
+    np.testing.assert_array_equal(r_score(state, truth), [1.0, np.nan])
+
+
 def test_the_truth_scores_nothing_but_its_noise(case):
     _, truth, observations = case
     np.testing.assert_array_equal(r_score(truth, truth), 0)

@@ -1,6 +1,7 @@
 import numpy as np
+import pytest
 
-from tf4dvar.plots import plot_reconstructions
+from tf4dvar.plots import plot_calibration, plot_error_by_time, plot_reconstructions
 
 
 def labelled(axes):
@@ -25,3 +26,19 @@ def test_without_truth_there_are_the_windows_alone(windows):
     dataset = windows.drop_vars("truth").isel(window=slice(1))
     figure = plot_reconstructions(dataset, {"states": windows["truth"].values[:1]})
     assert len(figure.get_axes()) == 3
+
+
+@pytest.mark.parametrize(
+    ("units", "unit", "square"),
+    [("1", "(dimensionless)", "(dimensionless)"), ("m/s", "(m/s)", "((m/s)^2)")],
+)
+def test_axes_have_units(windows, rng, units, unit, square):
+    windows = windows.copy(deep=True)
+    windows["observations"].attrs["units"] = units
+    (axes,) = plot_error_by_time(windows, {"a": np.ones(windows.sizes["time"])}).axes
+    assert axes.get_xlabel() == "time in the window (dimensionless)"
+    assert axes.get_ylabel() == f"mean squared error {square}"
+    errors = {"a": rng.normal(size=windows["truth"].shape)}
+    (axes,) = plot_calibration(windows, errors, {"a": np.ones_like(errors["a"])}).axes
+    assert axes.get_xlabel() == f"estimated spread {unit}"
+    assert axes.get_ylabel() == f"root mean squared error {unit}"

@@ -12,6 +12,7 @@ from tf4dvar.evaluation import evaluate, load_model
 from tf4dvar.experiments import EXPERIMENTS, Experiment
 from tf4dvar.layers import ConvCell, TwoScaleGENN
 from tf4dvar.models import FourDVarNet
+from tf4dvar.published import OTHER_WINDOWS, _readme, card_of, other_observations
 from tf4dvar.systems import system_by_name
 from tf4dvar.training import train
 
@@ -63,6 +64,8 @@ def test_its_card_and_readme_tell_what_it_is(published):
     readme = (out / "README.md").read_text()
     assert f"**{card['scores']['r_score']:.3f}**" in readme
     assert "Bayes limit" in readme
+    for label, score in card["scores"]["other_observations"].items():
+        assert f"| {label} | {score:.3g} |" in readme
     assert "l63-small" in succeed("models", out.parent)
 
 
@@ -79,6 +82,43 @@ def test_a_folder_without_models_is_answered_in_one_line(published, tmp_path):
     )
     assert "R-score 1.000   y" in succeed("models", tmp_path)
     assert "no training" in fail("publish", tmp_path, "--out", tmp_path / "out")
+
+
+def test_a_score_without_a_standard_error_is_not_published(published, tmp_path):
+    folder, _ = published
+    for windows in (1, 0, -1):
+        arguments = ("publish", folder / "run", "--out", tmp_path / "out", "--windows", windows)
+        assert "at least 2" in fail(*arguments)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_model_is_tried_on_other_observations():
+    seen = []
+
+    class Fake:
+        def predict(self, observations, verbose):
+            seen.append(observations)
+            return np.zeros_like(observations)
+
+    scores = other_observations(Fake(), "l63", "C")
+    assert np.ptp(list(scores.values())) < 0.1 * scores["as in training"]
+    times = [set(np.flatnonzero(np.isfinite(one).any(axis=(0, 2)))) for one in seen]
+    assert times == [
+        set(range(16, 190, 8)),
+        set(range(11, 190, 8)),
+        set(range(12, 190, 4)),
+        set(range(16, 190, 16)),
+        set(range(16, 190, 8)),
+    ]
+    assert all(one.shape == (OTHER_WINDOWS, 200, 3) for one in seen)
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.parent.name)
+def test_a_shipped_readme_tells_what_its_card_does(path):
+    card = card_of(path.parent)
+    assert (path.parent / "README.md").read_text() == _readme(card)
+    inside = path.parent / str(card["version"]) / "assets.extra" / "card.json"
+    assert inside.read_text() == path.read_text()
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.parent.name)

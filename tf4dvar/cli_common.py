@@ -35,6 +35,9 @@ def load_tensorflow() -> None:
     It writes them from C++ before its own log level counts, hence the file descriptor. Half of
     the cores work within operations and all of them on several operations at once: of the
     solver's small ones that is faster than all within one; see docs/performance.md.
+
+    On a CPU the same seed gives the same numbers bit for bit, which costs nothing there. On a GPU
+    not every operation has a deterministic kernel: TF_DETERMINISTIC_OPS=1 asks for them.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(max(1, (os.cpu_count() or 1) // 2)))
@@ -44,6 +47,8 @@ def load_tensorflow() -> None:
     try:
         import tensorflow as tf
 
+        if not tf.config.list_physical_devices("GPU"):
+            tf.config.experimental.enable_op_determinism()
         tf.constant(0.0)  # looks for GPUs, and says so
     finally:
         os.dup2(stderr, 2)
@@ -51,10 +56,16 @@ def load_tensorflow() -> None:
 
 
 def report(values: dict[str, Any], as_json: bool) -> None:
-    """Print values by name, for people or as JSON."""
+    """Print values by name, as JSON or for people, who are spared the lists."""
     if as_json:
         typer.echo(json.dumps(values))
         return
     for name, value in values.items():
-        shown = f"{value:.4g}" if isinstance(value, float) else value
-        typer.echo(f"{name:22} {shown}")
+        if isinstance(value, dict):
+            typer.echo(f"{name:22} " + ", ".join(f"{key} {_shown(value[key])}" for key in value))
+        elif not isinstance(value, list):
+            typer.echo(f"{name:22} {_shown(value)}")
+
+
+def _shown(value):
+    return f"{value:.4g}" if isinstance(value, float) else value

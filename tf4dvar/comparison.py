@@ -194,18 +194,18 @@ def write_report(results: dict[str, Compared], dataset: xr.Dataset, folder: Path
         writer.writerows(rows)
     scores = {name: result.scores for name, result in results.items()}
     (folder / "report.json").write_text(json.dumps(scores, indent=1))
-    truth, times = dataset["truth"].values, dataset["time"].values
+    truth = dataset["truth"].values
     states = {name: result.states for name, result in results.items()}
     spreads = {name: r.spread for name, r in results.items() if r.spread is not None}
     figures = {
         "windows.png": plot_reconstructions(dataset, states),
         "error_by_time.png": plot_error_by_time(
-            times, {name: r.scores["r_score_by_time"] for name, r in results.items()}
+            dataset, {name: r.scores["r_score_by_time"] for name, r in results.items()}
         ),
     }
     if spreads:
         errors = {name: states[name] - truth for name in spreads}
-        figures["calibration.png"] = plot_calibration(errors, spreads)
+        figures["calibration.png"] = plot_calibration(dataset, errors, spreads)
     for name, figure in figures.items():
         figure.savefig(folder / name, dpi=150)
 

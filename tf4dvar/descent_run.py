@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from tf4dvar.classical import fixed_step_descent
-from tf4dvar.data import atomic_path
+from tf4dvar.data import atomic_path, check_states, locked
 from tf4dvar.errors import InputError
 from tf4dvar.experiments import true_flow
 
@@ -52,8 +52,14 @@ def descent_run(
 
     Raises:
         InputError: there are windows done already and `resume` is not set, or they took another
-            number of steps.
+            number of steps, or another process is at work on them.
     """
+    path.mkdir(parents=True, exist_ok=True)
+    with locked(path, wait=False):
+        return _descend(path, system, dataset, steps, minutes, resume)
+
+
+def _descend(path, system, dataset, steps, minutes, resume) -> DescentRun:
     file = path / "descent.npz"
     windows = dataset.sizes["window"]
     run = DescentRun(np.empty((0, *dataset["truth"].shape[1:])), steps, 0.0)
@@ -63,7 +69,6 @@ def descent_run(
         run = load_descent(path)
         if run.steps != steps:
             raise InputError(f"{file} took {run.steps} steps; received {steps}.")
-    path.mkdir(parents=True, exist_ok=True)
     flow = true_flow(system, dtype="float64")
     budget = np.inf if minutes is None else 60 * minutes
     while len(run.states) < windows and (run.seconds < budget or not len(run.states)):
@@ -71,6 +76,7 @@ def descent_run(
         some = dataset.isel(window=slice(begin, min(begin + WINDOWS_AT_ONCE, windows)))
         started = time.monotonic()
         states = fixed_step_descent(some["observations"].values, flow, steps).states
+        check_states(states, f"the descent diverges there, after {begin} windows that are kept")
         run = DescentRun(
             np.concatenate([run.states, states]),
             steps,

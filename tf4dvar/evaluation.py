@@ -9,9 +9,9 @@ import keras
 import numpy as np
 import xarray as xr
 
-from tf4dvar.data import check_observations, number_of
+from tf4dvar.data import check_observations, check_states, number_of
 from tf4dvar.errors import InputError, first_line
-from tf4dvar.metrics import fourdvar_score, ode_score, r_score
+from tf4dvar.metrics import fourdvar_score, mean_where_known, ode_score, r_score
 from tf4dvar.models import FourDVarNet
 from tf4dvar.systems import SYSTEMS, rk4_step, system_by_name
 
@@ -86,14 +86,11 @@ def reconstruct(model: FourDVarNet, observations: np.ndarray) -> Reconstruction:
     started = time.perf_counter()
     states = model.predict(observations, batch_size=BATCH, verbose=0)
     seconds = time.perf_counter() - started
-    finite = np.isfinite(states).all(axis=(1, 2))
-    if not finite.all():
-        raise InputError(
-            f"The model's states are not finite in {(~finite).sum()} of {len(states)} windows, "
-            f"the first of them number {np.flatnonzero(~finite)[0]}: its solver diverges there. "
-            "Look at the units of the observations and the prior's time step, or train the model "
-            "further."
-        )
+    check_states(
+        states,
+        "the model's solver diverges there. Look at the units of the observations and the prior's "
+        "time step, or train the model further",
+    )
     return Reconstruction(states, seconds / len(observations))
 
 
@@ -119,10 +116,12 @@ def score(states: np.ndarray, dataset: xr.Dataset) -> dict[str, Any]:
         "r_score_by_component": {
             str(name): float(value)
             for name, value in zip(
-                dataset["component"].values, np.nanmean(squared, axis=(0, 1)), strict=True
+                dataset["component"].values,
+                mean_where_known(squared, truth, axis=(0, 1)),
+                strict=True,
             )
         },
-        "r_score_by_time": np.nanmean(squared, axis=(0, 2)).tolist(),
+        "r_score_by_time": mean_where_known(squared, truth, axis=(0, 2)).tolist(),
         "windows": len(states),
     }
     name = dataset.attrs.get("system")

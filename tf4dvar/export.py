@@ -1,6 +1,9 @@
 """Trained models as SavedModels, which need TensorFlow and nothing of this package."""
 
+import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -64,16 +67,18 @@ def save(
     }
     with VersionDirectory(directory).new_version(card) as (temporary, final):
         module = _Served(model, unroll)
-        tf.saved_model.save(
-            module,
-            str(temporary),
-            signatures={
-                "serving_default": module.reconstruct,
-                "reconstruct_with": module.reconstruct_with,
-            },
-            # Derivatives are for training.
-            options=tf.saved_model.SaveOptions(experimental_custom_gradients=False),
-        )
+        # How it names what is inside, and a directory that is going to be renamed.
+        with silent("absl"), silent("tensorflow"):
+            tf.saved_model.save(
+                module,
+                str(temporary),
+                signatures={
+                    "serving_default": module.reconstruct,
+                    "reconstruct_with": module.reconstruct_with,
+                },
+                # Derivatives are for training.
+                options=tf.saved_model.SaveOptions(experimental_custom_gradients=False),
+            )
     return final
 
 
@@ -88,6 +93,22 @@ def twin(model: FourDVarNet, **settings: Any) -> FourDVarNet:
     other.build((None, None, model.observed_components))
     other.set_weights(model.get_weights())
     return other
+
+
+@contextmanager
+def silent(name: str) -> Iterator[None]:
+    """No messages of a logger: they would bury what a user must read.
+
+    Args:
+        name: of the logger.
+    """
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def observations_spec(model: FourDVarNet) -> tf.TensorSpec:

@@ -1,9 +1,7 @@
 """Trained models as ONNX files, each compared with its model before it is kept."""
 
 import json
-import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf4dvar.errors import InputError
-from tf4dvar.export import model_card, observations_spec, signature_card, twin
+from tf4dvar.export import model_card, observations_spec, signature_card, silent, twin
 from tf4dvar.models import FourDVarNet
 from tf4dvar.version_directory import VersionDirectory
 
@@ -74,7 +72,7 @@ def _converted(model: FourDVarNet, card: dict[str, Any]) -> bytes:
         return {"state": tf.where(infinite, np.nan, tf.cast(looped(observations), tf.float32))}
 
     try:
-        with _silent("tf2onnx"):
+        with silent("tf2onnx"):
             converted, _ = tf2onnx.convert.from_function(
                 reconstruct,
                 input_signature=[observations_spec(model)],
@@ -159,15 +157,3 @@ def _nodes(graph: Any) -> Iterator[Any]:
         for attribute in node.attribute:
             if attribute.HasField("g"):
                 yield from _nodes(attribute.g)
-
-
-@contextmanager
-def _silent(name: str) -> Iterator[None]:
-    """No messages of that logger: they would bury one clear error."""
-    logger = logging.getLogger(name)
-    level = logger.level
-    logger.setLevel(logging.CRITICAL + 1)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

@@ -24,7 +24,17 @@ def r_score(state: np.ndarray, truth: np.ndarray) -> np.ndarray:
         state, truth: [window, time, component], physical units; an entry of `truth` that is
             NaN does not count.
     """
-    return np.nanmean(np.square(state - truth), axis=(1, 2))
+    return mean_where_known(np.square(state - truth), truth, axis=(1, 2))
+
+
+def mean_where_known(errors: np.ndarray, truth: np.ndarray, axis: tuple[int, ...]) -> np.ndarray:
+    """Mean of the errors where the truth is known; that of a NaN state is NaN.
+
+    Args:
+        errors, truth: [window, time, component].
+        axis: the axes over which to take it.
+    """
+    return errors.mean(axis=axis, where=~np.isnan(truth))
 
 
 def fourdvar_score(

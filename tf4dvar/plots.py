@@ -53,26 +53,33 @@ def plot_reconstructions(
     return figure
 
 
-def plot_error_by_time(times: np.ndarray, errors: Mapping[str, Sequence[float]]) -> Figure:
+def plot_error_by_time(dataset: xr.Dataset, errors: Mapping[str, Sequence[float]]) -> Figure:
     """Mean squared error of every method along the window.
 
     Args:
-        times: [time].
+        dataset: the windows, for their times and units.
         errors: mean squared errors by label, each [time].
     """
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     for colour, (label, error) in zip(cycle(COLOURS), errors.items(), strict=False):
-        axes.plot(times, error, color=colour, label=label)
-    axes.set(xlabel="time in the window", ylabel="mean squared error", yscale="log")
+        axes.plot(dataset["time"], error, color=colour, label=label)
+    axes.set(
+        xlabel="time in the window" + unit_of(dataset["time"]),
+        ylabel="mean squared error" + unit_of(dataset["observations"], power=2),
+        yscale="log",
+    )
     axes.legend(frameon=False)
     return figure
 
 
-def plot_calibration(errors: Mapping[str, np.ndarray], spreads: Mapping[str, np.ndarray]) -> Figure:
+def plot_calibration(
+    dataset: xr.Dataset, errors: Mapping[str, np.ndarray], spreads: Mapping[str, np.ndarray]
+) -> Figure:
     """Error against estimated spread, in ten classes of spread; the diagonal is right.
 
     Args:
+        dataset: the windows, for their units.
         errors: errors by label, each [window, time, component].
         spreads: estimated standard deviations by label, same shapes.
     """
@@ -87,7 +94,8 @@ def plot_calibration(errors: Mapping[str, np.ndarray], spreads: Mapping[str, np.
         axes.plot(estimated, found, "o-", color=colour, label=label)
     limit = max(axes.get_xlim()[1], axes.get_ylim()[1])
     axes.plot([0, limit], [0, limit], color="black", linewidth=0.8)
-    axes.set(xlabel="estimated spread", ylabel="root mean squared error")
+    unit = unit_of(dataset["observations"])
+    axes.set(xlabel="estimated spread" + unit, ylabel="root mean squared error" + unit)
     axes.legend(frameon=False)
     return figure
 
@@ -155,11 +163,14 @@ def plot_densities(
     )
 
 
-def unit_of(variable: xr.DataArray) -> str:
+def unit_of(variable: xr.DataArray, power: int = 1) -> str:
     """The units of a variable, for the label of an axis.
 
     Args:
         variable: with the attribute `units`.
+        power: of the variable.
     """
     unit = variable.attrs.get("units", "1")
-    return " (dimensionless)" if unit == "1" else f" ({unit})"
+    if unit == "1":
+        return " (dimensionless)"
+    return f" ({unit})" if power == 1 else f" (({unit})^{power})"

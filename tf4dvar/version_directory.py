@@ -1,6 +1,5 @@
 """Numbered version directories, TensorFlow Serving's and Triton's layout: whole or not at all."""
 
-import fcntl
 import hashlib
 import json
 import os
@@ -10,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tf4dvar.data import atomic_path
+from tf4dvar.data import atomic_path, locked, to_disk
 from tf4dvar.errors import InputError
 from tf4dvar.records import read_record
 
@@ -63,7 +62,7 @@ class VersionDirectory:
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"{self.path} is a file; expected a directory to export into.")
         self.path.mkdir(parents=True, exist_ok=True)
-        with _locked(self.path):
+        with locked(self.path):
             self._check_format(card["format"])
             temporary = self.path / UNFINISHED
             # Whoever began it is dead: the lock was free.
@@ -78,14 +77,13 @@ class VersionDirectory:
                 inside.parent.mkdir(exist_ok=True)
                 inside.write_text(json.dumps(card, indent=2) + "\n")
                 for file in (temporary, *temporary.rglob("*")):
-                    _to_disk(file)
+                    to_disk(file)
                 os.rename(temporary, final)
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
             with atomic_path(self.card) as new_card:
                 new_card.write_text(json.dumps(card, indent=2) + "\n")
-                _to_disk(new_card)
-            _to_disk(self.path)
+            to_disk(self.path)
 
     def _check_format(self, expected: str) -> None:
         cards = [self.card] if self.card.exists() else []
@@ -134,22 +132,3 @@ def _digests(directory: Path) -> dict[str, str]:
         if file.is_file() and name != CARD_INSIDE:
             digests[name.as_posix()] = hashlib.sha256(file.read_bytes()).hexdigest()
     return digests
-
-
-@contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    """Alone in the directory; the system ends the lock with the process, however that ends."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _to_disk(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -65,7 +65,7 @@ def run_case(readers, good, folder, seed, number):
             for word in reader(good, folder, rng, turn):
                 said.append(word)
                 detail = said[0]
-            answer = said[-1] if len(said) == 2 else " and ".join(said[1:-1])
+            answer = said[1]
         else:
             answer = reader(good, folder, rng)
     except readers.InputError as error:

@@ -67,7 +67,12 @@ def bytes_of_windows(good, folder, rng):
     path = folder / "windows.nc"
     path.write_bytes(_choose(rng, BYTES)(good.windows, rng))
     found = read_windows(path)
-    return RIGHT if found.identical(good.dataset) else "the windows are others"
+    if found.identical(good.dataset):
+        return RIGHT
+    # Labels of any length have no checksum in this format.
+    labels = {"component": good.dataset["component"]}
+    same = found.sizes == good.dataset.sizes and found.assign_coords(labels).identical(good.dataset)
+    return OTHER if same else "the windows are others"
 
 
 def hostile_windows(good, folder, rng, turn):
@@ -81,6 +86,7 @@ def hostile_windows(good, folder, rng, turn):
     found = read_windows(path)
     if name == "values in another file":
         yield "the bytes of another file"
+        return
     refused = []
     for use in (lambda: evaluate(good.model, found), lambda: task_of(found)):
         try:
@@ -124,6 +130,7 @@ def hostile_models(good, folder, rng, turn):
     found = load_model(path)
     if name == "weights in another file":
         yield "the bytes of another file"
+        return
     # What it asks for may take long, and is done.
     if found.iterations <= LONGEST:
         reconstruct(found, good.observations)

@@ -1,4 +1,4 @@
-"""What the site does that MkDocs does not: equations without scripts, figures of benchmarks."""
+"""What the site does that MkDocs does not: equations without scripts, notebooks as pages."""
 
 import html
 import re
@@ -7,6 +7,7 @@ from pathlib import Path
 from latex2mathml.converter import convert
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File
+from nbconvert import MarkdownExporter
 
 ROOT = Path(__file__).parents[2]
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
@@ -36,12 +37,22 @@ def _mathml(formula, display, page):
 
 
 def on_files(files, config):
-    """The results of the benchmarks, which lie beside the documentation."""
+    """The notebooks as pages, and the results of the benchmarks: both lie beside these pages."""
     for path in (ROOT / "benchmarks" / "results").glob("*.png"):
         files.append(File.generated(config, str(path.relative_to(ROOT)), abs_src_path=str(path)))
+    for path in ROOT.glob("notebooks/*.ipynb"):
+        markdown, resources = MarkdownExporter().from_filename(
+            path, resources={"unique_key": path.stem}
+        )
+        files.append(File.generated(config, f"notebooks/{path.stem}.md", content=markdown))
+        for name, content in resources["outputs"].items():
+            files.append(File.generated(config, f"notebooks/{name}", content=content))
     return files
 
 
-def on_page_markdown(markdown, **_):
-    """Links to them, as the repository has them, become the site's."""
-    return markdown.replace("](../benchmarks/", "](benchmarks/")
+def on_page_markdown(markdown, page, **_):
+    """Links to them and from them, as the repository has them, become the site's."""
+    if page.file.src_uri.startswith("notebooks/"):
+        return markdown.replace("](../docs/", "](../").replace(".ipynb)", ".md)")
+    markdown = markdown.replace("](../benchmarks/", "](benchmarks/")
+    return re.sub(r"\]\(\.\./notebooks/(\w+)\.ipynb\)", r"](notebooks/\1.md)", markdown)

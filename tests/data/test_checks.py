@@ -52,6 +52,8 @@ def test_truth_of_other_windows_or_components_is_refused():
     for shape in ((4, 10, 3), (4, 11, 2), (5, 10, 2), (4, 2, 10), (10, 2)):
         with pytest.raises(InputError, match=r"expected \[window, time, component\] of both"):
             check_truth(observations, np.zeros(shape))
+    with pytest.raises(InputError, match="None of the true states"):
+        check_truth(observations, np.full(observations.shape, np.nan))
 
 
 @pytest.mark.parametrize("fill", [0.0, -9999.0, 1e20])

@@ -140,6 +140,24 @@ def test_a_flipped_bit_in_the_values_is_noticed(tmp_path):
         read_windows(path)
 
 
+@pytest.mark.parametrize("text", [b"l63", b'"every": 8', b"true state", b"time_step"])
+def test_a_flipped_bit_in_an_attribute_is_noticed(tmp_path, text):
+    path = tmp_path / "windows.nc"
+    write_dataset(simulate(), path)
+    content = bytearray(path.read_bytes())
+    content[content.find(text) + 1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="cannot be read as NetCDF-4"):
+        read_windows(path)
+
+
+def test_texts_of_any_language_come_back(tmp_path):
+    dataset = simulate().assign_attrs(title="Ĥ(x) = y, 観測", empty="")
+    write_dataset(dataset, tmp_path / "windows.nc")
+    assert dataset.attrs["title"] == "Ĥ(x) = y, 観測"
+    assert read_windows(tmp_path / "windows.nc").identical(dataset)
+
+
 def test_values_elsewhere_or_nowhere_are_refused(tmp_path):
     """They could be a device, a pipe or another's file, or fill the memory."""
 

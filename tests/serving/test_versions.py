@@ -12,6 +12,7 @@ from tests.serving.conftest import Server, new_model
 from tf4dvar.cli import app
 from tf4dvar.errors import InputError
 from tf4dvar.export import save
+from tf4dvar.serving import versions as versions_module
 from tf4dvar.serving.versions import Version, Versions
 
 
@@ -101,24 +102,48 @@ def test_a_version_that_failed_is_not_tried_again_unchanged(exported, tmp_path, 
     assert caplog.text.count("is refused") == 1
 
 
+def recorded(version):
+    """The shapes that the version's compiled graph gets, as they come."""
+    compiled, shapes = version._loaded.signatures["serving_default"], []
+
+    def record(observations):
+        shapes.append(tuple(observations.shape))
+        return compiled(observations=observations)
+
+    looped = version._loaded.signatures["reconstruct_with"]
+    signatures = {"serving_default": record, "reconstruct_with": looped}
+    version._loaded = SimpleNamespace(signatures=signatures)
+    return shapes
+
+
 @pytest.mark.slow
 def test_a_compiled_graph_sees_few_sizes_of_batches(observations, tmp_path):
     model = new_model()
-    save(model, tmp_path, unroll=True)
-    version = Version(tmp_path / "1")
-    signature = version._loaded.signatures["serving_default"]
-    sizes = []
-
-    def recorded(observations):
-        sizes.append(len(observations))
-        return signature(observations=observations)
-
-    version._loaded = SimpleNamespace(signatures={"serving_default": recorded})
+    version = Version(save(model, tmp_path, unroll=True))
+    shapes = recorded(version)
     expected = model.predict(observations, verbose=0)
     for windows in (5, 4, 3):
         state = version(observations[:windows], None)["state"]
         np.testing.assert_allclose(state, expected[:windows], atol=1e-5)
-    assert sizes == [8, 4, 4]
+    assert [shape[0] for shape in shapes] == [8, 4, 4]
+
+
+def test_requests_cannot_have_ever_more_compiled(exported, model, observations, monkeypatch):
+    """XLA keeps what it compiled: beyond some shapes the loop gives the same states."""
+    monkeypatch.setattr(versions_module, "COMPILED_SHAPES", 2)
+    version = Version(exported / "1")
+    # As its card would say of an unrolled one, which takes long to compile.
+    version._compiled = True
+    shapes = recorded(version)
+    for steps in (24, 23, 22, 21, 24, 22):
+        windows = observations[:1, :steps]
+        outputs = version(windows, None)
+        assert outputs.keys() == {"state"}
+        np.testing.assert_allclose(
+            outputs["state"], model.predict(windows, verbose=0), rtol=1e-5, atol=1e-5
+        )
+    assert [shape[1] for shape in shapes] == [24, 23, 24]
+    assert version(observations, 1)["cost"].shape == (5, 2)
 
 
 def fail(*arguments):

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from tf4dvar.layers import LSTMCell, TwoScaleGENN
+from tf4dvar.layers import FixedStepCell
 from tf4dvar.models import FourDVarNet
 from tf4dvar.training import DivergenceGuard
 
@@ -24,14 +24,19 @@ class Poison(keras.callbacks.Callback):
         self.seen += 1
 
 
-def fit(poisoned_batches, patience=3):
-    model = FourDVarNet(TwoScaleGENN(units=2), LSTMCell(units=2), iterations=2)
+def fit(poisoned_batches, patience=3, callbacks=()):
+    model = FourDVarNet(keras.layers.Dense(3), FixedStepCell(0.1), iterations=2)
     model.build((None, None, 3))
     model.compile(keras.optimizers.Adam(1e-3), jit_compile=False)
     x = np.random.default_rng(0).normal(size=(16, 8, 3)).astype("float32")
     guard = DivergenceGuard(patience)
     history = model.fit(
-        x, x, batch_size=4, epochs=4, verbose=0, callbacks=[Poison(poisoned_batches), guard]
+        x,
+        x,
+        batch_size=4,
+        epochs=4,
+        verbose=0,
+        callbacks=[Poison(poisoned_batches), *callbacks, guard],
     )
     return model, guard, history.history
 
@@ -50,9 +55,6 @@ def test_weights_come_back_and_the_learning_rate_halves(caplog):
     assert "epoch 2, batch 3" in caplog.text
     assert np.isfinite(history["loss"]).all()
     assert all(np.isfinite(weight).all() for weight in model.get_weights())
-    # Halved when it happened, and again by the factor at the beginning of each later epoch
-    # in which no schedule had set it anew.
-    assert float(model.optimizer.learning_rate) < 1e-3
     assert int(model.optimizer.iterations) == 16
 
 
@@ -61,6 +63,56 @@ def test_training_stops_when_it_happens_too_often(caplog):
     assert len(history["loss"]) == 2
     assert "training stops with the last good weights" in caplog.text
     assert all(np.isfinite(weight).all() for weight in model.get_weights())
+
+
+def test_the_learning_rate_stays_halved_with_and_without_a_schedule():
+    for schedule in ([], [keras.callbacks.LearningRateScheduler(lambda epoch: 1e-3)]):
+        model, _, _ = fit([6], callbacks=schedule)
+        np.testing.assert_allclose(float(model.optimizer.learning_rate), 0.5e-3, rtol=1e-6)
+
+
+class LastStep(keras.callbacks.Callback):
+    """The last step of an epoch spoils a weight; its loss was that of the weights before."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        if batch == 3 and self.params["epochs"] and self.epoch == 1:
+            weight = self.model.trainable_variables[0]
+            weight.assign(np.full(weight.shape, np.inf))
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+
+def test_weights_that_are_spoilt_by_the_last_step_of_an_epoch_are_not_kept(caplog):
+    model, guard, history = fit([], callbacks=[LastStep()])
+    assert guard.restores == 1
+    assert "Weights became NaN or infinite at the end of epoch 2" in caplog.text
+    assert all(np.isfinite(weight).all() for weight in model.get_weights())
+    assert history["restores"] == [0, 1, 1, 1]
+    assert np.isfinite(history["loss"]).all()
+
+
+def test_the_window_that_overflows_is_named(caplog):
+    """A state of 1e30 has a squared error beyond single precision."""
+    model = FourDVarNet(keras.layers.Dense(3), FixedStepCell(0.1), iterations=1)
+    model.build((None, None, 3))
+    model.compile(keras.optimizers.SGD(1e-3), jit_compile=False)
+    observations = np.zeros((8, 8, 3), "float32")
+    observations[5, 2, 1] = 1e30
+    truth = np.zeros_like(observations)
+    before = model.get_weights()
+    model.fit(
+        observations,
+        truth,
+        batch_size=4,
+        epochs=1,
+        shuffle=False,
+        verbose=0,
+        callbacks=[DivergenceGuard()],
+    )
+    assert "epoch 1, batch 2 (its window 1, counted from 0, went farthest astray)" in caplog.text
+    for ours, theirs in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 @pytest.mark.parametrize("patience", [0])

@@ -1,4 +1,5 @@
 import csv
+import errno
 import json
 import os
 import signal
@@ -6,6 +7,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -13,16 +15,41 @@ import pytest
 
 from tf4dvar.errors import InputError
 from tf4dvar.experiments import experiment_by_name
-from tf4dvar.training import RunDirectory, job, train
-from tf4dvar.training.run_directory import Checkpoint
+from tf4dvar.layers import FixedStepCell
+from tf4dvar.models import FourDVarNet
+from tf4dvar.training import DivergenceGuard, RunDirectory, job, train
+from tf4dvar.training.run_directory import Checkpoint, Log
 
 SMALL = {"epochs": 4, "windows": 256, "seed": 3}
 # With a prior of known dynamics a short training diverges, and rounding decides where it ends.
 ROW = experiment_by_name("l63-sup-genn-lstm")
 
 
-def run(out, **changes):
-    return train(ROW, out, **{**SMALL, **changes})
+def run(out, row=ROW, **changes):
+    return train(row, out, **{**SMALL, **changes})
+
+
+# Traced in a second, for what does not depend on the model.
+TINY = replace(
+    ROW,
+    build=lambda: FourDVarNet(keras.layers.Dense(3), FixedStepCell(0.1)),
+    batch_size=16,
+    stages=((0.0, 1),),
+)
+TINY_OPTIONS = {"row": TINY, "windows": 32, "epochs": 2}
+
+
+def interrupted(monkeypatch, out, **options):
+    """A training that ends after its first epoch."""
+
+    class Interruption(Checkpoint):
+        def on_epoch_end(self, epoch, logs=None):
+            super().on_epoch_end(epoch, logs)
+            self.model.stop_training = True
+
+    with monkeypatch.context() as patch:
+        patch.setattr(job, "Checkpoint", Interruption)
+        run(out, **options)
 
 
 def epochs_of(out):
@@ -83,14 +110,7 @@ def test_a_resumed_training_on_fresh_windows_sees_those_of_an_uninterrupted_one(
     whole = train(row, tmp_path / "whole", **options)
     fixed = train(ROW, tmp_path / "fixed", **options)
 
-    class Interruption(Checkpoint):
-        def on_epoch_end(self, epoch, logs=None):
-            super().on_epoch_end(epoch, logs)
-            self.model.stop_training = True
-
-    with monkeypatch.context() as patch:
-        patch.setattr(job, "Checkpoint", Interruption)
-        train(row, tmp_path / "stopped", **options)
+    interrupted(monkeypatch, tmp_path / "stopped", row=row, **options)
     assert epochs_of(tmp_path / "stopped") == [0]
     resumed = train(row, tmp_path / "stopped", **options, resume=True)
     for ours, theirs in zip(resumed.get_weights(), whole.get_weights(), strict=True):
@@ -125,7 +145,78 @@ def test_a_training_is_never_overwritten_or_mixed_up(uninterrupted, tmp_path):
 def test_the_log_is_cut_back_to_the_finished_epochs(tmp_path):
     directory = RunDirectory(tmp_path)
     directory.log.write_text("epoch,elapsed,loss\n0,2.5,1\n1,5.5,1\n2,9.5,1\n")
-    assert directory.elapsed(2) == 5.5
+    assert [row["elapsed"] for row in directory.keep(2)] == ["2.5", "5.5"]
     assert epochs_of(tmp_path) == [0, 1]
-    assert directory.elapsed(0) == 0.0
-    assert not directory.log.exists()
+    # A column that came later is empty in the lines before.
+    Log(directory).on_epoch_end(2, {"restores": 1, "loss": 2.0, "elapsed": 9.5})
+    assert [row.get("restores") for row in directory.history()] == ["", "", "1"]
+    assert directory.keep(0) == []
+    assert directory.history() == []
+
+
+def test_two_trainings_in_one_folder_are_refused(tmp_path):
+    directory = RunDirectory(tmp_path / "run")
+    with directory.claimed({"seed": 1}, resume=False):
+        for resume in (False, True):
+            with (
+                pytest.raises(InputError, match=r"Another process is at work in .*run"),
+                directory.claimed({"seed": 1}, resume),
+            ):
+                pass
+    with directory.claimed({"seed": 1}, resume=True):
+        pass
+
+
+def test_a_training_that_was_killed_as_it_began_can_begin_again(tmp_path):
+    (tmp_path / ".config.4194305.json").write_text('{"options"')
+    with pytest.raises(InputError, match="no training"):
+        run(tmp_path, resume=True)
+    with RunDirectory(tmp_path).claimed({"seed": 1}, resume=False):
+        assert [file.name for file in tmp_path.iterdir()] == ["config.json"]
+
+
+@pytest.mark.parametrize("written", ["model.keras", "log.csv"])
+def test_a_full_disk_is_an_error_and_the_checkpoint_stays(written, tmp_path, monkeypatch):
+    out = tmp_path / "run"
+    interrupted(monkeypatch, out, **TINY_OPTIONS)
+    before = (out / "model.keras").read_bytes()
+    sync = os.fsync
+
+    def full(descriptor):
+        if f"/.{Path(written).stem}." in os.readlink(f"/proc/self/fd/{descriptor}"):
+            raise OSError(errno.ENOSPC, "No space left on device", written)
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left on device"):
+        run(out, **TINY_OPTIONS, resume=True)
+    assert (out / "model.keras").read_bytes() == before
+    assert not list(out.glob(".*"))
+    monkeypatch.undo()
+    run(out, **TINY_OPTIONS, resume=True)
+    assert epochs_of(out) == [0, 1]
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path, monkeypatch):
+    interrupted(monkeypatch, tmp_path / "run", **TINY_OPTIONS)
+    (tmp_path / "run" / "model.keras").write_bytes(b"PK")
+    with pytest.raises(InputError, match=r"model\.keras cannot be loaded"):
+        run(tmp_path / "run", **TINY_OPTIONS, resume=True)
+
+
+def test_what_the_guard_did_is_remembered_when_a_training_resumes(tmp_path, monkeypatch):
+    """The learning rate stays halved, as in a training that was not stopped."""
+    look = DivergenceGuard.on_train_batch_end
+
+    def poisoned(self, batch, logs=None):
+        look(self, batch, {"loss": np.nan} if (self._epoch, batch) == (0, 1) else logs)
+
+    monkeypatch.setattr(DivergenceGuard, "on_train_batch_end", poisoned)
+    options = {**TINY_OPTIONS, "epochs": 3}
+    run(tmp_path / "whole", **options)
+    interrupted(monkeypatch, tmp_path / "stopped", **options)
+    run(tmp_path / "stopped", **options, resume=True)
+    whole, stopped = (RunDirectory(tmp_path / name).history() for name in ("whole", "stopped"))
+    for column in ("restores", "learning_rate"):
+        assert [row[column] for row in stopped] == [row[column] for row in whole]
+    assert [row["restores"] for row in whole] == ["1", "1", "1"]

@@ -17,6 +17,7 @@ from tf4dvar.classical.strong_constraint import strong, strong_quasistatic
 from tf4dvar.classical.weak_cost import CostWeights
 from tf4dvar.classical.weak_gauss_newton import annealing, weak_annealed, weak_gauss_newton
 from tf4dvar.classical.weak_lbfgs import weak_lbfgs
+from tf4dvar.data import check_states
 from tf4dvar.errors import InputError
 from tf4dvar.metrics import OBSERVATION_WEIGHT, PRIOR_WEIGHT
 from tf4dvar.systems import System, random_stream, sample_windows
@@ -150,10 +151,16 @@ def assimilate(
         **settings: of the method, see `tf4dvar assimilate METHOD --help`.
 
     Raises:
-        InputError: there is no such method, or it takes no start and the task has one.
+        InputError: there is no such method, or it takes no start and the task has one, or a
+            state is not finite.
     """
     if name not in METHODS:
         raise InputError(f"Received the method {name!r}; known methods: {', '.join(METHODS)}.")
     if task.start is not None and name not in STARTED:
         raise InputError(f"The method {name} takes no start; those that do: {', '.join(STARTED)}.")
-    return METHODS[name](task, progress, **settings)
+    analysis = METHODS[name](task, progress, **settings)
+    check_states(
+        analysis.states,
+        f"{name} diverges there. Look at the units of the observations and at the settings",
+    )
+    return analysis

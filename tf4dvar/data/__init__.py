@@ -2,6 +2,7 @@
 
 from tf4dvar.data.checks import (
     check_observations,
+    check_states,
     check_truth,
     warn_of_fill_values,
     warn_of_full_observation,
@@ -10,14 +11,13 @@ from tf4dvar.data.checks import (
 )
 from tf4dvar.data.dataset import (
     DIMS,
-    atomic_path,
-    check_output,
     number_of,
     read_windows,
     simulate_dataset,
     states_dataset,
     write_dataset,
 )
+from tf4dvar.data.files import atomic_path, check_output, locked, to_disk
 from tf4dvar.data.plan import PROTOCOLS, ObservationPlan, protocol_plan
 
 __all__ = [
@@ -27,12 +27,15 @@ __all__ = [
     "atomic_path",
     "check_observations",
     "check_output",
+    "check_states",
     "check_truth",
+    "locked",
     "number_of",
     "protocol_plan",
     "read_windows",
     "simulate_dataset",
     "states_dataset",
+    "to_disk",
     "warn_of_fill_values",
     "warn_of_full_observation",
     "warn_of_swapped_components",

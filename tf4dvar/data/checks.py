@@ -46,10 +46,12 @@ def check_observations(observations: np.ndarray, components: int | None = None) 
             f"Received observations of shape {observations.shape}; expected "
             f"{components} components on the last axis, {_remedy(observations.shape, components)}."
         )
-    if np.isinf(observations).any():
+    with np.errstate(over="ignore"):  # in the single precision that models compute in
+        infinite = np.isinf(observations.astype("float32"))
+    if infinite.any():
         raise InputError(
-            f"Received {np.isinf(observations).sum()} infinite observations, the first at "
-            f"[window, time, component] = {np.argwhere(np.isinf(observations))[0].tolist()}; "
+            f"Received {infinite.sum()} infinite observations (3.4e38 or more), the first at "
+            f"[window, time, component] = {np.argwhere(infinite)[0].tolist()}; "
             "mark a missing value with NaN."
         )
 
@@ -82,6 +84,26 @@ def check_truth(observations: np.ndarray, truth: np.ndarray, same_components: bo
             f"Received observations of shape {observations.shape} and true states of shape "
             f"{truth.shape}; expected [window, time, component] of both, with the same windows "
             f"and times{' and components, unobserved ones NaN' if same_components else ''}."
+        )
+    if not np.isfinite(truth).any():
+        raise InputError(
+            f"None of the true states of shape {truth.shape} is a finite number: there is nothing "
+            "to learn from. Give true states, or none to a model with loss='unsupervised'."
+        )
+
+
+def check_states(states: np.ndarray, reason: str) -> None:
+    """Refuse reconstructed states that are not finite.
+
+    Args:
+        states: [window, time, component].
+        reason: why they may not be, and what to do.
+    """
+    finite = np.isfinite(states).all(axis=(1, 2))
+    if not finite.all():
+        raise InputError(
+            f"The states of {(~finite).sum()} of {len(states)} windows are not finite, the first "
+            f"of them number {np.flatnonzero(~finite)[0]}: {reason}."
         )
 
 
@@ -163,14 +185,14 @@ def warn_of_units(observations: np.ndarray, mean: np.ndarray, deviation: np.ndar
     """
     observed = np.isfinite(observations)
     count = observed.sum((0, 1))
-    departures = np.where(observed, (observations - mean) / deviation, 0.0)
+    departures = np.where(observed, (observations - mean.astype("float64")) / deviation, 0.0)
     square = np.square(departures).sum((0, 1)) / np.maximum(count, 1)
     spread = square - np.square(departures.sum((0, 1)) / np.maximum(count, 1))
     # One window may be calm; many that hardly differ are in a larger unit.
     calm = (spread < 0.01**2) & (len(observations) > 1)
     far = np.flatnonzero((count > 1) & ((square > 10**2) | calm))
     if far.size:
-        values = observations[..., far[0]][observed[..., far[0]]]
+        values = observations[..., far[0]][observed[..., far[0]]].astype("float64")
         logger.warning(
             "%s of the observations has the mean %.3g and the deviation %.3g; the model is adapted "
             "to a mean of %.3g and a deviation of %.3g. Give the units, and the order of the "

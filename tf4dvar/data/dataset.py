@@ -5,8 +5,6 @@ and, where they are known, `truth` or a reconstructed `state`, all in physical u
 """
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
@@ -14,6 +12,7 @@ import numpy as np
 import xarray as xr
 
 from tf4dvar.data.checks import check_observations
+from tf4dvar.data.files import atomic_path, check_output
 from tf4dvar.data.plan import ObservationPlan
 from tf4dvar.errors import InputError, first_line
 from tf4dvar.systems import System, random_stream, sample_windows
@@ -181,37 +180,6 @@ def states_dataset(source: xr.Dataset, state: np.ndarray, **attributes: object) 
     return states.to_dataset().assign_attrs({**source.attrs, **attributes})
 
 
-def check_output(path: str | Path, force: bool = False) -> None:
-    """Refuse an output that exists, unless forced, or whose folder does not exist.
-
-    Args:
-        path: the file to be.
-        force: whether it may exist.
-    """
-    path = Path(path)
-    if path.exists() and not force:
-        raise InputError(f"{path} exists and is left as it is; --force overwrites it.")
-    if not path.parent.is_dir():
-        raise InputError(f"There is no folder {path.parent} to write {path.name} into.")
-
-
-@contextmanager
-def atomic_path(path: str | Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place only when all went well.
-
-    Args:
-        path: the file to be.
-    """
-    path = Path(path)
-    # The suffix stays last, since writers choose the format by it.
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def write_dataset(dataset: xr.Dataset, path: str | Path, force: bool = False) -> None:
     """Write a data set as NetCDF-4; an interrupted write leaves no file behind.
 
@@ -224,7 +192,13 @@ def write_dataset(dataset: xr.Dataset, path: str | Path, force: bool = False) ->
         InputError: the file exists and `force` is not set.
     """
     check_output(path, force)
-    # With a checksum of its own, since those of the format are of the metadata alone.
+    # The format has checksums of its metadata, texts of any length left out, not of values.
+    dataset = dataset.copy()
+    for item in (dataset, *dataset.variables.values()):
+        item.attrs = {
+            name: np.bytes_(value.encode()) if isinstance(value, str) and value else value
+            for name, value in item.attrs.items()
+        }
     checked = {
         name: {"fletcher32": True}
         for name, variable in dataset.variables.items()

@@ -4,6 +4,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tf4dvar.layers.checks import build_once
@@ -36,7 +37,8 @@ class GradientSolver(keras.layers.Layer):
         x = x - increment
 
     The norm is the root mean square of the window's first gradient: it gives the cell numbers
-    of order one and leaves the windows of a batch independent.
+    of order one and leaves the windows of a batch independent. A state is NaN from where its
+    gradient overflows.
 
     Args:
         cost: a `VariationalCost`.
@@ -194,9 +196,13 @@ class GradientSolver(keras.layers.Layer):
         if self.normalise:
             mean_square = tf.reduce_mean(tf.square(gradient), axis=(1, 2), keepdims=True)
             first = tf.math.rsqrt(tf.where(mean_square > AT_REST**2, mean_square, 1.0))
+            first = tf.where(tf.math.is_finite(mean_square), first, np.nan)
             scale = tf.where(tf.equal(k, 0), first, scale)
-        increment, cell_states = self.cell(gradient * scale, cell_states)
-        return state - increment, scale, cell_states, cost
+        gradient *= scale
+        increment, cell_states = self.cell(gradient, cell_states)
+        # An overflow could pass for a large gradient in a cell that saturates.
+        state = tf.where(tf.math.is_finite(gradient), state - increment, np.nan)
+        return state, scale, cell_states, cost
 
     def _cost_dtype(self):
         return tf.float64 if self.compute_dtype == "float64" else tf.float32

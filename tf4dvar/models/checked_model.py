@@ -4,6 +4,7 @@ import logging
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from tf4dvar.data import (
     check_observations,
@@ -23,7 +24,22 @@ class CheckedModel(keras.Model):
     """The part of `FourDVarNet` that answers a newcomer's mistakes; see `tf4dvar.data.checks`.
 
     Only arrays are looked at, not pipelines and tensors.
+
+    Attributes:
+        farthest: number, in the last training batch, of the window whose state was the farthest
+            from 0, one that is not finite before all others.
     """
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        # TensorFlow's own variable: it is no part of the model that is saved.
+        self.farthest = tf.Variable(
+            0,
+            trainable=False,
+            dtype=tf.int64,
+            synchronization=tf.VariableSynchronization.ON_READ,
+            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+        )
 
     def fit(self, x=None, y=None, *args, **kwargs):
         """As of `keras.Model`, after a look at the observations and the truth."""
@@ -44,12 +60,20 @@ class CheckedModel(keras.Model):
         astray = ~np.isfinite(states).all(axis=(1, 2))
         if astray.any():
             logger.warning(
-                "The states of %d of %d windows are not finite: the solver diverges there. Look "
-                "at the units of the observations and the prior's time step, or train further.",
+                "The states of %d of %d windows are not finite, the first of them number %d: the "
+                "solver diverges there. Look at the units of the observations and the prior's "
+                "time step, or train further.",
                 astray.sum(),
                 len(states),
+                astray.argmax(),
             )
         return states
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        """As of `keras.Model`; notes which window's state is the farthest."""
+        size = tf.where(tf.math.is_finite(y_pred), tf.abs(y_pred), np.inf)
+        self.farthest.assign(tf.argmax(tf.reduce_max(size, axis=(1, 2))))
+        return super().compute_metrics(x, y, y_pred, sample_weight)
 
     def _look_at(self, inputs):
         """The observations among the inputs, where they are an array."""

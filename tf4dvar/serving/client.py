@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+_CONNECTIONS = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
+
 
 class ServerError(RuntimeError):
     """The server answered with an error.
@@ -39,7 +41,8 @@ class Client:
     One client is for one thread.
 
     Args:
-        url: of the server, as `http://127.0.0.1:8501`.
+        url: of the server, as `http://127.0.0.1:8501`; `https://` of a proxy before it, whose
+            certificate must be one that Python trusts.
         model: name of the model.
         version: a version by its number; by default the newest.
         timeout: seconds to wait for an answer.
@@ -58,9 +61,12 @@ class Client:
         timeout: float = 60.0,
     ):
         parts = urlsplit(url)
-        if parts.scheme != "http" or parts.hostname is None:
-            raise ValueError(f"Received the URL {url!r}; expected http://HOST:PORT.")
-        self._connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=timeout)
+        if parts.scheme not in _CONNECTIONS or parts.hostname is None:
+            raise ValueError(
+                f"Received the URL {url!r}; expected http://HOST:PORT or https://HOST."
+            )
+        connection = _CONNECTIONS[parts.scheme]
+        self._connection = connection(parts.hostname, parts.port, timeout=timeout)
         self._model = f"{parts.path.rstrip('/')}/v1/models/{model}"
         self._path = self._model if version is None else f"{self._model}/versions/{version}"
 

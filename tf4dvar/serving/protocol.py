@@ -34,7 +34,7 @@ class Limits:
         iterations: K of `reconstruct_with`.
         values: windows x times x components x (K + 1), what it may cost: the default is some
             ten seconds of one core. K is the request's or, by default, the model's.
-        seconds: from the headers of the request to its answer.
+        seconds: from the headers of the request to its answer, and again until it is fetched.
         requests: in progress at once.
     """
 

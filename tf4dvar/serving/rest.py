@@ -14,11 +14,15 @@ from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, Histogram, ge
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from tf4dvar.serving.protocol import Limits, Refusal, parse_call, render_answer, render_error
 from tf4dvar.serving.replica import Prediction, Question, Replica
 
 logger = logging.getLogger(__name__)
+
+# Bytes of an answer that are sent at once: no more of it waits in buffers for a slow reader.
+PIECE = 2**16
 
 REQUESTS = Counter("tf4dvar_requests", "Requests answered.", ["endpoint", "status"])
 SECONDS = Histogram("tf4dvar_request_seconds", "From request to answer.", ["endpoint"])
@@ -59,7 +63,7 @@ class Rest:
                 ("/metadata", self.metadata, "GET"),
                 ("", self.status, "GET"),
             ):
-                app.add_route(path + ending, self._measured(handler), methods=[method])
+                app.add_route(path + ending, _Endpoint(self, handler), methods=[method])
         app.add_route("/metrics", _metrics, methods=["GET"])
         app.add_exception_handler(HTTPException, _http_error)
 
@@ -106,40 +110,6 @@ class Rest:
             raise answer
         return answer
 
-    def _measured(
-        self, handler: Callable[[Request], Awaitable[Response]]
-    ) -> Callable[[Request], Awaitable[Response]]:
-        """A handler within the limits, its errors as JSON, counted, timed and logged."""
-
-        async def measured(request: Request) -> Response:
-            started = time.perf_counter()
-            self.in_progress += 1
-            try:
-                response = await self._within_limits(handler, request)
-            except Refusal as refusal:
-                response = _error(refusal.status, refusal.message)
-            except ClientDisconnect:
-                response = _error(400, "The client went away.")
-            except Exception:
-                logger.exception("The request failed")
-                response = _error(500, "The server failed; its log says how.")
-            finally:
-                self.in_progress -= 1
-            seconds = time.perf_counter() - started
-            REQUESTS.labels(handler.__name__, response.status_code).inc()
-            SECONDS.labels(handler.__name__).observe(seconds)
-            fields = {
-                "method": request.method,
-                "path": request.url.path,
-                "status": response.status_code,
-                "ms": round(1e3 * seconds, 2),
-                **getattr(request.state, "log", {}),
-            }
-            logger.info("request", extra={"fields": fields})
-            return response
-
-        return measured
-
     async def _within_limits(
         self, handler: Callable[[Request], Awaitable[Response]], request: Request
     ) -> Response:
@@ -153,6 +123,72 @@ class Rest:
     def _check_name(self, request: Request) -> None:
         if request.path_params["name"] != self.name:
             raise Refusal(404, f"Servable not found for request: this server has {self.name!r}.")
+
+
+class _Endpoint:
+    """An ASGI application: a handler within the limits, its errors as JSON, counted, timed, logged.
+
+    Args:
+        rest: whose limits and requests in progress they are.
+        handler: of `rest`.
+    """
+
+    def __init__(self, rest: Rest, handler: Callable[[Request], Awaitable[Response]]):
+        self.rest = rest
+        self.handler = handler
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.rest.in_progress += 1
+        try:
+            response = await self._answer(Request(scope, receive))
+            # It is in progress as long as it is not fetched: it takes memory.
+            await asyncio.wait_for(_send(response, send), self.rest.limits.seconds)
+        except asyncio.TimeoutError:  # noqa: UP041, another one in Python 3.10
+            # Unfinished, which closes the connection.
+            logger.warning("The answer was not fetched in %g s", self.rest.limits.seconds)
+        finally:
+            self.rest.in_progress -= 1
+
+    async def _answer(self, request: Request) -> Response:
+        started = time.perf_counter()
+        try:
+            response = await self.rest._within_limits(self.handler, request)
+        except Refusal as refusal:
+            response = _error(refusal.status, refusal.message)
+        except ClientDisconnect:
+            response = _error(400, "The client went away.")
+        except Exception:
+            logger.exception("The request failed")
+            response = _error(500, "The server failed; its log says how.")
+        seconds = time.perf_counter() - started
+        endpoint = self.handler.__name__
+        REQUESTS.labels(endpoint, response.status_code).inc()
+        SECONDS.labels(endpoint).observe(seconds)
+        fields = {
+            "method": request.method,
+            "path": request.url.path,
+            "status": response.status_code,
+            "ms": round(1e3 * seconds, 2),
+            **getattr(request.state, "log", {}),
+        }
+        logger.info("request", extra={"fields": fields})
+        return response
+
+
+async def _send(response: Response, send: Send) -> None:
+    """Send an answer in pieces, each when the one before it was taken."""
+    await send(
+        {
+            "type": "http.response.start",
+            "status": response.status_code,
+            "headers": response.raw_headers,
+        }
+    )
+    size = len(response.body)
+    for start in range(0, size, PIECE):
+        end = start + PIECE
+        piece = bytes(response.body[start:end])
+        await send({"type": "http.response.body", "body": piece, "more_body": end < size})
 
 
 def _version(request: Request) -> int | None:

@@ -124,6 +124,8 @@ class _Queue(LitSpec):
 
 class _Server(litserve.LitServer):
     def _start_server(self, port, num_uvicorn_servers, log_level, sockets, *args, **kwargs):
+        # `run` has given LitServe's logger its handler back.
+        log_as_json()
         workers = super()._start_server(
             port, num_uvicorn_servers, log_level, sockets, *args, **kwargs
         )

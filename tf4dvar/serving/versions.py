@@ -21,6 +21,8 @@ SIGNATURES = {
     DEFAULT: ({"observations"}, {"state"}),
     WITH_ITERATIONS: ({"observations", "iterations"}, {"state", "cost"}),
 }
+# Shapes of an unrolled export that are compiled: XLA keeps every one, and requests choose them.
+COMPILED_SHAPES = 16
 
 
 class Version:
@@ -37,8 +39,9 @@ class Version:
     def __init__(self, directory: Path, force: bool = False):
         card = version_card(directory, force)
         check_digests(directory, card)
-        # By XLA, for every shape; `reconstruct_with` never is.
+        # By XLA, for every shape anew; `reconstruct_with` never is.
         self._compiled = card.get("unrolled", False)
+        self._shapes: set[tuple[int, ...]] = set()
         # K of `serving_default`, which a stranger does not tell.
         self.iterations: int = card.get("iterations", 0)
         try:
@@ -67,16 +70,23 @@ class Version:
     def __call__(self, observations: np.ndarray, iterations: int | None) -> dict[str, np.ndarray]:
         """Run `serving_default`, or `reconstruct_with` if there is a number of iterations."""
         windows = len(observations)
-        if self._compiled and iterations is None:
+        name = DEFAULT if iterations is None else WITH_ITERATIONS
+        wanted = SIGNATURES[name][1]
+        if self._compiled and name == DEFAULT:
             # A few sizes of batches, not all.
             missing = (1 << (windows - 1).bit_length()) - windows
-            observations = np.pad(observations, ((0, missing), (0, 0), (0, 0)))
+            padded = np.pad(observations, ((0, missing), (0, 0), (0, 0)))
+            if padded.shape in self._shapes or len(self._shapes) < COMPILED_SHAPES:
+                self._shapes.add(padded.shape)
+                observations = padded
+            else:
+                # The same states, by the loop.
+                name, iterations = WITH_ITERATIONS, self.iterations
         inputs = {"observations": tf.constant(observations)}
         if iterations is not None:
             inputs["iterations"] = tf.constant(iterations)
-        name = DEFAULT if iterations is None else WITH_ITERATIONS
         outputs = self._loaded.signatures[name](**inputs)
-        return {key: outputs[key].numpy()[:windows] for key in ("state", "cost") if key in outputs}
+        return {key: outputs[key].numpy()[:windows] for key in ("state", "cost") if key in wanted}
 
     def metadata(self) -> dict[str, Any]:
         """The signatures as TensorFlow Serving shows them."""

@@ -9,42 +9,60 @@ logger = logging.getLogger(__name__)
 
 
 class DivergenceGuard(keras.callbacks.Callback):
-    """Restores the weights when the loss is NaN or infinite, and lowers the learning rate.
+    """Restores the weights when the loss or they are NaN or infinite, and lowers the learning rate.
 
     Weights and optimiser go back to the beginning of the epoch, and the learning rate is halved
-    for good. After `patience` such restores training stops, with the last good weights.
+    for good. After `patience` such restores training stops, with the last good weights. What
+    happened is logged, with the epoch, the batch and the window that went farthest astray.
 
-    Place it after a callback that sets the learning rate at the beginning of an epoch.
+    Place it after a callback that sets the learning rate at the beginning of an epoch, and before
+    one that saves the model.
 
     Args:
         patience: number of restores to allow.
+        restores: number of restores so far, when resuming; the logs of an epoch hold it.
     """
 
-    def __init__(self, patience: int = 3):
+    def __init__(self, patience: int = 3, restores: int = 0):
         super().__init__()
         self.patience = patience
-        self.restores = 0
+        self.restores = restores
+        self._lowered = float("nan")
 
     def on_train_begin(self, logs=None):
         """Create the optimiser's variables, so that the first epoch remembers them too."""
         self.model.optimizer.build(self.model.trainable_variables)
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Remember the weights."""
+        """Remember the weights; lower a learning rate that was set anew."""
         self._epoch = epoch
         self._snapshot = [np.array(variable) for variable in self._variables()]
-        self._lower_learning_rate(0.5**self.restores)
+        if float(self.model.optimizer.learning_rate) != self._lowered:
+            self._lower_learning_rate(0.5**self.restores)
 
     def on_train_batch_end(self, batch, logs=None):
         """Look at the loss."""
         loss = (logs or {}).get("loss", 0.0)
         if np.isfinite(loss):
             return
+        found = f"The loss became {loss} in epoch {self._epoch + 1}, batch {batch + 1}"
+        if hasattr(self.model, "farthest"):
+            window = int(self.model.farthest)
+            found += f" (its window {window}, counted from 0, went farthest astray)"
+        self._restore(found)
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Look at the weights: the last batch's loss was that of the weights before it."""
+        if not all(np.isfinite(weight).all() for weight in self.model.get_weights()):
+            self._restore(f"Weights became NaN or infinite at the end of epoch {epoch + 1}")
+        if logs is not None:
+            logs["restores"] = self.restores
+
+    def _restore(self, found):
         for variable, value in zip(self._variables(), self._snapshot, strict=True):
             variable.assign(value)
         self.model.reset_metrics()
         self.restores += 1
-        found = f"The loss became {loss} in epoch {self._epoch + 1}, batch {batch + 1}"
         if self.restores > self.patience:
             self.model.stop_training = True
             logger.error(
@@ -58,12 +76,13 @@ class DivergenceGuard(keras.callbacks.Callback):
         logger.warning(
             "%s: the weights of the epoch's beginning are back, the learning rate is %.2g.",
             found,
-            float(self.model.optimizer.learning_rate),
+            self._lowered,
         )
 
     def _lower_learning_rate(self, factor):
         optimizer = self.model.optimizer
         optimizer.learning_rate = float(optimizer.learning_rate) * factor
+        self._lowered = float(optimizer.learning_rate)
 
     def _variables(self):
         optimizer = self.model.optimizer

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from tf4dvar.models import FourDVarNet
+from tf4dvar.training.divergence_guard import DivergenceGuard
 
 LEARNING_RATE = 1e-3
 BATCH = 32
@@ -26,6 +27,13 @@ def identify_prior(model: FourDVarNet, truth: np.ndarray, epochs: int) -> list[f
     states = model.scaling(truth.astype("float32")).numpy()
     prior = keras.Sequential([model.normalised_prior])
     prior.compile(keras.optimizers.Adam(LEARNING_RATE, clipnorm=1.0), "mse", jit_compile=False)
-    history = prior.fit(states, states, batch_size=BATCH, epochs=epochs, verbose=2)
+    history = prior.fit(
+        states,
+        states,
+        batch_size=BATCH,
+        epochs=epochs,
+        callbacks=[DivergenceGuard()],
+        verbose=2,
+    )
     model.prior.trainable = False
     return history.history["loss"]

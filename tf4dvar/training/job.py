@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from tf4dvar.data import atomic_path, protocol_plan, simulate_dataset
 from tf4dvar.data.pipeline import fixed_windows, simulated_windows
 from tf4dvar.errors import InputError
+from tf4dvar.evaluation import load_model
 from tf4dvar.experiments import Experiment
 from tf4dvar.metrics import RScore
 from tf4dvar.models import FourDVarNet
@@ -18,7 +20,7 @@ from tf4dvar.systems import system_by_name
 from tf4dvar.training.curriculum import Curriculum
 from tf4dvar.training.divergence_guard import DivergenceGuard
 from tf4dvar.training.identification import identify_prior
-from tf4dvar.training.run_directory import Checkpoint, RunDirectory
+from tf4dvar.training.run_directory import Checkpoint, Log, RunDirectory
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +62,7 @@ def train(
 
     Raises:
         InputError: the experiment learns nothing, or the folder does not fit; see
-            `RunDirectory.start`.
+            `RunDirectory.claimed`.
     """
     if experiment.build is None:
         raise InputError(
@@ -79,8 +81,11 @@ def train(
         "windows": windows,
         "seed": seed,
     }
-    run.start(options, resume)
+    with run.claimed(options, resume):
+        return _train(experiment, run, epochs, minutes, iterations, windows, seed, resume)
 
+
+def _train(experiment, run, epochs, minutes, iterations, windows, seed, resume) -> FourDVarNet:
     system = system_by_name(experiment.system)
     plan = protocol_plan(experiment.system, experiment.protocol)
     data = simulate_dataset(system, plan, windows, seed=seed)
@@ -92,12 +97,13 @@ def train(
     steps_per_epoch = min(experiment.steps_per_epoch or steps_per_pass, steps_per_pass)
 
     if resume and run.model.is_file():
-        model = keras.saving.load_model(run.model)
+        model = load_model(run.model)
         first_epoch = int(model.optimizer.iterations) // steps_per_epoch
     else:
         model = new_model(experiment.build, experiment.learning_rate, observations, seed)
         first_epoch = 0
-    elapsed = run.elapsed(first_epoch)
+    history = run.keep(first_epoch)
+    elapsed = float(history[-1]["elapsed"]) if history else 0.0
     if experiment.identification_epochs and model.prior.trainable:
         started = time.monotonic()
         identify_prior(model, truth, experiment.identification_epochs)
@@ -106,7 +112,7 @@ def train(
         model.optimizer.build(model.trainable_variables)
         with atomic_path(run.model) as temporary:
             model.save(temporary)
-    if first_epoch >= epochs or (minutes is not None and _is_used_up(run, 60 * minutes)):
+    if first_epoch >= epochs or (minutes is not None and _is_used_up(history, 60 * minutes)):
         logger.info("%s is finished: %d epochs in %.0f s.", run.path, first_epoch, elapsed)
         return model
 
@@ -133,9 +139,10 @@ def train(
             Curriculum(
                 experiment.learning_rate, stages, epochs, minutes, elapsed, experiment.warm_up
             ),
-            DivergenceGuard(),
+            # A log that was begun by an earlier version may lack the column.
+            DivergenceGuard(restores=int(history[-1].get("restores", 0)) if history else 0),
             # Before the checkpoint: the log may be ahead of the model, never behind.
-            keras.callbacks.CSVLogger(run.log, append=True),
+            Log(run),
             Checkpoint(run.model),
             keras.callbacks.TensorBoard(run.path / "tensorboard", write_graph=False),
         ],
@@ -143,9 +150,9 @@ def train(
     return model
 
 
-def _is_used_up(run: RunDirectory, budget: float) -> bool:
+def _is_used_up(history: list[dict[str, Any]], budget: float) -> bool:
     """Whether another epoch like the last would pass the budget, as `Curriculum` decides."""
-    ends = [0.0, *(float(row["elapsed"]) for row in run.history())]
+    ends = [0.0, *(float(row["elapsed"]) for row in history)]
     return len(ends) > 1 and 2 * ends[-1] - ends[-2] > budget
 
 

@@ -3,6 +3,8 @@
 import csv
 import json
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import Any
 
 import keras
 
-from tf4dvar.data import atomic_path
+from tf4dvar.data import atomic_path, locked
 from tf4dvar.errors import InputError
 from tf4dvar.records import read_record
 
@@ -45,27 +47,46 @@ class RunDirectory:
         """The losses and scores of every epoch."""
         return self.path / "log.csv"
 
-    def start(self, options: dict[str, Any], resume: bool) -> None:
-        """Claim the folder for a training with these options.
+    @contextmanager
+    def claimed(self, options: dict[str, Any], resume: bool) -> Iterator[None]:
+        """The folder, for a training with these options alone.
+
+        Args:
+            options: what the training is asked.
+            resume: go on with the one that is there.
 
         Raises:
             InputError: there is a training already and `resume` is not set, or there is none to
-                resume, or it was another one.
+                resume, or it was another one, or it is running.
         """
         if resume:
-            asked = self.options()
-            if asked != options:
-                raise InputError(
-                    f"{self.path} was trained with {asked}; received {options}. "
-                    "Resume with the same options, or choose another folder."
-                )
-            return
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            self.options()
+        elif self.path.exists() and not self.path.is_dir():
+            raise InputError(f"{self.path} is a file; choose a folder.")
+        else:
+            self.path.mkdir(parents=True, exist_ok=True)
+        with locked(self.path, wait=False):
+            if resume:
+                self._compare(options)
+            else:
+                self._begin(options)
+            yield
+
+    def _compare(self, options):
+        asked = self.options()
+        if asked != options:
+            raise InputError(
+                f"{self.path} was trained with {asked}; received {options}. "
+                "Resume with the same options, or choose another folder."
+            )
+
+    def _begin(self, options):
+        # A training that was killed as it began left hidden files at most.
+        if any(not file.name.startswith(".") for file in self.path.iterdir()):
             raise InputError(
                 f"{self.path} exists and is left as it is; --resume continues its training, "
                 "or choose another folder."
             )
-        self.path.mkdir(parents=True, exist_ok=True)
         record = {
             "options": options,
             "versions": {name: version(name) for name in PACKAGES},
@@ -84,22 +105,7 @@ class RunDirectory:
             raise InputError(f"There is no training in {self.path} to resume.")
         return read_record(self.config, {"options": {"experiment": str}})["options"]
 
-    def elapsed(self, epochs: int) -> float:
-        """Seconds that the first `epochs` epochs took; later lines of the log are dropped.
-
-        The log may be a line ahead of the model after a sudden end.
-        """
-        rows = [row for row in self.history() if int(row["epoch"]) < epochs]
-        if not rows:
-            self.log.unlink(missing_ok=True)
-            return 0.0
-        with atomic_path(self.log) as temporary, temporary.open("w", newline="") as file:
-            writer = csv.DictWriter(file, list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
-        return float(rows[-1]["elapsed"])
-
-    def history(self) -> list[dict[str, str]]:
+    def history(self) -> list[dict[str, Any]]:
         """The lines of the log, one an epoch.
 
         Raises:
@@ -119,6 +125,42 @@ class RunDirectory:
                 "expected epoch, elapsed and others as in the first. Mend or delete it."
             ) from error
         return rows
+
+    def keep(self, epochs: int) -> list[dict[str, Any]]:
+        """Cut the log back to the first `epochs` lines, which are returned.
+
+        After a sudden end it may be a line ahead of the model.
+
+        Args:
+            epochs: number of finished epochs.
+        """
+        rows = [row for row in self.history() if int(row["epoch"]) < epochs]
+        self.write_log(rows)
+        return rows
+
+    def write_log(self, rows: list[dict[str, Any]]) -> None:
+        """Write the log anew.
+
+        Args:
+            rows: one an epoch.
+        """
+        columns = dict.fromkeys(name for row in rows for name in row)
+        with atomic_path(self.log) as temporary, temporary.open("w", newline="") as file:
+            writer = csv.DictWriter(file, list(columns))
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+class Log(keras.callbacks.Callback):
+    """Adds a line to the log at the end of every epoch; the log is whole at any moment."""
+
+    def __init__(self, run: RunDirectory):
+        super().__init__()
+        self.run = run
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Write the lines there are and this one."""
+        self.run.write_log([*self.run.history(), {"epoch": epoch, **dict(sorted(logs.items()))}])
 
 
 class Checkpoint(keras.callbacks.Callback):

@@ -1,0 +1,103 @@
+"""Files that are whole or not at all, and directories that one process has to itself."""
+
+import fcntl
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tf4dvar.errors import InputError
+
+
+def check_output(path: str | Path, force: bool = False) -> None:
+    """Refuse an output that exists, unless forced, or whose folder does not exist.
+
+    Args:
+        path: the file to be.
+        force: whether it may exist.
+    """
+    path = Path(path)
+    if path.exists() and not force:
+        raise InputError(f"{path} exists and is left as it is; --force overwrites it.")
+    if not path.parent.is_dir():
+        raise InputError(f"There is no folder {path.parent} to write {path.name} into.")
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its place only when all went well.
+
+    It is on the disk before it takes the place. What a process left that was killed while it
+    wrote this file is removed.
+
+    Args:
+        path: the file to be.
+    """
+    path = Path(path)
+    _remove_abandoned(path)
+    # The suffix stays last, since writers choose the format by it.
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        yield temporary
+        to_disk(temporary)
+        os.replace(temporary, path)
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        # A full disk does not say by itself what found no room.
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove the temporaries for `path` whose processes are gone."""
+    names = re.compile(rf"\.{re.escape(path.stem)}\.(\d+){re.escape(path.suffix)}")
+    for file in path.parent.glob(".*"):
+        match = names.fullmatch(file.name)
+        if match:
+            try:
+                os.kill(int(match[1]), 0)
+            except ProcessLookupError:
+                file.unlink(missing_ok=True)
+            except PermissionError:  # it runs, under another user
+                continue
+
+
+def to_disk(path: Path) -> None:
+    """Wait until a file or a directory is on the disk.
+
+    Args:
+        path: it.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def locked(directory: Path, wait: bool = True) -> Iterator[None]:
+    """Alone in a directory; the system ends the lock with the process, however that ends.
+
+    Args:
+        directory: it exists.
+        wait: until another process is done with it.
+
+    Raises:
+        InputError: another process has it, and `wait` is not set.
+    """
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError as error:
+            raise InputError(
+                f"Another process is at work in {directory}; wait for its end, or choose another "
+                "folder."
+            ) from error
+        yield
+    finally:
+        os.close(descriptor)
