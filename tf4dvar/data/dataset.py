@@ -192,13 +192,11 @@ def write_dataset(dataset: xr.Dataset, path: str | Path, force: bool = False) ->
         InputError: the file exists and `force` is not set.
     """
     check_output(path, force)
-    # The format has checksums of its metadata, texts of any length left out, not of values.
+    # The format has checksums of its metadata, but for texts of any length; not of values.
     dataset = dataset.copy()
-    for item in (dataset, *dataset.variables.values()):
-        item.attrs = {
-            name: np.bytes_(value.encode()) if isinstance(value, str) and value else value
-            for name, value in item.attrs.items()
-        }
+    dataset.attrs = _of_fixed_length(dataset.attrs)
+    for variable in dataset.variables.values():
+        variable.attrs = _of_fixed_length(variable.attrs)
     checked = {
         name: {"fletcher32": True}
         for name, variable in dataset.variables.items()
@@ -206,3 +204,13 @@ def write_dataset(dataset: xr.Dataset, path: str | Path, force: bool = False) ->
     }
     with atomic_path(path) as temporary:
         dataset.to_netcdf(temporary, engine="h5netcdf", encoding=checked)
+
+
+def _of_fixed_length(attributes):
+    """Attributes with their texts of a fixed length, which ASCII alone can be."""
+    return {
+        name: np.bytes_(value.encode())
+        if isinstance(value, str) and value and value.isascii()
+        else value
+        for name, value in attributes.items()
+    }
