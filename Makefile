@@ -31,12 +31,15 @@ mutation: $(STAMP)
 	$(BIN)/python -m pip install --quiet 'mutmut>=3.8'
 	$(BIN)/mutmut run
 	$(BIN)/mutmut results
+
 # Faults on purpose; what was lost is printed and is the exit code.
 torture: $(STAMP)
-	$(BIN)/python torture/faults.py --kills 60 --minutes 25
+	$(BIN)/python torture/faults.py --kills 60 --minutes 20
+	$(BIN)/python torture/fuzz.py --cases 2000 --minutes 9
 
 torture-short: $(STAMP)
 	$(BIN)/python torture/faults.py --kills 6 --minutes 1
+	$(BIN)/python torture/fuzz.py --cases 100 --minutes 1
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -152,7 +152,7 @@ def test_a_flipped_bit_in_an_attribute_is_noticed(tmp_path, text):
 
 
 def test_texts_of_any_language_come_back(tmp_path):
-    dataset = simulate().assign_attrs(title="Ĥ(x) = y, 観測", empty="")
+    dataset = simulate().assign_attrs(title="Ĥ(x) = y, 観測", empty="", long="x" * 100_000)
     write_dataset(dataset, tmp_path / "windows.nc")
     assert dataset.attrs["title"] == "Ĥ(x) = y, 観測"
     assert read_windows(tmp_path / "windows.nc").identical(dataset)

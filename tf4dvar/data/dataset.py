@@ -209,7 +209,7 @@ def write_dataset(dataset: xr.Dataset, path: str | Path, force: bool = False) ->
 def _of_fixed_length(attributes):
     """Attributes with their texts of a fixed length, which ASCII alone can be."""
     return {
-        name: np.bytes_(value.encode())
+        name: np.array(value.encode())
         if isinstance(value, str) and value and value.isascii()
         else value
         for name, value in attributes.items()
