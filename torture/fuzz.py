@@ -23,8 +23,9 @@ from pathlib import Path
 
 import numpy as np
 
-# Seconds after which a case hangs; the first of a child waits for TensorFlow too.
-PATIENCE = 30.0
+# Seconds after which a case hangs, many for a crowded machine; the first of a child waits for
+# TensorFlow too.
+PATIENCE = 120.0
 START = 240.0
 # Bytes a child may take.
 MEMORY = 8 * 2**30
