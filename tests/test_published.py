@@ -75,6 +75,12 @@ def test_a_folder_without_models_is_answered_in_one_line(published, tmp_path):
     damaged.parent.mkdir()
     damaged.write_text("{")
     assert "damaged" in fail("models", tmp_path)
+    damaged.write_text('{"name": "x", "summary": "y", "scores": {"r_score": "low"}}')
+    assert "scores.r_score is 'low'" in fail("models", tmp_path)
+    damaged.write_text(
+        '{"name": "x", "summary": "y", "scores": {"r_score": 1.0, "r_score_se": null}}'
+    )
+    assert "R-score 1.000   y" in succeed("models", tmp_path)
     assert "no training" in fail("publish", tmp_path, "--out", tmp_path / "out")
 
 

@@ -11,6 +11,7 @@ from tf4dvar.data.checks import (
 )
 from tf4dvar.data.dataset import (
     DIMS,
+    number_of,
     read_windows,
     simulate_dataset,
     states_dataset,
@@ -29,6 +30,7 @@ __all__ = [
     "check_states",
     "check_truth",
     "locked",
+    "number_of",
     "protocol_plan",
     "read_windows",
     "simulate_dataset",
