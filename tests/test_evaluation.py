@@ -1,6 +1,13 @@
+import json
+import marshal
+import os
+import zipfile
+from base64 import b64encode
+
 import numpy as np
 import pytest
 
+from tf4dvar.comparison import task_of
 from tf4dvar.errors import InputError
 from tf4dvar.evaluation import evaluate, load_model, reconstruct, score
 from tf4dvar.experiments import experiment_by_name, true_flow
@@ -87,6 +94,78 @@ def test_what_is_no_model_is_refused(tmp_path):
     damaged.write_bytes(b"PK\x03\x04 and then nothing")
     with pytest.raises(InputError, match="cannot be loaded"):
         load_model(damaged)
+
+
+def rewritten(file, members, compression=zipfile.ZIP_STORED):
+    """The archive with other files in it."""
+    with zipfile.ZipFile(file) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()} | members
+    with zipfile.ZipFile(file, "w", compression) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+
+
+def test_a_flipped_bit_in_the_weights_is_noticed(model, tmp_path):
+    file = tmp_path / "model.keras"
+    model.save(file)
+    content = bytearray(file.read_bytes())
+    place = content.find(model.scaling.mean.numpy().tobytes())
+    content[place + 1] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(InputError, match=r"its model\.weights\.h5 is damaged"):
+        load_model(file)
+
+
+def test_an_archive_larger_than_itself_is_refused(model, tmp_path):
+    file = tmp_path / "model.keras"
+    model.save(file)
+    rewritten(file, {"model.weights.h5": bytes(10**7)}, zipfile.ZIP_DEFLATED)
+    with pytest.raises(InputError, match="larger than itself"):
+        load_model(file)
+
+
+@pytest.mark.parametrize("place", ["model", "prior", "cell", "first_guess"])
+@pytest.mark.parametrize("kind", ["command", "lambda", "download"])
+def test_a_file_that_would_do_something_is_refused(model, kind, place, tmp_path, monkeypatch):
+    """Keras' safe mode is on, and classes come from Keras and this package alone."""
+    mark = tmp_path / "mark"
+    code = marshal.dumps(compile(f"open({str(mark)!r}, 'w')", "", "exec"))
+    function = {"class_name": "__lambda__", "config": {"code": b64encode(code).decode()}}
+    module, name, config = {
+        "command": ("os", "system", {"command": f"touch {mark}"}),
+        "lambda": ("keras.layers", "Lambda", {"name": "evil", "function": function}),
+        "download": ("keras.utils", "get_file", {"fname": str(mark), "origin": "file:///etc"}),
+    }[kind]
+    evil = {"module": module, "class_name": name, "config": config, "registered_name": name}
+    file = tmp_path / "model.keras"
+    model.save(file)
+    with zipfile.ZipFile(file) as archive:
+        whole = json.loads(archive.read("config.json"))
+    if place == "model":
+        whole = evil
+    else:
+        whole["config"][place] = evil
+    rewritten(file, {"config.json": json.dumps(whole)})
+    monkeypatch.setattr(os, "system", lambda command: pytest.fail(command))
+    with pytest.raises(InputError, match="cannot be loaded"):
+        load_model(file)
+    assert not mark.exists()
+
+
+def test_attributes_that_make_no_sense_are_an_answer_of_one_line(windows):
+    truth = windows["truth"].values
+    for attributes, message in (
+        ({"time_step": "short"}, "time_step = 'short'; expected a number"),
+        ({"system": "l96"}, "expected 40 components"),
+    ):
+        with pytest.raises(InputError, match=message):
+            score(truth, windows.assign_attrs(attributes))
+    for attributes, message in (
+        ({"noise_variance": np.nan}, "noise_variance = nan"),
+        ({"system": np.array([1, 2])}, "not known here"),
+    ):
+        with pytest.raises(InputError, match=message):
+            task_of(windows.assign_attrs(attributes))
 
 
 def test_an_unknown_experiment_is_answered_with_the_nearest():

@@ -69,6 +69,18 @@ def test_a_window_without_observations_has_the_prior_term_alone(case):
     )
 
 
+def test_keras_metrics_have_the_names_and_the_precision_that_were_asked():
+    flow = true_flow("l63")
+    for make, name in (
+        (RScore, "r_score"),
+        (lambda *args, **kwargs: FourDVarScore(flow, *args, **kwargs), "fourdvar_score"),
+        (ODEScore, "ode_score"),
+    ):
+        assert make().name == name
+        asked = make("other", dtype="float64")
+        assert (asked.name, asked.dtype) == ("other", "float64")
+
+
 def test_keras_metrics_are_the_means_of_the_functions_over_batches(case):
     state, truth, observations = case
     flow = true_flow("l63", dtype="float64")

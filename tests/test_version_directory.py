@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import signal
@@ -8,7 +9,7 @@ import threading
 import pytest
 
 from tf4dvar.errors import InputError
-from tf4dvar.version_directory import VersionDirectory
+from tf4dvar.version_directory import VersionDirectory, check_digests
 
 CARD = {"format": "test"}
 
@@ -31,9 +32,22 @@ def test_versions_count_up_and_the_card_describes_the_newest(tmp_path):
     assert write(directory).name == "10"
     assert names(directory) == ["1", "10", "9", "card.json"]
     card = json.loads((directory / "card.json").read_text())
-    assert card == {"format": "test", "version": 10}
+    digest = hashlib.sha256(b"x").hexdigest()
+    assert card == {"format": "test", "version": 10, "sha256": {"file": digest}}
     assert json.loads((directory / "10" / "assets.extra" / "card.json").read_text()) == card
     assert json.loads((directory / "1" / "assets.extra" / "card.json").read_text())["version"] == 1
+
+
+def test_files_that_are_not_those_exported_are_noticed(tmp_path):
+    version = write(tmp_path)
+    card = json.loads((tmp_path / "card.json").read_text())
+    (version / "added by a user").write_text("y")
+    check_digests(version, card)
+    check_digests(version, CARD)  # of a release that wrote no digests
+    for damage in (lambda: (version / "file").write_text("y"), (version / "file").unlink):
+        damage()
+        with pytest.raises(InputError, match="file is not the file that was exported"):
+            check_digests(version, card)
 
 
 def test_a_failure_leaves_nothing(tmp_path):
@@ -92,7 +106,7 @@ def test_what_is_no_directory_of_this_format_is_refused_and_kept(tmp_path):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(InputError, match="is a file"):
         write(tmp_path / "file")
-    for content in ('{"format": "onnx"}', "[]", "not json"):
+    for content in ('{"format": "onnx"}', "[]", "not json", "[" * 100_000):
         (tmp_path / "card.json").write_text(content)
         with pytest.raises(InputError, match="another directory"):
             write(tmp_path)

@@ -14,7 +14,14 @@ from tf4dvar.cli_common import (
     load_tensorflow,
     report,
 )
-from tf4dvar.data import DIMS, check_output, read_windows, states_dataset, write_dataset
+from tf4dvar.data import (
+    DIMS,
+    check_output,
+    number_of,
+    read_windows,
+    states_dataset,
+    write_dataset,
+)
 from tf4dvar.errors import InputError
 from tf4dvar.systems import system_by_name
 
@@ -71,11 +78,11 @@ def limit(
     if out is not None:
         check_output(out, force)
     source = read_windows(data)
-    if source.attrs.get("system") != system or "noise_variance" not in source.attrs:
+    if str(source.attrs.get("system")) != system:
         raise InputError(
-            f"{data} has the attributes system={source.attrs.get('system')!r} and "
-            f"noise_variance={source.attrs.get('noise_variance')!r}; expected 'l63' and a number."
+            f"{data} has the attribute system={source.attrs.get('system')!r}; expected {system!r}."
         )
+    noise_variance = number_of(source, "noise_variance")
     load_tensorflow()
     from tf4dvar.classical.importance_sampling import SMALL_SAMPLE, bayes_limit
     from tf4dvar.evaluation import score
@@ -84,7 +91,7 @@ def limit(
         posterior = bayes_limit(
             source["observations"].values.astype("float64"),
             system_by_name(system),
-            float(source.attrs["noise_variance"]),
+            noise_variance,
             samples,
             seed,
             progress,

@@ -48,4 +48,5 @@ def models(
 
 def _line(card) -> str:
     scores = card["scores"]
-    return f"R-score {scores['r_score']:.3f} +- {scores['r_score_se']:.3f}   {card['summary']}"
+    error = "" if scores["r_score_se"] is None else f" +- {scores['r_score_se']:.3f}"
+    return f"R-score {scores['r_score']:.3f}{error}   {card['summary']}"

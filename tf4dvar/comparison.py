@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from tf4dvar.classical import METHODS, Analysis, Progress, Task, assimilate
-from tf4dvar.data import check_observations
+from tf4dvar.data import check_observations, number_of
 from tf4dvar.errors import InputError
 from tf4dvar.evaluation import load_model, model_ode_score, reconstruct, score
 from tf4dvar.experiments import true_flow
@@ -48,18 +48,14 @@ def task_of(dataset: xr.Dataset, start: np.ndarray | None = None) -> Task:
         start: first states, [window, time, component], for the methods that take some.
 
     Raises:
-        InputError: the system is not known, or the noise is not.
+        InputError: the system is not known, or the noise is not, or is no number.
     """
-    flow = true_flow(dataset.attrs.get("system", ""), dtype="float64")
-    system = system_by_name(dataset.attrs["system"])
-    if "noise_variance" not in dataset.attrs:
-        raise InputError(
-            "The data set has no attribute `noise_variance`; set it to the variance of the "
-            "observations' errors."
-        )
+    name = str(dataset.attrs.get("system", ""))
+    flow, system = true_flow(name, dtype="float64"), system_by_name(name)
+    noise_variance = number_of(dataset, "noise_variance")
     observations = dataset["observations"].values.astype("float64")
     check_observations(observations, components=len(system.components))
-    return Task(observations, flow, system, float(dataset.attrs["noise_variance"]), start)
+    return Task(observations, flow, system, noise_variance, start)
 
 
 def compare(

@@ -1,6 +1,7 @@
 """Reconstructing and scoring the windows of a data set."""
 
 import time
+import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,8 +9,8 @@ import keras
 import numpy as np
 import xarray as xr
 
-from tf4dvar.data import check_observations, check_states
-from tf4dvar.errors import InputError
+from tf4dvar.data import check_observations, check_states, number_of
+from tf4dvar.errors import InputError, first_line
 from tf4dvar.metrics import fourdvar_score, mean_where_known, ode_score, r_score
 from tf4dvar.models import FourDVarNet
 from tf4dvar.systems import SYSTEMS, rk4_step, system_by_name
@@ -60,13 +61,24 @@ def load_model(path: str | Path) -> FourDVarNet:
     """
     file = model_file(path)
     try:
+        _check_archive(file)
         model = keras.saving.load_model(file)
     except Exception as error:  # a damaged archive fails in many ways
-        first_line = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{file} cannot be loaded ({first_line}).") from error
+        raise InputError(f"{file} cannot be loaded ({first_line(error)}).") from error
     if not isinstance(model, FourDVarNet):
         raise InputError(f"{file} holds a {type(model).__name__}; expected a FourDVarNet.")
     return model
+
+
+def _check_archive(file):
+    """Compare the checksums in a `.keras` file: Keras reads damaged weights without a word."""
+    with zipfile.ZipFile(file) as archive:
+        # Keras does not compress. What claims to is a bomb, or was not written by it.
+        if sum(member.file_size for member in archive.infolist()) > file.stat().st_size:
+            raise zipfile.BadZipFile("its files are larger than itself")
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise zipfile.BadZipFile(f"its {damaged} is damaged")
 
 
 def checked_states(
@@ -141,9 +153,11 @@ def score(states: np.ndarray, dataset: xr.Dataset) -> dict[str, Any]:
         "r_score_by_time": mean_where_known(squared, truth, axis=(0, 2)).tolist(),
         "windows": len(states),
     }
-    if dataset.attrs.get("system") in SYSTEMS:
-        system = system_by_name(dataset.attrs["system"])
-        time_step = float(dataset.attrs["time_step"])
+    name = dataset.attrs.get("system")
+    if isinstance(name, str) and name in SYSTEMS:
+        system = system_by_name(name)
+        check_observations(states, components=len(system.components))
+        time_step = number_of(dataset, "time_step")
         scores["fourdvar_score"] = float(
             fourdvar_score(
                 states,

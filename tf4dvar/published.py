@@ -1,6 +1,5 @@
 """Trained models with what a user must know of them: `saved_models/NAME`."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,18 @@ from tf4dvar.experiments import experiment_by_name
 from tf4dvar.machine import machine
 from tf4dvar.metrics import r_score
 from tf4dvar.models import FourDVarNet
+from tf4dvar.records import NUMBER, read_record
 from tf4dvar.references import REFERENCES
 from tf4dvar.systems import system_by_name
 from tf4dvar.tables import TEST_SEED, held_out_windows
 from tf4dvar.training import RunDirectory
 
+# What the list of models shows; one test window has no standard error.
+CARD = {
+    "name": str,
+    "summary": str,
+    "scores": {"r_score": NUMBER, "r_score_se": (*NUMBER, type(None))},
+}
 # Windows on which a model is tried outside its protocol.
 OTHER_WINDOWS = 500
 # How much later the observed times are there.
@@ -102,10 +108,7 @@ def card_of(path: Path) -> dict[str, Any]:
     file = path / "card.json"
     if not file.is_file():
         raise InputError(f"There is no published model in {path}; expected a card.json.")
-    try:
-        return json.loads(file.read_text())
-    except ValueError as error:
-        raise InputError(f"{file} is damaged ({error}); publish the model again.") from error
+    return read_record(file, CARD)
 
 
 def published_models(folder: Path) -> list[dict[str, Any]]:

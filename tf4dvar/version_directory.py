@@ -1,5 +1,6 @@
 """Numbered version directories, TensorFlow Serving's and Triton's layout: whole or not at all."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ from typing import Any
 
 from tf4dvar.data import atomic_path, locked, to_disk
 from tf4dvar.errors import InputError
+from tf4dvar.records import read_record
 
 # No number: servers take it for no version.
 UNFINISHED = ".unfinished"
@@ -48,8 +50,8 @@ class VersionDirectory:
         at once wait for each other.
 
         Args:
-            card: the description with its `format`; it gets the version's number. The version
-                has a copy of it inside.
+            card: the description with its `format`; it gets the version's number, and the
+                SHA-256 of every file. The version has a copy of it inside.
 
         Yields:
             The directory to fill, and the one that it becomes.
@@ -68,9 +70,9 @@ class VersionDirectory:
             temporary.mkdir()
             try:
                 number = max(self.versions(), default=0) + 1
-                card = {**card, "version": number}
                 final = self.path / str(number)
                 yield temporary, final
+                card = {**card, "version": number, "sha256": _digests(temporary)}
                 inside = temporary / CARD_INSIDE
                 inside.parent.mkdir(exist_ok=True)
                 inside.write_text(json.dumps(card, indent=2) + "\n")
@@ -89,13 +91,44 @@ class VersionDirectory:
         cards += [self.path / str(number) / CARD_INSIDE for number in self.versions()[-1:]]
         for card in cards:
             try:
-                found = f"says {json.loads(card.read_text())['format']!r}"
+                found = f"says {read_record(card, {'format': str})['format']!r}"
             except FileNotFoundError:
                 found = "is missing"
-            except (OSError, ValueError, KeyError, TypeError):
+            except (OSError, InputError):
                 found = "does not say"
             if found != f"says {expected!r}":
                 raise InputError(
                     f"{self.path} holds something else than exports of the format {expected!r}: "
                     f"its {card.relative_to(self.path)} {found}. Choose another directory."
                 )
+
+
+def check_digests(version: Path, card: dict[str, Any]) -> None:
+    """Refuse a version whose files are not those that were exported.
+
+    Args:
+        version: its directory.
+        card: the one inside; that of an earlier release of this package has no digests.
+
+    Raises:
+        InputError: a file is another or is missing.
+    """
+    if "sha256" not in card:
+        return
+    found = _digests(version)
+    for name, digest in card["sha256"].items():
+        if found.get(name) != digest:
+            raise InputError(
+                f"{version} is damaged, or its copy is not finished: {name} is not the file that "
+                "was exported. Export or copy it again."
+            )
+
+
+def _digests(directory: Path) -> dict[str, str]:
+    """SHA-256 of the files in a version, by their names, but for its card."""
+    digests = {}
+    for file in sorted(directory.rglob("*")):
+        name = file.relative_to(directory)
+        if file.is_file() and name != CARD_INSIDE:
+            digests[name.as_posix()] = hashlib.sha256(file.read_bytes()).hexdigest()
+    return digests

@@ -1,3 +1,4 @@
+import h5py
 import numpy as np
 import pytest
 import xarray as xr
@@ -5,6 +6,7 @@ import xarray as xr
 from tf4dvar.data import (
     atomic_path,
     check_observations,
+    number_of,
     open_windows,
     protocol_plan,
     read_windows,
@@ -45,7 +47,8 @@ def test_axes_in_another_order_are_put_right(tmp_path):
 
 def test_states_keep_coordinates_and_attributes(windows):
     states = states_dataset(windows, windows["truth"].values, method="truth")
-    assert states["state"].attrs["units"] == "1"
+    np.testing.assert_array_equal(states["state"], windows["truth"])
+    assert states["state"].attrs == {"units": "1", "long_name": "reconstructed state"}
     assert states.attrs["system"] == "l63"
     for name in windows.coords:
         assert states[name].identical(windows[name])
@@ -110,6 +113,104 @@ def test_files_that_are_not_windows_are_refused(tmp_path):
 
     with pytest.raises(InputError, match="no file"):
         read_windows(tmp_path / "nothing.nc")
+
+
+def by_h5py(tmp_path, change):
+    """A good file, changed behind xarray's back."""
+    path = tmp_path / "changed.nc"
+    write_dataset(simulate(), path, force=True)
+    with h5py.File(path, "r+") as file:
+        change(file)
+    return path
+
+
+def test_other_variables_and_dimensions_do_no_harm(tmp_path):
+    dataset = simulate().assign(time_bounds=(("time", "bounds"), np.zeros((200, 2))))
+    write_dataset(dataset, tmp_path / "windows.nc")
+    assert read_windows(tmp_path / "windows.nc").identical(dataset)
+
+
+def test_a_flipped_bit_in_the_values_is_noticed(tmp_path):
+    path = tmp_path / "windows.nc"
+    dataset = simulate()
+    write_dataset(dataset, path)
+    content = bytearray(path.read_bytes())
+    place = content.find(dataset["truth"].values[1, 7, 2].tobytes())
+    content[place + 3] ^= 16
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="cannot be read as NetCDF-4"):
+        read_windows(path)
+
+
+@pytest.mark.parametrize("text", [b"l63", b'"every": 8', b"true state", b"time_step"])
+def test_a_flipped_bit_in_an_attribute_is_noticed(tmp_path, text):
+    path = tmp_path / "windows.nc"
+    write_dataset(simulate(), path)
+    content = bytearray(path.read_bytes())
+    content[content.find(text) + 1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="cannot be read as NetCDF-4"):
+        read_windows(path)
+
+
+def test_texts_of_any_language_come_back(tmp_path):
+    dataset = simulate().assign_attrs(title="Ĥ(x) = y, 観測", empty="", long="x" * 100_000)
+    write_dataset(dataset, tmp_path / "windows.nc")
+    assert dataset.attrs["title"] == "Ĥ(x) = y, 観測"
+    assert read_windows(tmp_path / "windows.nc").identical(dataset)
+
+
+def test_values_elsewhere_or_nowhere_are_refused(tmp_path):
+    """They could be a device, a pipe or another's file, or fill the memory."""
+
+    def elsewhere(file):
+        file.create_dataset("more", (4,), "f8", external=[("/dev/zero", 0, 32)])
+
+    def virtual(file):
+        layout = h5py.VirtualLayout((4,), "f8")
+        layout[:] = h5py.VirtualSource("other.nc", "x", (4,))
+        file.create_virtual_dataset("more", layout)
+
+    def link(file):
+        file["more"] = h5py.ExternalLink("/dev/zero", "/x")
+
+    def huge(file):
+        file.create_dataset("more", (2**50,), "f8", chunks=(1024,))
+
+    for change, message in {
+        elsewhere: "more are in another file",
+        virtual: "more are in another file",
+        link: "more is a link",
+        huge: "larger than the memory",
+    }.items():
+        with pytest.raises(InputError, match=message):
+            read_windows(by_h5py(tmp_path, change))
+
+
+def test_types_and_dimensions_of_both_variables_are_checked(tmp_path):
+    for dataset, message in (
+        (simulate().isel(window=slice(0)), r"\(0, 200, 3\), which are none"),
+        (simulate().assign(truth=("time", np.zeros(200))), r"'truth' .* dimensions \('time',\)"),
+        (simulate().assign(truth=lambda data: data["truth"].astype(int)), "the type int64"),
+        (simulate().assign(observations=lambda data: data["truth"] > 0), "the type bool"),
+    ):
+        path = tmp_path / "odd.nc"
+        write_dataset(dataset, path, force=True)
+        with pytest.raises(InputError, match=message):
+            read_windows(path)
+
+
+@pytest.mark.parametrize("value", [None, "2", -1.0, np.nan, np.inf, np.array([1.0, 2.0])])
+def test_an_attribute_that_is_no_number_is_refused(value):
+    dataset = simulate().assign_attrs(noise_variance=value)
+    with pytest.raises(InputError, match=r"noise_variance = .*; expected a number"):
+        number_of(dataset, "noise_variance")
+
+
+def test_numbers_among_the_attributes(tmp_path):
+    write_dataset(simulate(), tmp_path / "windows.nc")
+    assert number_of(read_windows(tmp_path / "windows.nc"), "noise_variance") == 2.0
+    assert number_of(simulate().assign_attrs(noise_variance=0), "noise_variance") == 0.0
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,17 @@ def test_every_epoch_is_a_fresh_order_of_the_same_windows(windows):
         )
 
 
+def test_the_order_of_an_epoch_comes_from_the_seed(windows):
+    observations, truth = windows["observations"].values, windows["truth"].values
+    orders = [
+        take(fixed_windows(observations, truth, 40, **settings), 1)[0][1]
+        for settings in ({"seed": 1}, {"seed": 1}, {"seed": 2}, {"seed": 0}, {})
+    ]
+    np.testing.assert_array_equal(orders[0], orders[1])
+    assert not np.array_equal(orders[0], orders[2])
+    np.testing.assert_array_equal(orders[3], orders[4])
+
+
 def test_an_epoch_is_the_same_whether_it_is_reached_or_begun_with(windows):
     observations, truth = windows["observations"].values, windows["truth"].values
     for make in (

@@ -68,6 +68,11 @@ def test_the_default_protocol_of_each_system():
     assert protocol_plan("l96") == protocol_plan("l96", "T")
 
 
+def test_all_components_may_be_drawn(rng):
+    plan = ObservationPlan(components=(0, 1, 2), every=1, noise_variance=1.0, drawn=3)
+    assert np.isfinite(plan.observe(np.zeros((2, 4, 3)), rng)).all()
+
+
 @pytest.mark.parametrize("drawn", [0, 4])
 def test_more_components_than_there_are_cannot_be_drawn(drawn):
     with pytest.raises(InputError, match=f"drawn={drawn}; expected 1 to 3"):

@@ -34,9 +34,19 @@ def test_there_and_back_and_nan_stays(rng):
     assert np.isnan(scaling(states)).sum() == 1
 
 
-def test_constant_values_do_not_divide_by_zero():
-    scaling = adapted(np.full((2, 3, 1), 5.0))
-    np.testing.assert_array_equal(scaling(np.full((1, 1, 1), 6.0)), [[[1.0]]])
+@pytest.mark.parametrize("value", [5.0, 0.1, 1e-30, 0.0])
+def test_constant_values_do_not_divide_by_zero(value):
+    # The mean of six times 0.1 is not 0.1.
+    scaling = adapted(np.full((2, 3, 1), value))
+    found = scaling(np.full((1, 1, 1), value + 1.0))
+    np.testing.assert_allclose(found, [[[1.0]]])
+
+
+def test_a_constant_component_takes_the_pooled_deviation(rng):
+    observations = rng.normal(0.0, 3.0, size=(20, 10, 2))
+    observations[..., 1] = 0.1
+    varying = np.square(observations[..., 0] - observations[..., 0].mean()).sum()
+    np.testing.assert_allclose(adapted(observations).deviation[1], np.sqrt(varying / 400))
 
 
 def test_all_nan_is_refused():

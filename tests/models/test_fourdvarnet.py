@@ -191,6 +191,10 @@ def test_what_does_not_fit_is_refused(trained, data):
         make_model()(observations[0])
     with pytest.raises(tf.errors.InvalidArgumentError, match="infinite observations"):
         trained(np.where(np.isnan(observations), np.inf, observations))
+    with pytest.raises(ValueError, match=r"prior=<class .*; expected a Keras layer"):
+        FourDVarNet(TwoScaleGENN, LSTMCell())
+    with pytest.raises(ValueError, match=r"cell=Ellipsis; expected a Keras layer"):
+        FourDVarNet(TwoScaleGENN(), ...)
     with pytest.raises(ValueError, match="loss='mse'"):
         make_model(loss="mse")
 

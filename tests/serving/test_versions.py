@@ -1,3 +1,4 @@
+import json
 import shutil
 import socket
 from types import SimpleNamespace
@@ -44,8 +45,37 @@ def test_a_damaged_version_is_told_and_passed_over(exported, tmp_path):
     assert versions.get(None)[0] == 1
     newest, oldest = versions.status(None)["model_version_status"]
     assert (newest["version"], newest["state"]) == ("2", "END")
-    assert "cannot be loaded" in newest["status"]["error_message"]
+    assert "saved_model.pb is not the file" in newest["status"]["error_message"]
     assert (oldest["version"], oldest["state"]) == ("1", "AVAILABLE")
+
+
+def test_a_graph_without_a_digest_may_be_damaged_too(exported, tmp_path):
+    """As one that an earlier release exported, or a stranger's that is forced."""
+    whole = (exported / "1" / "saved_model.pb").read_bytes()
+    shutil.copytree(exported / "1", tmp_path / "1")
+    shutil.rmtree(tmp_path / "1" / "assets.extra")
+    for content in (b"", b"damaged", whole[: len(whole) // 2], whole[:-1]):
+        (tmp_path / "1" / "saved_model.pb").write_bytes(content)
+        with pytest.raises(InputError, match="cannot be loaded"):
+            Version(tmp_path / "1", force=True)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"iterations": "many"},
+        {"unrolled": 1},
+        {"packages": ["tf4dvar"]},
+        {"format": None},
+        {"sha256": "none"},
+    ],
+)
+def test_a_card_that_makes_no_sense_is_a_strangers(exported, change, tmp_path):
+    shutil.copytree(exported / "1", tmp_path / "1")
+    card = tmp_path / "1" / "assets.extra" / "card.json"
+    card.write_text(json.dumps(json.loads(card.read_text()) | change))
+    with pytest.raises(InputError, match="--force"):
+        Version(tmp_path / "1")
 
 
 def test_a_version_seen_half_copied_is_loaded_when_it_is_complete(exported, tmp_path):
@@ -58,7 +88,7 @@ def test_a_version_seen_half_copied_is_loaded_when_it_is_complete(exported, tmp_
             shutil.copy2(source, target)
         versions.refresh()
         (status,) = versions.status(None)["model_version_status"]
-        complete = (tmp_path / "1" / "variables").exists()
+        complete = (tmp_path / "1" / "fingerprint.pb").exists()
         assert status["state"] == ("AVAILABLE" if complete else "END")
     assert versions.get(None)[0] == 1
 

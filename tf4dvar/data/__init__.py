@@ -11,6 +11,7 @@ from tf4dvar.data.checks import (
 )
 from tf4dvar.data.dataset import (
     DIMS,
+    number_of,
     open_windows,
     read_windows,
     readable,
@@ -32,6 +33,7 @@ __all__ = [
     "check_states",
     "check_truth",
     "locked",
+    "number_of",
     "open_windows",
     "protocol_plan",
     "read_windows",

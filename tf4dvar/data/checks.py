@@ -36,6 +36,11 @@ def check_observations(observations: np.ndarray, components: int | None = None) 
             f"Received observations of type {observations.dtype}; "
             "expected floating-point numbers, NaN where nothing is observed."
         )
+    if not observations.size:
+        raise InputError(
+            f"Received observations of shape {observations.shape}, which are none; "
+            "expected at least one window, time and component."
+        )
     if components is not None and observations.shape[-1] != components:
         raise InputError(
             f"Received observations of shape {observations.shape}; expected "

@@ -4,19 +4,21 @@ A data set has the dimensions `window, time, component`; `observations` (NaN = n
 and, where they are known, `truth` or a reconstructed `state`, all in physical units.
 """
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 
 import h5netcdf
+import h5py
 import numpy as np
 import xarray as xr
 
 from tf4dvar.data.checks import check_observations
 from tf4dvar.data.files import atomic_path, check_output
 from tf4dvar.data.plan import ObservationPlan
-from tf4dvar.errors import InputError
+from tf4dvar.errors import InputError, first_line
 from tf4dvar.systems import System, random_stream, sample_windows, windows_from
 
 DIMS = ("window", "time", "component")
@@ -90,17 +92,21 @@ def readable(path: Path) -> Iterator[None]:
         yield
     except Exception as error:  # h5netcdf raises many kinds for a damaged file
         raise InputError(
-            f"{path} cannot be read as NetCDF-4 ({error}); it may be truncated: write it again."
+            f"{path} cannot be read as NetCDF-4 ({first_line(error)}); "
+            "it may be truncated: write it again."
         ) from error
 
 
 @contextmanager
-def open_windows(path: str | Path, variable: str = "observations") -> Iterator[xr.Dataset]:
+def open_windows(
+    path: str | Path, variable: str = "observations", in_memory: bool = False
+) -> Iterator[xr.Dataset]:
     """A NetCDF file of windows, whose arrays are read when they are asked for.
 
     Args:
         path: the file.
         variable: the variable it must have, `observations` or `state`.
+        in_memory: whether a file that is larger than the memory is refused.
 
     Yields:
         The data set, its dimensions in the order `window, time, component`.
@@ -112,6 +118,9 @@ def open_windows(path: str | Path, variable: str = "observations") -> Iterator[x
     if not path.is_file():
         raise InputError(f"There is no file {path}.")
     with readable(path):
+        complaint = _storage_complaint(path, in_memory)
+        if complaint:
+            raise InputError(complaint)
         opened = xr.open_dataset(path, engine="h5netcdf")
     with opened as dataset:
         if variable not in dataset:
@@ -119,12 +128,14 @@ def open_windows(path: str | Path, variable: str = "observations") -> Iterator[x
                 f"{path} has the variables {sorted(map(str, dataset.data_vars))}; "
                 f"expected {variable!r} with the dimensions {DIMS}."
             )
-        if set(dataset[variable].dims) != set(DIMS):
-            raise InputError(
-                f"{variable!r} of {path} has the dimensions {dataset[variable].dims}; "
-                f"expected {DIMS}."
-            )
-        yield dataset.transpose(*DIMS, missing_dims="ignore")
+        for name in {variable, "truth"} & set(dataset.data_vars):
+            dims, dtype = dataset[name].dims, dataset[name].dtype
+            if sorted(map(str, dims)) != sorted(DIMS) or not np.issubdtype(dtype, np.floating):
+                raise InputError(
+                    f"{name!r} of {path} has the dimensions {dims} and the type {dtype}; "
+                    f"expected {DIMS} and floating-point numbers."
+                )
+        yield dataset.transpose(*DIMS, ..., missing_dims="ignore")
 
 
 def read_windows(path: str | Path, variable: str = "observations") -> xr.Dataset:
@@ -134,11 +145,52 @@ def read_windows(path: str | Path, variable: str = "observations") -> xr.Dataset
         path: the file.
         variable: the variable it must have, `observations` or `state`.
     """
-    with open_windows(path, variable) as dataset:
+    with open_windows(path, variable, in_memory=True) as dataset:
         with readable(Path(path)):
             dataset.load()
         check_observations(dataset[variable].values)
         return dataset
+
+
+def _storage_complaint(path, in_memory):
+    """What in a file would hang its reader or fill the memory; None if nothing.
+
+    HDF5 lets values lie in any other file or device, and be declared without being there.
+    """
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if in_memory else np.inf
+    with h5py.File(path) as file:
+
+        def look(name, link):
+            if not isinstance(link, h5py.HardLink):
+                return f"{name} is a link"
+            item = file[name]
+            if isinstance(item, h5py.Dataset):
+                if item.is_virtual or item.external:
+                    return f"the values of {name} are in another file"
+                if item.size is not None and item.nbytes > memory:
+                    return f"{name} of shape {item.shape} is larger than the memory"
+            return None
+
+        return file.visititems_links(look)
+
+
+def number_of(dataset: xr.Dataset, attribute: str) -> float:
+    """A number of at least 0 among the attributes of a data set, `noise_variance` say.
+
+    Args:
+        dataset: the data set.
+        attribute: its name.
+
+    Raises:
+        InputError: there is none, or it is something else.
+    """
+    value = dataset.attrs.get(attribute)
+    if isinstance(value, int | float | np.number) and 0 <= value < np.inf:
+        return float(value)
+    raise InputError(
+        f"The data set has the attribute {attribute} = {value!r}; expected a number of at least 0. "
+        f"Set it: dataset.attrs[{attribute!r}] = ..."
+    )
 
 
 def states_dataset(source: xr.Dataset, state: np.ndarray, **attributes: object) -> xr.Dataset:
@@ -176,8 +228,34 @@ def write_dataset(dataset: xr.Dataset, path: str | Path, force: bool = False) ->
         InputError: the file exists and `force` is not set.
     """
     check_output(path, force)
+    dataset, encoding = _with_checksums(dataset)
     with atomic_path(path) as temporary:
-        dataset.to_netcdf(temporary, engine="h5netcdf")
+        dataset.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
+
+
+def _with_checksums(dataset):
+    """A data set and its encoding, so that damage is noticed."""
+    # The format has checksums of its metadata, but for texts of any length; not of values.
+    dataset = dataset.copy()
+    dataset.attrs = _of_fixed_length(dataset.attrs)
+    for variable in dataset.variables.values():
+        variable.attrs = _of_fixed_length(variable.attrs)
+    encoding = {
+        name: {"fletcher32": True}
+        for name, variable in dataset.variables.items()
+        if variable.size and variable.ndim and np.issubdtype(variable.dtype, np.number)
+    }
+    return dataset, encoding
+
+
+def _of_fixed_length(attributes):
+    """Attributes with their texts of a fixed length, which ASCII alone can be."""
+    return {
+        name: np.array(value.encode())
+        if isinstance(value, str) and value and value.isascii()
+        else value
+        for name, value in attributes.items()
+    }
 
 
 def write_states(
@@ -197,13 +275,16 @@ def write_states(
     # One number in the place of all: what is left of it are the coordinates and the attributes.
     frame = states_dataset(source, np.broadcast_to(first[0, 0, 0], shape), **attributes)
     with atomic_path(path) as temporary:
-        frame.drop_vars("state").to_netcdf(temporary, engine="h5netcdf")
+        coordinates, encoding = _with_checksums(frame.drop_vars("state"))
+        coordinates.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
         with h5netcdf.File(temporary, "a") as file:
             for name, size in zip(DIMS, shape, strict=True):
                 if name not in file.dimensions:
                     file.dimensions[name] = size
-            state = file.create_variable("state", DIMS, first.dtype, fillvalue=np.nan)
-            state.attrs.update(frame["state"].attrs)
+            state = file.create_variable(
+                "state", DIMS, first.dtype, fillvalue=np.nan, fletcher32=True
+            )
+            state.attrs.update(_of_fixed_length(frame["state"].attrs))
             start = 0
             for piece in chain([first], pieces):
                 state[start : start + len(piece)] = piece

@@ -2,7 +2,7 @@
 
 from difflib import get_close_matches
 
-from tf4dvar.errors import InputError
+from tf4dvar.errors import InputError, shown
 from tf4dvar.experiments import best, lorenz63, lorenz96
 from tf4dvar.experiments.dynamics import true_flow
 from tf4dvar.experiments.experiment import Experiment, PaperScores
@@ -23,5 +23,7 @@ def experiment_by_name(name: str) -> Experiment:
     """
     if name not in EXPERIMENTS:
         near = get_close_matches(name, EXPERIMENTS, n=3, cutoff=0.0)
-        raise InputError(f"Received the experiment {name!r}; the nearest are: {', '.join(near)}.")
+        raise InputError(
+            f"Received the experiment {shown(name)}; the nearest are: {', '.join(near)}."
+        )
     return EXPERIMENTS[name]

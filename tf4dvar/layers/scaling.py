@@ -43,11 +43,12 @@ class Scaling(keras.layers.Layer):
         values = np.where(observed, observations, 0.0)
         mean = values.sum((0, 1)) / np.maximum(count, 1)
         squares = (np.where(observed, observations - mean, 0.0) ** 2).sum((0, 1))
-        pooled = np.sqrt(squares.sum() / count.sum())
-        deviation = np.where(count > 0, np.sqrt(squares / np.maximum(count, 1)), pooled)
-        # A constant component has no scale of its own either.
+        variance = squares / np.maximum(count, 1)
+        # A constant component has no scale of its own either; its mean may be off by rounding.
+        varies = np.sqrt(variance) > np.finfo("float32").eps * np.abs(mean)
+        pooled = np.sqrt(squares[varies].sum() / count.sum()) or 1.0
         self.mean.assign(mean)
-        self.deviation.assign(np.where(deviation > 0, deviation, pooled if pooled > 0 else 1.0))
+        self.deviation.assign(np.where(varies, np.sqrt(variance), pooled))
 
     def call(self, state):
         """(state - mean) / deviation."""

@@ -97,6 +97,11 @@ class FourDVarNet(CheckedModel):
         super().__init__(**kwargs)
         if loss not in LOSSES:
             raise ValueError(f"Received loss={loss!r}; expected one of {LOSSES}.")
+        for name, layer in (("prior", prior), ("cell", cell), ("first_guess", first_guess)):
+            if not isinstance(layer, keras.layers.Layer) and (name, layer) != ("first_guess", None):
+                raise ValueError(
+                    f"Received {name}={layer!r}; expected a Keras layer, built or not."
+                )
         self.prior = prior
         self.training_loss = loss
         self.loss_weights = tuple(loss_weights)

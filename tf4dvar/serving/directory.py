@@ -1,11 +1,13 @@
 """The directory that is served, looked at without TensorFlow."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from tf4dvar.errors import InputError
+from tf4dvar.records import read_record
 from tf4dvar.version_directory import CARD_INSIDE, VersionDirectory
+
+CARD = {"format": str, "packages": {"tf4dvar": str}, "iterations": int, "unrolled": bool}
 
 
 def version_numbers(directory: Path) -> set[int]:
@@ -22,10 +24,10 @@ def version_card(version: Path, force: bool) -> dict[str, Any]:
         InputError: it is not an export of this package, and not forced.
     """
     try:
-        card = json.loads((version / CARD_INSIDE).read_text())
-        if card["format"] == "savedmodel" and "tf4dvar" in card["packages"]:
+        card = read_record(version / CARD_INSIDE, CARD)
+        if card["format"] == "savedmodel" and isinstance(card.get("sha256", {}), dict):
             return card
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, InputError):
         pass
     if force:
         return {}

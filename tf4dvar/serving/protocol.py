@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import orjson
 
+from tf4dvar.errors import shown
+
 DEFAULT, WITH_ITERATIONS = "serving_default", "reconstruct_with"
 
 
@@ -73,7 +75,7 @@ def parse_call(body: bytes, limits: Limits) -> Call:
     if unknown:
         raise Refusal(
             400,
-            f"Received the keys {_shown(sorted(unknown))}; expected 'instances' or 'inputs' and, "
+            f"Received the keys {shown(sorted(unknown))}; expected 'instances' or 'inputs' and, "
             "if need be, 'signature_name'.",
         )
     signature = request.get("signature_name", DEFAULT)
@@ -90,7 +92,7 @@ def parse_call(body: bytes, limits: Limits) -> Call:
     expected = {"observations"} | ({"iterations"} if signature == WITH_ITERATIONS else set())
     if inputs.keys() != expected:
         raise Refusal(
-            400, f"Received the inputs {_shown(sorted(inputs))}; expected {sorted(expected)}."
+            400, f"Received the inputs {shown(sorted(inputs))}; expected {sorted(expected)}."
         )
     _check_size(inputs["observations"], limits)
     observations = _observations(inputs["observations"])
@@ -101,7 +103,7 @@ def parse_call(body: bytes, limits: Limits) -> Call:
     ):
         raise Refusal(
             400,
-            f"Received iterations = {_shown(iterations)}; "
+            f"Received iterations = {shown(iterations)}; "
             f"expected an integer from 0 to {limits.iterations}.",
         )
     return Call(observations, iterations, by_rows)
@@ -177,9 +179,3 @@ def _check_size(nested: Any, limits: Limits) -> None:
             f"Received {len(windows)} windows of {steps} times; "
             f"the limits are {limits.windows} windows and {limits.steps} times.",
         )
-
-
-def _shown(value: Any) -> str:
-    """A received value, short enough for a message."""
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:80]}..."

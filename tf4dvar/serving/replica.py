@@ -17,6 +17,7 @@ from litserve.loops import LitLoop
 from litserve.utils import LitAPIStatus, LoopResponseType
 
 from tf4dvar.cli_common import load_tensorflow
+from tf4dvar.errors import first_line
 from tf4dvar.serving.logs import log_as_json
 from tf4dvar.serving.protocol import Call, Refusal
 
@@ -112,8 +113,8 @@ class Replica(litserve.LitAPI):
                 predictions = self._compute(number, version, iterations, calls)
             except Exception as error:
                 logger.exception("The model failed")
-                first_line = (str(error).splitlines() or [type(error).__name__])[0]
-                predictions = [Refusal(500, f"The model failed: {first_line}")] * len(calls)
+                failure = Refusal(500, f"The model failed: {first_line(error)}")
+                predictions = [failure] * len(calls)
             for i, prediction in zip(members, predictions, strict=True):
                 answers[i] = prediction
         return answers

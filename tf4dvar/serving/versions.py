@@ -10,9 +10,10 @@ import tensorflow as tf
 from google.protobuf.json_format import MessageToDict
 from tensorflow.core.protobuf import saved_model_pb2
 
-from tf4dvar.errors import InputError
+from tf4dvar.errors import InputError, first_line
 from tf4dvar.serving.directory import version_card, version_numbers
 from tf4dvar.serving.protocol import DEFAULT, WITH_ITERATIONS, Refusal
+from tf4dvar.version_directory import check_digests
 
 logger = logging.getLogger(__name__)
 
@@ -37,19 +38,22 @@ class Version:
 
     def __init__(self, directory: Path, force: bool = False):
         card = version_card(directory, force)
+        check_digests(directory, card)
         # By XLA, for every shape anew; `reconstruct_with` never is.
         self._compiled = card.get("unrolled", False)
         self._shapes: set[tuple[int, ...]] = set()
         # K of `serving_default`, which a stranger does not tell.
         self.iterations: int = card.get("iterations", 0)
         try:
-            proto = saved_model_pb2.SavedModel.FromString(
-                (directory / "saved_model.pb").read_bytes()
-            )
-            self._loaded = tf.saved_model.load(str(directory))
+            self._load(directory)
+        except InputError:
+            raise
         except Exception as error:  # a damaged SavedModel fails in many ways
-            first_line = (str(error).splitlines() or [type(error).__name__])[0]
-            raise InputError(f"{directory} cannot be loaded ({first_line}).") from error
+            raise InputError(f"{directory} cannot be loaded ({first_line(error)}).") from error
+
+    def _load(self, directory):
+        proto = saved_model_pb2.SavedModel.FromString((directory / "saved_model.pb").read_bytes())
+        self._loaded = tf.saved_model.load(str(directory))
         self._signatures = dict(proto.meta_graphs[0].signature_def)
         for name, names in SIGNATURES.items():
             signature = self._signatures.get(name)

@@ -14,6 +14,7 @@ import keras
 
 from tf4dvar.data import atomic_path, locked
 from tf4dvar.errors import InputError
+from tf4dvar.records import read_record
 
 PACKAGES = ("tf4dvar", "tensorflow", "keras", "numpy")
 
@@ -102,17 +103,28 @@ class RunDirectory:
         """
         if not self.config.is_file():
             raise InputError(f"There is no training in {self.path} to resume.")
-        try:
-            return json.loads(self.config.read_text())["options"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{self.config} is damaged ({error}); train anew.") from error
+        return read_record(self.config, {"options": {"experiment": str}})["options"]
 
     def history(self) -> list[dict[str, Any]]:
-        """The lines of the log, one an epoch."""
+        """The lines of the log, one an epoch.
+
+        Raises:
+            InputError: one of them is damaged.
+        """
         if not self.log.is_file():
             return []
-        with self.log.open(newline="") as file:
-            return list(csv.DictReader(file))
+        rows: list[dict[str, str]] = []
+        try:
+            with self.log.open(newline="", encoding="utf-8") as file:
+                for row in csv.DictReader(file):
+                    int(row["epoch"]), float(row["elapsed"])
+                    rows.append(row)
+        except (ValueError, KeyError, TypeError, csv.Error) as error:
+            raise InputError(
+                f"Line {len(rows) + 2} of {self.log} is damaged ({type(error).__name__}: {error}); "
+                "expected epoch, elapsed and others as in the first. Mend or delete it."
+            ) from error
+        return rows
 
     def keep(self, epochs: int) -> list[dict[str, Any]]:
         """Cut the log back to the first `epochs` lines, which are returned.

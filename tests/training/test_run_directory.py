@@ -1,0 +1,37 @@
+import json
+
+import pytest
+
+from tf4dvar.errors import InputError
+from tf4dvar.training import RunDirectory
+
+
+def test_options_are_those_that_were_written(tmp_path):
+    run = RunDirectory(tmp_path)
+    run.config.write_text(json.dumps({"options": {"experiment": "x", "seed": 3}}))
+    assert run.options() == {"experiment": "x", "seed": 3}
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"options": 3}', '{"options": {}}', "\0"])
+def test_a_damaged_configuration_is_told(content, tmp_path):
+    run = RunDirectory(tmp_path)
+    run.config.write_text(content)
+    with pytest.raises(InputError, match=r"config\.json is damaged"):
+        run.options()
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (b"epoch,elapsed\n0,1.5\n1,2..5\n", 3),
+        (b"epoch,elapsed\n0,1.5\n1\n", 3),
+        (b"epoch,loss\n0,1.5\n", 2),
+        (b"epoch,elapsed\nx,1.5\n", 2),
+        (b"epoch,elapsed\n0,1.5\n\xff\xfe", 2),
+    ],
+)
+def test_a_damaged_line_of_the_log_is_told(content, line, tmp_path):
+    run = RunDirectory(tmp_path)
+    run.log.write_bytes(content)
+    with pytest.raises(InputError, match=rf"Line {line} of .*log\.csv is damaged"):
+        run.history()
