@@ -1,3 +1,4 @@
+import hashlib
 import json
 import sys
 
@@ -94,7 +95,8 @@ def test_the_file_describes_itself(exported):
     session = onnxruntime.InferenceSession(version / "model.onnx")
     inside = json.loads(session.get_modelmeta().custom_metadata_map["card"])
     card = json.loads((version.parent / "card.json").read_text())
-    assert card == {**inside, "version": 1}
+    digest = hashlib.sha256((version / "model.onnx").read_bytes()).hexdigest()
+    assert card == {**inside, "version": 1, "sha256": {"model.onnx": digest}}
     (taken,), (returned,) = session.get_inputs(), session.get_outputs()
     assert {taken.name} == set(card["inputs"])
     assert {returned.name} == set(card["outputs"])

@@ -79,9 +79,12 @@ def test_a_run_directory_holds_all_there_is_to_know(uninterrupted):
 def test_kill_9_and_resume_end_where_an_uninterrupted_training_does(uninterrupted, tmp_path):
     _, whole = uninterrupted
     out = tmp_path / "killed"
-    command = "from tests.training.test_job import run; import sys; run(__import__('pathlib').Path"
+    command = (
+        "import pathlib, sys; import tests.conftest; from tests.training.test_job import run; "
+        "run(pathlib.Path(sys.argv[1]))"
+    )
     process = subprocess.Popen(
-        [sys.executable, "-c", f"{command}(sys.argv[1]))", str(out)],
+        [sys.executable, "-c", command, str(out)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -156,14 +159,15 @@ def test_the_log_is_cut_back_to_the_finished_epochs(tmp_path):
 
 def test_two_trainings_in_one_folder_are_refused(tmp_path):
     directory = RunDirectory(tmp_path / "run")
-    with directory.claimed({"seed": 1}, resume=False):
+    options = {"experiment": "l63-sup-genn-conv", "seed": 1}
+    with directory.claimed(options, resume=False):
         for resume in (False, True):
             with (
                 pytest.raises(InputError, match=r"Another process is at work in .*run"),
-                directory.claimed({"seed": 1}, resume),
+                directory.claimed(options, resume),
             ):
                 pass
-    with directory.claimed({"seed": 1}, resume=True):
+    with directory.claimed(options, resume=True):
         pass
 
 
