@@ -5,7 +5,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from hypothesis import settings
 
 from tf4dvar.data import protocol_plan, simulate_dataset
@@ -15,9 +14,6 @@ from tf4dvar.systems import Lorenz63
 settings.register_profile("suite", max_examples=5, derandomize=True, deadline=None)
 settings.register_profile("torture", max_examples=300, deadline=None)
 settings.load_profile("suite")
-
-# As the commands do: trainings are compared, and differences of rounding grow in them.
-tf.config.experimental.enable_op_determinism()
 
 
 @pytest.fixture(scope="session")
