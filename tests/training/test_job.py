@@ -62,6 +62,15 @@ def interrupted(monkeypatch, out, **options):
         run(out, **options)
 
 
+def assert_same_weights(ours, theirs):
+    """To a tenth of a single step of Adam, which rounding in another process stays below.
+
+    `torture/faults.py` compares to 1e-6, every training in a process of its own.
+    """
+    for one, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=0.1 * ROW.learning_rate)
+
+
 def epochs_of(out):
     with (out / "log.csv").open(newline="") as file:
         return [int(row["epoch"]) for row in csv.DictReader(file)]
@@ -111,8 +120,7 @@ def test_kill_9_and_resume_end_where_an_uninterrupted_training_does(uninterrupte
 
     resumed = run(out, resume=True)
     assert epochs_of(out) == [0, 1, 2, 3]
-    for ours, theirs in zip(resumed.get_weights(), whole.get_weights(), strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
+    assert_same_weights(resumed, whole)
     assert int(resumed.optimizer.iterations) == int(whole.optimizer.iterations)
 
 
@@ -126,8 +134,7 @@ def test_a_resumed_training_on_fresh_windows_sees_those_of_an_uninterrupted_one(
     interrupted(monkeypatch, tmp_path / "stopped", row=row, **options)
     assert epochs_of(tmp_path / "stopped") == [0]
     resumed = train(row, tmp_path / "stopped", **options, resume=True)
-    for ours, theirs in zip(resumed.get_weights(), whole.get_weights(), strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
+    assert_same_weights(resumed, whole)
     assert any(
         not np.allclose(ours, theirs, rtol=1e-4, atol=1e-6)
         for ours, theirs in zip(fixed.get_weights(), whole.get_weights(), strict=True)

@@ -2,7 +2,7 @@
 
 Both are endless, meant for `fit(..., steps_per_epoch=...)`. What an epoch holds follows from
 the seed and the epoch's number alone, so that a resumed training sees the same batches as one
-that was never interrupted.
+that was never interrupted, and several workers the parts of those of one.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,9 +12,10 @@ import numpy as np
 import tensorflow as tf
 
 from tf4dvar.data.plan import ObservationPlan
-from tf4dvar.systems import System, random_stream, sample_windows
+from tf4dvar.systems import System, random_stream, sample_windows, windows_from
 
 Windows = tuple[np.ndarray, np.ndarray]
+WHOLE = slice(None)
 
 
 def fixed_windows(
@@ -23,6 +24,7 @@ def fixed_windows(
     batch_size: int,
     seed: int = 0,
     first_epoch: int = 0,
+    part: slice = WHOLE,
 ) -> tf.data.Dataset:
     """The same windows every epoch, in a fresh order.
 
@@ -31,13 +33,14 @@ def fixed_windows(
         batch_size: windows a batch; what does not fill a batch waits for another epoch's order.
         seed: of the order.
         first_epoch: number of the epoch to begin with.
+        part: of every batch, this worker's.
     """
 
     def epoch_windows(epoch: int) -> Windows:
         order = random_stream("training order", seed, epoch).permutation(len(truth))
         return observations[order], truth[order]
 
-    return _batches(epoch_windows, batch_size, first_epoch, truth.shape[1:])
+    return _batches(epoch_windows, len(truth), batch_size, first_epoch, part, truth.shape[1:])
 
 
 def simulated_windows(
@@ -48,6 +51,7 @@ def simulated_windows(
     batch_size: int,
     seed: int = 0,
     first_epoch: int = 0,
+    part: slice = WHOLE,
 ) -> tf.data.Dataset:
     """Fresh windows with fresh noise every epoch, never the same twice.
 
@@ -57,27 +61,45 @@ def simulated_windows(
         batch_size: windows a batch.
         seed: of the simulation and the noise.
         first_epoch: number of the epoch to begin with.
+        part: of every batch, this worker's; the others are not simulated.
     """
+    mine = _batch_rows(windows, batch_size, part).ravel()
+
+    def simulate(system, initial, steps, integrator):
+        truth = np.zeros((len(initial), steps, initial.shape[1]))
+        truth[mine] = windows_from(system, initial[mine], steps, integrator)
+        return truth
 
     def epoch_windows(epoch: int) -> Windows:
-        truth = sample_windows(system, windows, steps, random_stream("training truth", seed, epoch))
+        rng = random_stream("training truth", seed, epoch)
+        truth = sample_windows(system, windows, steps, rng, simulate=simulate)
         return plan.observe(truth, random_stream("training noise", seed, epoch)), truth
 
-    return _batches(epoch_windows, batch_size, first_epoch, (steps, len(system.components)))
+    shape = (steps, len(system.components))
+    return _batches(epoch_windows, windows, batch_size, first_epoch, part, shape)
+
+
+def _batch_rows(windows: int, batch_size: int, part: slice) -> np.ndarray:
+    """Numbers of the windows of each batch, or of a part of it, [batch, window]."""
+    whole = windows - windows % batch_size
+    return np.arange(whole).reshape(-1, batch_size)[:, part]
 
 
 def _batches(
     epoch_windows: Callable[[int], Windows],
+    windows: int,
     batch_size: int,
     first_epoch: int,
+    part: slice,
     shape: tuple[int, ...],
 ) -> tf.data.Dataset:
+    batches = _batch_rows(windows, batch_size, part)
+
     def generate() -> Iterator[Windows]:
         for epoch in count(first_epoch):
             observations, truth = epoch_windows(epoch)
-            for start in range(0, len(truth) - batch_size + 1, batch_size):
-                batch = slice(start, start + batch_size)
-                yield observations[batch].astype("float32"), truth[batch].astype("float32")
+            for rows in batches:
+                yield observations[rows].astype("float32"), truth[rows].astype("float32")
 
-    spec = tf.TensorSpec((batch_size, *shape), tf.float32)
+    spec = tf.TensorSpec((batches.shape[1], *shape), tf.float32)
     return tf.data.Dataset.from_generator(generate, output_signature=(spec, spec)).prefetch(2)

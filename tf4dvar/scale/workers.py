@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
+from types import ModuleType
 from typing import Any
 
 from tf4dvar.errors import InputError
@@ -30,14 +31,42 @@ def ray_workers(
 ) -> Iterator[Spread]:
     """Processes that each have the same function and call it on what they are given.
 
-    A worker that dies is started again, and what it was at is given to it once more. In a program
-    in which Ray runs already, the workers are on that Ray.
+    A worker that dies is started again, and what it was at is given to it once more.
 
     Args:
         workers: number of processes, of one processor each.
         address: of the cluster, `ray://host:10001` or, on a machine of it, `auto`; None starts
             Ray on this machine for the time being.
         make: makes the function in every worker, from the arguments that follow it here.
+
+    Raises:
+        InputError: Ray is not installed, or there is no cluster at the address.
+    """
+    with ray_at(address, workers) as ray:
+        actor_class: Any = ray.remote(_Worker).options(
+            num_cpus=1,
+            max_restarts=-1,
+            max_task_retries=RETRIES,
+            runtime_env={"env_vars": ONE_THREAD},
+        )
+        # A worker that is started again needs them: this reference keeps them.
+        kept = [ray.put(arg) for arg in args]
+        actors = [actor_class.remote(make, *kept) for _ in range(workers)]
+        try:
+            yield lambda calls: _spread(ray, actors, calls)
+        finally:
+            for actor in actors:
+                ray.kill(actor)
+
+
+@contextmanager
+def ray_at(address: str | None, workers: int) -> Iterator[ModuleType]:
+    """Ray, connected to a cluster or started on this machine for the time being.
+
+    In a program in which Ray runs already it is that Ray, left running.
+
+    Args:
+        address, workers: see `ray_workers`.
 
     Raises:
         InputError: Ray is not installed, or there is no cluster at the address.
@@ -52,7 +81,6 @@ def ray_workers(
     started_here = not ray.is_initialized()
     if started_here:
         _start(ray, workers, address)
-    actors = []
     try:
         # A cluster may grow on demand.
         processors = ray.cluster_resources().get("CPU", 0)
@@ -62,19 +90,8 @@ def ray_workers(
                 processors,
                 workers,
             )
-        actor_class: Any = ray.remote(_Worker).options(
-            num_cpus=1,
-            max_restarts=-1,
-            max_task_retries=RETRIES,
-            runtime_env={"env_vars": ONE_THREAD},
-        )
-        # A worker that is started again needs them: this reference keeps them.
-        kept = [ray.put(arg) for arg in args]
-        actors = [actor_class.remote(make, *kept) for _ in range(workers)]
-        yield lambda calls: _spread(ray, actors, calls)
+        yield ray
     finally:
-        for actor in actors:
-            ray.kill(actor)
         if started_here:
             ray.shutdown()
 

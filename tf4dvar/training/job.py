@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from tf4dvar.systems import system_by_name
 from tf4dvar.training.curriculum import Curriculum
 from tf4dvar.training.divergence_guard import DivergenceGuard
 from tf4dvar.training.identification import identify_prior
+from tf4dvar.training.loop import train_loop
+from tf4dvar.training.part import Part
 from tf4dvar.training.run_directory import Checkpoint, Log, RunDirectory
 
 logger = logging.getLogger(__name__)
@@ -29,6 +32,8 @@ VALIDATION_WINDOWS = 500
 VALIDATION_SHARE = 0.05
 # Added to the seed: the validation windows are another data set than the training windows.
 VALIDATION_SEED = 1_000_003
+
+ALONE = Part()
 
 
 def train(
@@ -64,28 +69,54 @@ def train(
         InputError: the experiment learns nothing, or the folder does not fit; see
             `RunDirectory.claimed`.
     """
+    run = RunDirectory(Path(out))
+    options = options_of(experiment, epochs, minutes, iterations, windows, seed)
+    with run.claimed(options, resume):
+        return work(experiment, run, options)
+
+
+def options_of(
+    experiment: Experiment,
+    epochs: int | None,
+    minutes: float | None,
+    iterations: int | None,
+    windows: int | None,
+    seed: int,
+) -> dict[str, Any]:
+    """What a run directory records of a training; the arguments are those of `train`.
+
+    Raises:
+        InputError: the experiment learns nothing.
+    """
     if experiment.build is None:
         raise InputError(
             f"{experiment.name} learns nothing and cannot be trained; "
             "`tf4dvar assimilate fsgd` and `tf4dvar tables` run it."
         )
-    run = RunDirectory(Path(out))
-    epochs = epochs or experiment.epochs
-    windows = windows or experiment.windows
-    options = {
+    return {
         "experiment": experiment.name,
         "protocol": experiment.protocol,
-        "epochs": epochs,
+        "epochs": epochs or experiment.epochs,
         "minutes": minutes,
         "iterations": iterations,
-        "windows": windows,
+        "windows": windows or experiment.windows,
         "seed": seed,
     }
-    with run.claimed(options, resume):
-        return _train(experiment, run, epochs, minutes, iterations, windows, seed, resume)
 
 
-def _train(experiment, run, epochs, minutes, iterations, windows, seed, resume) -> FourDVarNet:
+def work(
+    experiment: Experiment, run: RunDirectory, options: dict[str, Any], part: Part = ALONE
+) -> FourDVarNet:
+    """Train in a claimed run directory, from its last finished epoch on.
+
+    Args:
+        experiment: what to train.
+        run, options: where, and what `options_of` says of it.
+        part: of the work, for one of several workers.
+    """
+    epochs, minutes, iterations, windows, seed = (
+        options[name] for name in ("epochs", "minutes", "iterations", "windows", "seed")
+    )
     system = system_by_name(experiment.system)
     plan = protocol_plan(experiment.system, experiment.protocol)
     data = simulate_dataset(system, plan, windows, seed=seed)
@@ -96,58 +127,65 @@ def _train(experiment, run, epochs, minutes, iterations, windows, seed, resume) 
     steps_per_pass = windows // batch_size
     steps_per_epoch = min(experiment.steps_per_epoch or steps_per_pass, steps_per_pass)
 
-    if resume and run.model.is_file():
-        model = load_model(run.model)
-        first_epoch = int(model.optimizer.iterations) // steps_per_epoch
-    else:
-        model = new_model(experiment.build, experiment.learning_rate, observations, seed)
-        first_epoch = 0
-    history = run.keep(first_epoch)
-    elapsed = float(history[-1]["elapsed"]) if history else 0.0
-    if experiment.identification_epochs and model.prior.trainable:
-        started = time.monotonic()
-        identify_prior(model, truth, experiment.identification_epochs)
-        elapsed = time.monotonic() - started
-        # From here on a resumed training finds the identified prior.
-        model.optimizer.build(model.trainable_variables)
-        with atomic_path(run.model) as temporary:
-            model.save(temporary)
+    elapsed = 0.0
+    if part.keeps_the_run and not run.model.is_file():
+        elapsed = _begin(experiment, run, observations, truth, seed)
+    part.wait_for_all()
+    model = load_model(run.model)
+    first_epoch = int(model.optimizer.iterations) // steps_per_epoch
+    history = run.keep(first_epoch) if part.keeps_the_run else run.history()[:first_epoch]
+    if history:
+        elapsed = float(history[-1]["elapsed"])
     if first_epoch >= epochs or (minutes is not None and _is_used_up(history, 60 * minutes)):
         logger.info("%s is finished: %d epochs in %.0f s.", run.path, first_epoch, elapsed)
         return model
 
     stages = experiment.stages if iterations is None else ((0.0, iterations),)
-    done = first_epoch * steps_per_epoch
-    first_pass = done // steps_per_pass
-    if experiment.fresh:
-        batches = simulated_windows(
-            system, plan, windows, truth.shape[1], batch_size, seed, first_pass
-        )
-    else:
-        batches = fixed_windows(observations, truth, batch_size, seed, first_pass)
-    model.fit(
-        batches.skip(done % steps_per_pass),
-        steps_per_epoch=steps_per_epoch,
-        initial_epoch=first_epoch,
-        epochs=epochs,
-        shuffle=False,
-        validation_data=(
-            validation["observations"].values.astype("float32"),
-            validation["truth"].values.astype("float32"),
-        ),
-        callbacks=[
-            Curriculum(
-                experiment.learning_rate, stages, epochs, minutes, elapsed, experiment.warm_up
-            ),
-            # A log that was begun by an earlier version may lack the column.
-            DivergenceGuard(restores=int(history[-1].get("restores", 0)) if history else 0),
+    callbacks = [
+        Curriculum(experiment.learning_rate, stages, epochs, minutes, elapsed, experiment.warm_up),
+        # A log that was begun by an earlier version may lack the column.
+        DivergenceGuard(restores=int(history[-1].get("restores", 0)) if history else 0),
+    ]
+    if part.keeps_the_run:
+        callbacks += [
             # Before the checkpoint: the log may be ahead of the model, never behind.
             Log(run),
             Checkpoint(run.model),
             keras.callbacks.TensorBoard(run.path / "tensorboard", write_graph=False),
-        ],
+        ]
+    done = first_epoch * steps_per_epoch
+    first_pass = done // steps_per_pass
+    if experiment.fresh:
+        batches = simulated_windows(
+            system, plan, windows, truth.shape[1], batch_size, seed, first_pass, part.share
+        )
+    else:
+        batches = fixed_windows(observations, truth, batch_size, seed, first_pass, part.share)
+    # Every worker has some to validate on: those of all, where there is not one for each.
+    share = part.share if validation_windows >= part.workers else slice(None)
+    validation = validation.isel(window=share).astype("float32")
+    fit = model.fit if part.strategy is None else partial(train_loop, model, strategy=part.strategy)
+    fit(
+        batches.skip(done % steps_per_pass),
+        steps_per_epoch=steps_per_epoch,
+        initial_epoch=first_epoch,
+        epochs=epochs,
+        validation_data=(validation["observations"].values, validation["truth"].values),
+        callbacks=[*callbacks, *part.callbacks],
     )
     return model
+
+
+def _begin(experiment, run, observations, truth, seed) -> float:
+    """Save the model with which the training begins; gives the seconds that it took to learn."""
+    model = new_model(experiment.build, experiment.learning_rate, observations, seed)
+    started = time.monotonic()
+    if experiment.identification_epochs:
+        identify_prior(model, truth, experiment.identification_epochs)
+    model.optimizer.build(model.trainable_variables)
+    with atomic_path(run.model) as temporary:
+        model.save(temporary)
+    return time.monotonic() - started
 
 
 def _is_used_up(history: list[dict[str, Any]], budget: float) -> bool:

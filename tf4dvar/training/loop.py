@@ -1,40 +1,115 @@
-"""A training loop to read and adapt."""
+"""The training loop written out: what `model.fit` does, on one worker or on several."""
 
+from collections.abc import Iterable, Sequence
+
+import keras
+import numpy as np
 import tensorflow as tf
 
 from tf4dvar.models import FourDVarNet
 
 
 def train_loop(
-    model: FourDVarNet, dataset: tf.data.Dataset, epochs: int, steps_per_epoch: int
+    model: FourDVarNet,
+    dataset: tf.data.Dataset,
+    epochs: int,
+    steps_per_epoch: int,
+    initial_epoch: int = 0,
+    validation_data: tuple[np.ndarray, np.ndarray] | None = None,
+    callbacks: Iterable[keras.callbacks.Callback] = (),
+    strategy: tf.distribute.Strategy | None = None,
 ) -> list[float]:
-    """What `model.fit` does, written out: same weights, same losses.
+    """What `model.fit` does, written out: same weights, same losses, same logs for callbacks.
 
-    Training on several workers starts from here, since `fit` does not run under
-    `tf.distribute.MultiWorkerMirroredStrategy`.
+    With a strategy every worker calls this on its share of each batch. `fit` does not run under
+    `MultiWorkerMirroredStrategy`; here its part is to average the gradients, before the optimiser
+    clips them, so that the weights are those of one worker with the whole batches. The model is
+    made outside of the strategy's scope, with the same weights on every worker: saved, restored
+    and evaluated it is a model as any other.
 
     Args:
         model: a compiled model.
-        dataset: endless (observations, truth) batches.
-        epochs, steps_per_epoch: how long to train.
+        dataset: endless (observations, truth) batches: this worker's shares, all of one size.
+        epochs: number of epochs in all.
+        steps_per_epoch: number of batches.
+        initial_epoch: number of the epoch to begin with.
+        validation_data: observations and truth, this worker's share of them.
+        callbacks: of Keras; those on all workers have to decide alike.
+        strategy: of the workers; none for one.
 
     Returns:
         The mean loss of every epoch.
     """
-    optimizer = model.optimizer
+    # Its default strategy has one replica and nothing to average.
+    strategy = strategy or tf.distribute.get_strategy()
+    callbacks = keras.callbacks.CallbackList(
+        list(callbacks), model=model, epochs=epochs, steps=steps_per_epoch, verbose=2
+    )
+    step = _train_step(model, strategy)
     batches = iter(dataset)
+    losses = []
+    model.stop_training = False
+    callbacks.on_train_begin()
+    for epoch in range(initial_epoch, epochs):
+        model.reset_metrics()
+        callbacks.on_epoch_begin(epoch)
+        total = 0.0
+        for batch in range(steps_per_epoch):
+            callbacks.on_train_batch_begin(batch)
+            loss = float(step(*next(batches)))
+            total += loss
+            callbacks.on_train_batch_end(batch, {"loss": loss})
+        losses.append(total / steps_per_epoch)
+        logs = _mean(strategy, {**model.get_metrics_result(), "loss": losses[-1]})
+        if validation_data is not None:
+            scores = model.evaluate(*validation_data, return_dict=True, verbose=0)
+            scores = _mean(strategy, scores, weight=len(validation_data[0]))
+            logs |= {f"val_{name}": value for name, value in scores.items()}
+        callbacks.on_epoch_end(epoch, logs)
+        if model.stop_training:
+            break
+    callbacks.on_train_end()
+    return losses
 
-    @tf.function
-    def train_step(observations, truth):
+
+def _train_step(model, strategy):
+    weights, optimizer = model.trainable_variables, model.optimizer
+
+    def share_step(observations, truth):
         with tf.GradientTape() as tape:
             state = model(observations, training=True)
             loss = model.compute_loss(observations, truth, state)
-        weights = model.trainable_variables
-        optimizer.apply(tape.gradient(loss, weights), weights)
+        gradients = tape.gradient(loss, weights)
+        model.compute_metrics(observations, truth, state)
+        return _all_reduce_mean([loss, *gradients])
+
+    @tf.function
+    def step(observations, truth):
+        loss, *gradients = strategy.run(share_step, args=(observations, truth))
+        optimizer.apply(gradients, weights)
         return loss
 
-    losses = []
-    for _ in range(epochs):
-        total = tf.add_n([train_step(*next(batches)) for _ in range(steps_per_epoch)])
-        losses.append(float(total) / steps_per_epoch)
-    return losses
+    return step
+
+
+def _all_reduce_mean(values: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, values)
+
+
+@tf.function
+def average(strategy: tf.distribute.Strategy, values: tf.Tensor) -> tf.Tensor:
+    """The mean over the workers; returns when every worker has called this.
+
+    Args:
+        strategy: of the workers.
+        values: this worker's.
+    """
+    # A copy, which has a device.
+    return strategy.run(lambda: _all_reduce_mean([tf.identity(values)]))[0]
+
+
+def _mean(strategy, scores, weight=1.0):
+    """The mean over the workers of scores by name, each worker's counted with its weight."""
+    values = tf.constant([1.0, *(float(score) for score in scores.values())]) * weight
+    total, *sums = average(strategy, values).numpy()
+    return {name: float(value / total) for name, value in zip(scores, sums, strict=True)}

@@ -1,0 +1,114 @@
+"""Training in several processes, on this machine or a cluster."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from tf4dvar.cli_common import load_tensorflow
+from tf4dvar.errors import InputError
+from tf4dvar.experiments import Experiment
+from tf4dvar.models import FourDVarNet
+from tf4dvar.scale.workers import ONE_THREAD, ray_at
+from tf4dvar.training.job import options_of, work
+from tf4dvar.training.part import Part
+from tf4dvar.training.run_directory import RunDirectory
+
+logger = logging.getLogger(__name__)
+
+# How often a training goes on from its last checkpoint after a worker was lost.
+RESTARTS = 3
+
+
+def train_with_workers(
+    experiment: Experiment,
+    out: str | Path,
+    workers: int,
+    address: str | None = None,
+    epochs: int | None = None,
+    iterations: int | None = None,
+    windows: int | None = None,
+    seed: int = 0,
+    resume: bool = False,
+) -> FourDVarNet:
+    """As `tf4dvar.training.train`, in several processes on Ray that share every batch.
+
+    The batches are those of one process, and so are the losses, up to rounding: neither the
+    learning rate nor the seed depends on the number of workers, and a training may go on with
+    another number of them. A lost worker ends the epoch for all, and the training goes on from
+    the last finished one by itself.
+
+    Args:
+        experiment, epochs, iterations, windows, seed, resume: see `tf4dvar.training.train`.
+        out: the run directory, on a file system that all workers see.
+        workers, address: see `ray_workers`.
+
+    Raises:
+        InputError: as `train`; the batches cannot be shared evenly; Ray is not there; workers were
+            lost too often.
+    """
+    options = options_of(experiment, epochs, None, iterations, windows, seed)
+    batch_size = min(experiment.batch_size, options["windows"])
+    if batch_size % workers:
+        raise InputError(
+            f"Received {workers} workers for batches of {batch_size} windows; expected a number "
+            "that divides it, so that every worker has as many of them."
+        )
+    run = RunDirectory(Path(out).absolute())
+    with run.claimed(options, resume), ray_at(address, workers):
+        _fit(experiment, run, options, workers)
+    from tf4dvar.evaluation import load_model
+
+    return load_model(run.model)
+
+
+def _fit(experiment, run, options, workers):
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.tensorflow import TensorflowTrainer
+    from ray.train import TrainingFailedError
+
+    trainer = TensorflowTrainer(
+        _work,
+        train_loop_config={"experiment": experiment, "run": run, "options": options},
+        scaling_config=ScalingConfig(num_workers=workers, resources_per_worker={"CPU": 1}),
+        run_config=RunConfig(
+            name="ray",
+            storage_path=str(run.path),
+            failure_config=FailureConfig(max_failures=RESTARTS),
+            worker_runtime_env={"env_vars": ONE_THREAD},
+        ),
+    )
+    try:
+        trainer.fit()
+    except TrainingFailedError as error:
+        raise InputError(str(error)) from error
+
+
+def _work(config: Mapping[str, Any]) -> None:
+    """What every worker runs."""
+    import ray.train
+    import tensorflow as tf
+
+    # TensorFlow connects to its peers before anything else that it does.
+    strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    load_tensorflow()
+    context = ray.train.get_context()
+    run = config["run"]
+    part = Part(context.get_world_rank(), context.get_world_size(), strategy, [_Report()])
+    work(config["experiment"], run, config["options"], part)
+
+
+class _Report(keras.callbacks.Callback):
+    """Tells Ray Train of every epoch.
+
+    No checkpoint goes with it: the run directory has it, on the storage that Ray Train, too, would
+    copy it to.
+    """
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Returns when all workers are at the end of the epoch."""
+        import ray.train
+
+        ray.train.report({"epoch": epoch, **logs})
