@@ -107,21 +107,35 @@ def train(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of data and initial weights.")] = 0,
     resume: Annotated[bool, typer.Option(help="Continue a training that was stopped.")] = False,
+    workers: WorkersOption = None,
+    address: AddressOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Train an experiment into a run directory.
 
     Example: `tf4dvar train l63-sup-rk4-conv --out runs/x --minutes 20`
+
+    Workers share every batch: with as many epochs the result is the same.
     """
+    check_workers(workers, address)
+    if workers and minutes is not None:
+        raise InputError(
+            "--minutes follows one machine's clock, which workers do not share; give --epochs."
+        )
     load_tensorflow()
     from tf4dvar.experiments import experiment_by_name
+    from tf4dvar.scale.training import train_with_workers
     from tf4dvar.training import train as run_training
 
     experiment = experiment_by_name(name)
+    options = (iterations, windows, seed, resume)
     # With --json the standard output is one document: the progress goes to the other stream.
     stdout, sys.stdout = sys.stdout, sys.stderr if as_json else sys.stdout
     try:
-        model = run_training(experiment, out, epochs, minutes, iterations, windows, seed, resume)
+        if workers:
+            model = train_with_workers(experiment, out, workers, address, epochs, *options)
+        else:
+            model = run_training(experiment, out, epochs, minutes, *options)
     finally:
         sys.stdout = stdout
     parameters = sum(int(weight.numpy().size) for weight in model.trainable_variables)

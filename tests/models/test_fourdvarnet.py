@@ -35,8 +35,7 @@ def trained(data):
     return model
 
 
-@pytest.mark.parametrize("prior", ["genn", "rk4"])
-@pytest.mark.parametrize("cell", [LSTMCell, ConvCell])
+@pytest.mark.parametrize(("prior", "cell"), [("genn", ConvCell), ("rk4", LSTMCell)])
 def test_fit_lowers_the_supervised_loss(prior, cell, data):
     model = compiled(make_model(prior, cell()))
     model.adapt(data[0])

@@ -11,6 +11,19 @@ from tf4dvar.models import FourDVarNet
 SIZES = {"a.nc": 64, "b.nc": 70, "c.nc": 5}
 
 
+@pytest.fixture(scope="module")
+def cluster():
+    """Ray on this machine, two workers' worth of processors, however many there are."""
+    import ray
+
+    with pytest.MonkeyPatch.context() as patch:
+        # Ray's own is 15: beside other tests the workers would hardly ever run.
+        patch.setenv("RAY_worker_niceness", "0")
+        ray.init("local", num_cpus=2, include_dashboard=False)
+        yield
+        ray.shutdown()
+
+
 @pytest.fixture(scope="session")
 def model_file(tmp_path_factory):
     """A small model, untrained."""

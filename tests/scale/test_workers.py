@@ -23,15 +23,7 @@ from tf4dvar.systems import Lorenz63
 ray = pytest.importorskip("ray", reason="needs Ray: pip install '.[ray]'")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def cluster():
-    """Two workers' worth of processors, whatever this machine has."""
-    with pytest.MonkeyPatch.context() as patch:
-        # Ray's own is 15: beside other tests the workers would hardly ever run.
-        patch.setenv("RAY_worker_niceness", "0")
-        ray.init("local", num_cpus=2, include_dashboard=False)
-        yield
-        ray.shutdown()
+pytestmark = pytest.mark.usefixtures("cluster")
 
 
 def test_calls_are_spread_over_workers_and_read_ahead_by_two_each():

@@ -9,14 +9,13 @@ import keras
 
 from tf4dvar.cli_common import load_tensorflow
 from tf4dvar.errors import InputError
+from tf4dvar.evaluation import load_model
 from tf4dvar.experiments import Experiment
 from tf4dvar.models import FourDVarNet
 from tf4dvar.scale.workers import ONE_THREAD, ray_at
 from tf4dvar.training.job import options_of, work
 from tf4dvar.training.part import Part
 from tf4dvar.training.run_directory import RunDirectory
-
-logger = logging.getLogger(__name__)
 
 # How often a training goes on from its last checkpoint after a worker was lost.
 RESTARTS = 3
@@ -59,21 +58,19 @@ def train_with_workers(
     run = RunDirectory(Path(out).absolute())
     with run.claimed(options, resume), ray_at(address, workers):
         _fit(experiment, run, options, workers)
-    from tf4dvar.evaluation import load_model
-
     return load_model(run.model)
 
 
 def _fit(experiment, run, options, workers):
-    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
     from ray.train.tensorflow import TensorflowTrainer
-    from ray.train import TrainingFailedError
 
     trainer = TensorflowTrainer(
         _work,
         train_loop_config={"experiment": experiment, "run": run, "options": options},
         scaling_config=ScalingConfig(num_workers=workers, resources_per_worker={"CPU": 1}),
-        run_config=RunConfig(
+        # mypy sees the class of an earlier Ray Train.
+        run_config=RunConfig(  # type: ignore[call-arg]
             name="ray",
             storage_path=str(run.path),
             failure_config=FailureConfig(max_failures=RESTARTS),
@@ -92,6 +89,7 @@ def _work(config: Mapping[str, Any]) -> None:
     import tensorflow as tf
 
     # TensorFlow connects to its peers before anything else that it does.
+    tf.get_logger().setLevel(logging.ERROR)
     strategy = tf.distribute.MultiWorkerMirroredStrategy()
     load_tensorflow()
     context = ray.train.get_context()

@@ -164,7 +164,10 @@ def work(
     # Every worker has some to validate on: those of all, where there is not one for each.
     share = part.share if validation_windows >= part.workers else slice(None)
     validation = validation.isel(window=share).astype("float32")
-    fit = model.fit if part.strategy is None else partial(train_loop, model, strategy=part.strategy)
+    if part.strategy is None:
+        fit = partial(model.fit, shuffle=False)
+    else:
+        fit = partial(train_loop, model, strategy=part.strategy)
     fit(
         batches.skip(done % steps_per_pass),
         steps_per_epoch=steps_per_epoch,

@@ -42,33 +42,33 @@ def train_loop(
     """
     # Its default strategy has one replica and nothing to average.
     strategy = strategy or tf.distribute.get_strategy()
-    callbacks = keras.callbacks.CallbackList(
+    events = keras.callbacks.CallbackList(
         list(callbacks), model=model, epochs=epochs, steps=steps_per_epoch, verbose=2
     )
     step = _train_step(model, strategy)
     batches = iter(dataset)
     losses = []
     model.stop_training = False
-    callbacks.on_train_begin()
+    events.on_train_begin()
     for epoch in range(initial_epoch, epochs):
         model.reset_metrics()
-        callbacks.on_epoch_begin(epoch)
+        events.on_epoch_begin(epoch)
         total = 0.0
         for batch in range(steps_per_epoch):
-            callbacks.on_train_batch_begin(batch)
+            events.on_train_batch_begin(batch)
             loss = float(step(*next(batches)))
             total += loss
-            callbacks.on_train_batch_end(batch, {"loss": loss})
+            events.on_train_batch_end(batch, {"loss": loss})
         losses.append(total / steps_per_epoch)
         logs = _mean(strategy, {**model.get_metrics_result(), "loss": losses[-1]})
         if validation_data is not None:
             scores = model.evaluate(*validation_data, return_dict=True, verbose=0)
             scores = _mean(strategy, scores, weight=len(validation_data[0]))
             logs |= {f"val_{name}": value for name, value in scores.items()}
-        callbacks.on_epoch_end(epoch, logs)
+        events.on_epoch_end(epoch, logs)
         if model.stop_training:
             break
-    callbacks.on_train_end()
+    events.on_train_end()
     return losses
 
 
