@@ -39,7 +39,7 @@ def test_training_keeps_the_identified_prior_also_when_resumed(tmp_path):
         "l63-unsup-genn-conv",
         "small",
         "l63",
-        lambda: FourDVarNet(TwoScaleGENN(units=4), ConvCell((2, 2)), loss="unsupervised"),
+        lambda: FourDVarNet(keras.layers.Dense(3), ConvCell((2, 2)), loss="unsupervised"),
         windows=64,
         batch_size=16,
         steps_per_epoch=2,
