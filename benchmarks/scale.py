@@ -1,10 +1,10 @@
-"""Archives: memory of many times the data, throughput of workers on Ray, and what a task costs.
+"""Memory of many times the data, throughput of workers on Ray, and what a task costs.
 
 python benchmarks/scale.py [--files 10] [--workers 1 2] [--out benchmarks/results]
 
 Throughput is that of a second archive, after all workers have started and worked on a first one;
-the start is reported by itself. States of all runs must be equal. Two workers need two processors
-that nothing else uses.
+the start is reported by itself. States of all runs must be equal, and the losses of trainings. Two
+workers need two processors that nothing else uses.
 """
 
 import argparse
@@ -23,8 +23,11 @@ from timing import HERE, measured_on
 
 from tf4dvar.data import DIMS, read_windows, write_dataset
 from tf4dvar.evaluation import load_model
+from tf4dvar.experiments import experiment_by_name
 from tf4dvar.scale.archive import CHUNK_ENTRIES, reconstruct_archive, with_model, with_workers
+from tf4dvar.scale.training import train_with_workers
 from tf4dvar.scale.workers import ray_workers
+from tf4dvar.training import RunDirectory
 
 MODEL = HERE.parent / "saved_models" / "l63-c" / "model.keras"
 STEPS, COMPONENTS, EVERY = 200, 3, 8
@@ -113,6 +116,19 @@ def driver(pattern, folder):
     return throughput(same, pattern, pattern, folder)["windows_per_s"]
 
 
+def training(workers, out):
+    """Seconds of an epoch of 64 steps in several processes, and of all that is around epochs."""
+    started = time.perf_counter()
+    train_with_workers(
+        experiment_by_name("l63-sup-genn-lstm"), out, workers, epochs=4, iterations=10, windows=1024
+    )
+    took = time.perf_counter() - started
+    log = RunDirectory(out).history()
+    ends = [float(row["elapsed"]) for row in log]
+    result = {"epoch_s": statistics.median(np.diff(ends)), "start_and_end_s": took - ends[-1]}
+    return result, [float(row["loss"]) for row in log]
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--files", type=int, default=10)
@@ -143,6 +159,10 @@ def main():
                 results[run] |= throughput(reconstructor, small, large, out)
             assert number == 0 or np.array_equal(states(out), states(folder / "run-0")), run
             print(run, results[run], flush=True)
+        losses = {}
+        for n in options.workers:
+            results[f"training, {n} workers"], losses[n] = training(n, folder / f"training-{n}")
+            np.testing.assert_allclose(losses[n], losses[options.workers[0]], rtol=1e-5)
         results["task"] = {f"{n} workers": cost_of_a_task(n) for n in options.workers}
     options.out.mkdir(exist_ok=True)
     (options.out / "scale.json").write_text(json.dumps(results, indent=2) + "\n")
