@@ -27,11 +27,12 @@ test-lowest: $(LOWEST)/.installed
 coverage: $(STAMP)
 	$(BIN)/python -m pytest $(WORKERS) -m "not slow" --cov
 
-# What the tests would not notice; see [tool.mutmut] in pyproject.toml.
+# What the tests would not notice; see [tool.mutmut] in pyproject.toml, and of the layers a sample.
 mutation: $(STAMP)
-	$(BIN)/python -m pip install --quiet 'mutmut>=3.8'
+	$(BIN)/python -m pip install --quiet 'mutmut>=3.8' 'cosmic-ray>=8.7'
 	$(BIN)/mutmut run
 	$(BIN)/mutmut results
+	PATH="$(BIN):$$PATH" $(BIN)/python torture/mutate_layers.py
 
 # Faults on purpose; what was lost is printed and is the exit code.
 torture: $(STAMP)
