@@ -7,7 +7,7 @@ LOWEST := .venv-lowest
 # A process for every core; the tests of a file share what they trained.
 WORKERS := --numprocesses auto --dist loadfile
 
-.PHONY: demo test test-all test-lowest coverage mutation torture torture-short lint format notebooks bench docs clean
+.PHONY: demo test test-all test-lowest coverage mutation audit torture torture-short lint format notebooks bench docs clean
 
 demo: $(STAMP)
 	$(BIN)/tf4dvar demo --out demo
@@ -33,6 +33,11 @@ mutation: $(STAMP)
 	$(BIN)/mutmut run
 	$(BIN)/mutmut results
 	PATH="$(BIN):$$PATH" $(BIN)/python torture/mutate_layers.py
+
+# Dependencies with known vulnerabilities; asks the advisory database of the package index.
+audit: $(STAMP)
+	$(BIN)/python -m pip install --quiet 'pip-audit>=2.9'
+	$(BIN)/pip-audit --skip-editable
 
 # Faults on purpose; what was lost is printed and is the exit code.
 torture: $(STAMP)

@@ -11,7 +11,7 @@ PAGE = (ROOT / "docs" / "contributing.md").read_text()
 DIFFS = re.findall(r"^```diff\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
 
 
-def test_its_diffs_apply_and_work(tmp_path):
+def test_its_diffs_apply_and_work(tmp_path, pytestconfig):
     unneeded = shutil.ignore_patterns("__pycache__")
     for folder in ("tf4dvar", "tests"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=unneeded)
@@ -26,7 +26,10 @@ def test_its_diffs_apply_and_work(tmp_path):
     added = re.findall(r"^\+\+\+ b/(tests/\S+)", "".join(DIFFS), re.MULTILINE)
     assert len(added) == 4
     # From the copy's folder, Python finds the copy of the package first.
-    run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *added], tmp_path)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    for filtered in pytestconfig.getoption("pythonwarnings") or ():
+        command += ["-W", filtered]
+    run([*command, *added], tmp_path)
 
 
 def run(command, folder, **settings):

@@ -102,4 +102,9 @@ def _batches(
                 yield observations[rows].astype("float32"), truth[rows].astype("float32")
 
     spec = tf.TensorSpec((batches.shape[1], *shape), tf.float32)
-    return tf.data.Dataset.from_generator(generate, output_signature=(spec, spec)).prefetch(2)
+    dataset = tf.data.Dataset.from_generator(generate, output_signature=(spec, spec)).prefetch(2)
+    options = tf.data.Options()
+    # There is nothing to tune, and a training that followed one which had failed was seen to wait
+    # for ever for the tuning thread of the former's pipeline.
+    options.autotune.enabled = False
+    return dataset.with_options(options)
