@@ -34,6 +34,7 @@ def test_predicts_each_time_from_the_one_before_and_keeps_the_first(rng):
     prediction = flow(states).numpy()
     np.testing.assert_array_equal(prediction[:, 0], states[:, 0])
     np.testing.assert_allclose(prediction[:, 1:], rk4_step(Lorenz63(), states[:, :-1]), rtol=1e-12)
+    np.testing.assert_allclose(flow.step(states[:, :-1]), prediction[:, 1:], rtol=1e-12)
 
 
 @pytest.mark.parametrize("flow_class", [EulerFlow, RK4Flow])

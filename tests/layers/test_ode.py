@@ -29,6 +29,18 @@ def test_lorenz63_has_nine_coefficients_and_each_counts(states):
         assert np.abs(Lorenz63ODE(changed, dtype="float64")(states) - ode(states)).max() > 0.1
 
 
+def test_lorenz63_has_its_terms_where_its_equations_have_them(states, rng):
+    a0, a1, a2, b0, b1, b2, c0, c1, c2 = coefficients = rng.normal(size=9)
+    x, y, z = np.moveaxis(states, -1, 0)
+    equations = [
+        a0 * x + a1 * y + a2 * y * z,
+        b0 * y + b1 * x + b2 * x * z,
+        c0 * z + c1 * x + c2 * x * y,
+    ]
+    ode = Lorenz63ODE(coefficients, dtype="float64")
+    np.testing.assert_allclose(ode(states), np.stack(equations, axis=-1), rtol=1e-10, atol=1e-10)
+
+
 def test_frozen_coefficients_are_not_trained():
     ode = Lorenz63ODE(trainable=False)
     ode.build((None, None, 3))

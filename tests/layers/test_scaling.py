@@ -19,6 +19,16 @@ def test_fits_the_observed_values_alone(rng):
     np.testing.assert_allclose(scaling.deviation, np.nanstd(observations, (0, 1)))
 
 
+def test_what_was_observed_once_or_twice_counts_as_often():
+    observations = np.full((1, 3, 2), np.nan)
+    observations[0, :2, 0] = 3.0, 5.0
+    observations[0, 2, 1] = -7.0
+    scaling = adapted(observations)
+    np.testing.assert_allclose(scaling.mean, [4.0, -7.0])
+    # Of the second nothing is known but the pooled deviation: that of the first, over all three.
+    np.testing.assert_allclose(scaling.deviation, [1.0, np.sqrt(2 / 3)])
+
+
 def test_a_component_never_observed_has_mean_zero_and_the_pooled_deviation(windows):
     observations = windows["observations"].values
     scaling = adapted(observations)
