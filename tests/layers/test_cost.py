@@ -37,13 +37,6 @@ def observing(*matrices):
     return NormalisedObservation(operators, *scalings, dtype="float64")
 
 
-def test_every_component_of_a_short_window_counts():
-    cost = VariationalCost(Halves(dtype="float64"), 3.0, 5.0, dtype="float64")
-    state, observations = np.array([[[2.0, 4.0]]]), np.array([[[1.0, 2.0]]])
-    # Misfits 1 and 2, residuals 1 and 2.
-    np.testing.assert_allclose(cost(state, observations, np.ones((1, 1, 2))), [3 * 2.5 + 5 * 2.5])
-
-
 def test_exact_small_case_of_two_sources_of_observations():
     state = np.array([[[2.0, 4.0], [6.0, 8.0]]])
     # A sum, and the difference with the second component alone.
