@@ -145,7 +145,7 @@ def main():
     arguments = parser.parse_args()
     seconds = arguments.seconds
     # As `tf4dvar serve` has it.
-    from tf4dvar.cli_common import load_tensorflow
+    from tf4dvar.runtime import load_tensorflow
 
     load_tensorflow()
     keras.utils.set_random_seed(0)

@@ -19,7 +19,6 @@ from tf4dvar.cli_common import (
     OutOption,
     WorkersOption,
     check_workers,
-    load_tensorflow,
     report,
 )
 from tf4dvar.cli_compare import compare, limit
@@ -37,6 +36,7 @@ from tf4dvar.data import (
     write_dataset,
 )
 from tf4dvar.errors import InputError
+from tf4dvar.runtime import load_tensorflow
 from tf4dvar.scale.simulation import with_workers
 from tf4dvar.systems import system_by_name, windows_from
 

@@ -16,11 +16,11 @@ from tf4dvar.cli_common import (
     Group,
     JsonOption,
     OutOption,
-    load_tensorflow,
     report,
 )
 from tf4dvar.data import DIMS, check_output, read_windows, states_dataset, write_dataset
 from tf4dvar.errors import InputError
+from tf4dvar.runtime import load_tensorflow
 
 assimilate = typer.Typer(
     help="Reconstruct windows by a classical method, with the true dynamics.",

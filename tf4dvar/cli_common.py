@@ -1,7 +1,6 @@
 """What the commands share: options, one-line errors, reports."""
 
 import json
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,32 +33,6 @@ class Group(TyperGroup):
         except (InputError, OSError) as error:
             typer.echo(f"Error: {error}", err=True)
             raise SystemExit(2) from error
-
-
-def load_tensorflow() -> None:
-    """Import TensorFlow in silence: its start-up messages would bury one clear line.
-
-    It writes them from C++ before its own log level counts, hence the file descriptor. Half of
-    the cores work within operations and all of them on several operations at once: of the
-    solver's small ones that is faster than all within one; see docs/performance.md.
-
-    On a CPU the same seed gives the same numbers bit for bit, which costs nothing there. On a GPU
-    not every operation has a deterministic kernel: TF_DETERMINISTIC_OPS=1 asks for them.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(max(1, (os.cpu_count() or 1) // 2)))
-    stderr = os.dup(2)
-    with open(os.devnull, "w") as nothing:
-        os.dup2(nothing.fileno(), 2)
-    try:
-        import tensorflow as tf
-
-        if not tf.config.list_physical_devices("GPU"):
-            tf.config.experimental.enable_op_determinism()
-        tf.constant(0.0)  # looks for GPUs, and says so
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
 
 
 def check_workers(workers: int | None, address: str | None) -> None:

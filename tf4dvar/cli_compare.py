@@ -11,7 +11,6 @@ from tf4dvar.cli_common import (
     DataOption,
     ForceOption,
     JsonOption,
-    load_tensorflow,
     report,
 )
 from tf4dvar.data import (
@@ -23,6 +22,7 @@ from tf4dvar.data import (
     write_dataset,
 )
 from tf4dvar.errors import InputError
+from tf4dvar.runtime import load_tensorflow
 from tf4dvar.systems import system_by_name
 
 

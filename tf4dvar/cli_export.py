@@ -5,8 +5,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from tf4dvar.cli_common import JsonOption, ModelArgument, load_tensorflow, report
+from tf4dvar.cli_common import JsonOption, ModelArgument, report
 from tf4dvar.errors import InputError
+from tf4dvar.runtime import load_tensorflow
 
 
 def export(

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from tf4dvar.cli_common import JsonOption, load_tensorflow, report
+from tf4dvar.cli_common import JsonOption, report
+from tf4dvar.runtime import load_tensorflow
 
 
 def publish(

@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from tf4dvar.cli_common import JsonOption, load_tensorflow, report
+from tf4dvar.cli_common import JsonOption, report
+from tf4dvar.runtime import load_tensorflow
 
 SystemArgument = Annotated[str, typer.Argument(help="l63 or l96")]
 RunsOption = Annotated[Path, typer.Option("--runs", help="Folder of the runs and the table.")]

@@ -17,11 +17,11 @@ from tf4dvar.cli_common import (
     ModelArgument,
     WorkersOption,
     check_workers,
-    load_tensorflow,
     report,
 )
 from tf4dvar.data import check_output, read_windows, states_dataset, write_dataset
 from tf4dvar.errors import InputError
+from tf4dvar.runtime import load_tensorflow
 
 
 def reconstruct(

@@ -60,29 +60,43 @@ def test_two_workers_have_the_losses_of_one_process(fresh, tmp_path):
     assert_same(two, alone)
 
 
-def train_worker():
-    """The process of a worker at work; None while there is none."""
+def train_workers():
+    """The processes of workers at work."""
+    found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             if path.read_bytes().startswith(b"ray::RayTrainWorker"):
-                return int(path.parent.name)
+                found.append(int(path.parent.name))
         except OSError:
             continue  # it ended meanwhile
-    return None
+    return found
+
+
+def lose_one(workers, out):
+    os.kill(workers[0], signal.SIGKILL)
+
+
+def lose_all_and_the_model(workers, out):
+    """No one is left who would write: what is at hand is Ray Train's checkpoint."""
+    for worker in workers:
+        os.kill(worker, signal.SIGKILL)
+    (out / "model.keras").write_bytes(b"")
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the worker in /proc")
-def test_a_killed_worker_costs_no_finished_epoch(tmp_path):
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the workers in /proc")
+@pytest.mark.parametrize("lose", [lose_one, lose_all_and_the_model])
+def test_lost_workers_cost_no_finished_epoch(lose, tmp_path):
     epochs = 40
-    out = tmp_path / "killed"
-    killed, over = [], threading.Event()
+    out = tmp_path / "lost"
+    lost, over = [], threading.Event()
 
     def kill():
         while not over.wait(0.02):
-            if (out / "log.csv").exists() and len(history(out)) >= 3 and (worker := train_worker()):
-                killed.append((worker, len(history(out))))
-                return os.kill(worker, signal.SIGKILL)
+            workers = train_workers()
+            if len(workers) == 2 and (out / "log.csv").exists() and len(history(out)) >= 3:
+                lost.append(len(history(out)))
+                return lose(workers, out)
 
     killer = threading.Thread(target=kill)
     killer.start()
@@ -91,10 +105,13 @@ def test_a_killed_worker_costs_no_finished_epoch(tmp_path):
     finally:
         over.set()
         killer.join()
-    ((_, done),) = killed
+    (done,) = lost
     assert done < epochs
     assert [int(row["epoch"]) for row in history(out)] == list(range(epochs))
     assert_same(model, train(ROW, tmp_path / "alone", epochs=epochs, **OPTIONS))
+    (checkpoint,) = (out / "ray").glob("checkpoint_*")
+    for name in ("model.keras", "log.csv"):
+        assert (checkpoint / name).read_bytes() == (out / name).read_bytes()
 
 
 def test_workers_that_cannot_share_the_batches_are_refused(tmp_path):

@@ -3,12 +3,13 @@
 from functools import partial
 
 from tf4dvar.experiments.dynamics import true_flow
-from tf4dvar.experiments.experiment import Experiment, PaperScores
+from tf4dvar.experiments.experiment import UNSUPERVISED_WEIGHTS, Experiment, PaperScores
 from tf4dvar.layers import ConvCell, LSTMCell, TwoScaleGENN
 from tf4dvar.models import FourDVarNet
 
 # In small batches, which stay in the cache, iterations computed twice are faster than remembered.
 _Net = partial(FourDVarNet, recompute=True)
+_Unsupervised = partial(_Net, loss="unsupervised", loss_weights=UNSUPERVISED_WEIGHTS)
 # Small batches: in the same time they learn more by many small steps than by few large ones. An
 # epoch is a fifth of the windows, some ten seconds.
 _Row = partial(Experiment, system="l63", batch_size=16, steps_per_epoch=125, epochs=200)
@@ -23,23 +24,23 @@ EXPERIMENTS = (
     _Row(
         "l63-unsup-rk4-conv",
         "known dynamics (RK4), CNN update, unsupervised",
-        build=lambda: _Net(true_flow("l63"), ConvCell(), loss="unsupervised"),
+        build=lambda: _Unsupervised(true_flow("l63"), ConvCell()),
     ),
     _Row(
         "l63-unsup-rk4-lstm",
         "known dynamics (RK4), LSTM update, unsupervised",
-        build=lambda: _Net(true_flow("l63"), LSTMCell(), loss="unsupervised"),
+        build=lambda: _Unsupervised(true_flow("l63"), LSTMCell()),
     ),
     _Row(
         "l63-unsup-genn-conv",
         "GENN prior identified from states, CNN update, unsupervised",
-        build=lambda: _Net(TwoScaleGENN(), ConvCell(), loss="unsupervised"),
+        build=lambda: _Unsupervised(TwoScaleGENN(), ConvCell()),
         identification_epochs=10,
     ),
     _Row(
         "l63-unsup-genn-lstm",
         "GENN prior identified from states, LSTM update, unsupervised",
-        build=lambda: _Net(TwoScaleGENN(), LSTMCell(), loss="unsupervised"),
+        build=lambda: _Unsupervised(TwoScaleGENN(), LSTMCell()),
         identification_epochs=10,
     ),
     _Row(

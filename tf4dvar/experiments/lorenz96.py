@@ -3,10 +3,11 @@
 from functools import partial
 
 from tf4dvar.experiments.dynamics import true_flow
-from tf4dvar.experiments.experiment import Experiment, PaperScores
+from tf4dvar.experiments.experiment import UNSUPERVISED_WEIGHTS, Experiment, PaperScores
 from tf4dvar.layers import PlaneConvCell, PlaneGENN, PlaneLSTMCell
 from tf4dvar.models import FourDVarNet
 
+_Unsupervised = partial(FourDVarNet, loss="unsupervised", loss_weights=UNSUPERVISED_WEIGHTS)
 # Small batches: a window is a field of 8000 values, and few of them stay in a cache.
 _Row = partial(
     Experiment, system="l96", windows=2000, batch_size=16, learning_rate=5e-3, protocol="T"
@@ -25,23 +26,23 @@ EXPERIMENTS = (
     _Row(
         "l96-unsup-rk4-conv",
         "known dynamics (RK4), CNN update, unsupervised",
-        build=lambda: FourDVarNet(true_flow("l96"), PlaneConvCell(), loss="unsupervised"),
+        build=lambda: _Unsupervised(true_flow("l96"), PlaneConvCell()),
     ),
     _Row(
         "l96-unsup-rk4-lstm",
         "known dynamics (RK4), LSTM update, unsupervised",
-        build=lambda: FourDVarNet(true_flow("l96"), PlaneLSTMCell(), loss="unsupervised"),
+        build=lambda: _Unsupervised(true_flow("l96"), PlaneLSTMCell()),
     ),
     _GENNRow(
         "l96-unsup-genn-conv",
         "GENN prior identified from states, CNN update, unsupervised",
-        build=lambda: FourDVarNet(PlaneGENN(), PlaneConvCell(), loss="unsupervised"),
+        build=lambda: _Unsupervised(PlaneGENN(), PlaneConvCell()),
         identification_epochs=10,
     ),
     _GENNRow(
         "l96-unsup-genn-lstm",
         "GENN prior identified from states, LSTM update, unsupervised",
-        build=lambda: FourDVarNet(PlaneGENN(), PlaneLSTMCell(), loss="unsupervised"),
+        build=lambda: _Unsupervised(PlaneGENN(), PlaneLSTMCell()),
         identification_epochs=10,
     ),
     _Row(

@@ -1,17 +1,20 @@
 """Training in several processes, on this machine or a cluster."""
 
 import logging
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import keras
 
-from tf4dvar.cli_common import load_tensorflow
+from tf4dvar.data import atomic_path
 from tf4dvar.errors import InputError
 from tf4dvar.evaluation import load_model
 from tf4dvar.experiments import Experiment
 from tf4dvar.models import FourDVarNet
+from tf4dvar.runtime import load_tensorflow
 from tf4dvar.scale.workers import ONE_THREAD, ray_at
 from tf4dvar.training.job import options_of, work
 from tf4dvar.training.part import Part
@@ -19,6 +22,8 @@ from tf4dvar.training.run_directory import RunDirectory
 
 # How often a training goes on from its last checkpoint after a worker was lost.
 RESTARTS = 3
+# Ray Train's own folder in the run directory.
+RAY = "ray"
 
 
 def train_with_workers(
@@ -36,8 +41,8 @@ def train_with_workers(
 
     The batches are those of one process, and so are the losses, up to rounding: neither the
     learning rate nor the seed depends on the number of workers, and a training may go on with
-    another number of them. A lost worker ends the epoch for all, and the training goes on from
-    the last finished one by itself.
+    another number of them. A lost worker ends the epoch for all, and the training goes on by itself
+    from Ray Train's last checkpoint, that of the last finished epoch.
 
     Args:
         experiment, epochs, iterations, windows, seed, resume: see `tf4dvar.training.train`.
@@ -62,17 +67,26 @@ def train_with_workers(
 
 
 def _fit(experiment, run, options, workers):
-    from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
+    from ray.train import (
+        CheckpointConfig,
+        FailureConfig,
+        RunConfig,
+        ScalingConfig,
+        TrainingFailedError,
+    )
     from ray.train.tensorflow import TensorflowTrainer
 
+    # An earlier call's checkpoints: the run directory is as far, or further if one process went on.
+    shutil.rmtree(run.path / RAY, ignore_errors=True)
     trainer = TensorflowTrainer(
         _work,
         train_loop_config={"experiment": experiment, "run": run, "options": options},
         scaling_config=ScalingConfig(num_workers=workers, resources_per_worker={"CPU": 1}),
         # mypy sees the class of an earlier Ray Train.
         run_config=RunConfig(  # type: ignore[call-arg]
-            name="ray",
+            name=RAY,
             storage_path=str(run.path),
+            checkpoint_config=CheckpointConfig(num_to_keep=1),
             failure_config=FailureConfig(max_failures=RESTARTS),
             worker_runtime_env={"env_vars": ONE_THREAD},
         ),
@@ -94,19 +108,36 @@ def _work(config: Mapping[str, Any]) -> None:
     load_tensorflow()
     context = ray.train.get_context()
     run = config["run"]
-    part = Part(context.get_world_rank(), context.get_world_size(), strategy, [_Report()])
+    part = Part(context.get_world_rank(), context.get_world_size(), strategy, [_Report(run)])
+    checkpoint = ray.train.get_checkpoint()
+    if checkpoint and part.keeps_the_run:
+        with checkpoint.as_directory() as folder:
+            for file in _files(run):
+                with atomic_path(file) as temporary:
+                    shutil.copyfile(Path(folder) / file.name, temporary)
     work(config["experiment"], run, config["options"], part)
 
 
 class _Report(keras.callbacks.Callback):
-    """Tells Ray Train of every epoch.
+    """Gives Ray Train every epoch's scores, and what is to go on from."""
 
-    No checkpoint goes with it: the run directory has it, on the storage that Ray Train, too, would
-    copy it to.
-    """
+    def __init__(self, run: RunDirectory):
+        super().__init__()
+        self.run = run
 
     def on_epoch_end(self, epoch, logs=None):
         """Returns when all workers are at the end of the epoch."""
         import ray.train
 
-        ray.train.report({"epoch": epoch, **logs})
+        with TemporaryDirectory() as folder:
+            checkpoint = None
+            if ray.train.get_context().get_world_rank() == 0:
+                for file in _files(self.run):
+                    shutil.copy(file, folder)
+                checkpoint = ray.train.Checkpoint.from_directory(folder)
+            ray.train.report({"epoch": epoch, **logs}, checkpoint=checkpoint)
+
+
+def _files(run):
+    """What a training goes on from."""
+    return run.model, run.log

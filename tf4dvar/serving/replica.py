@@ -16,8 +16,8 @@ import numpy as np
 from litserve.loops import LitLoop
 from litserve.utils import LitAPIStatus, LoopResponseType
 
-from tf4dvar.cli_common import load_tensorflow
 from tf4dvar.errors import first_line
+from tf4dvar.runtime import load_tensorflow
 from tf4dvar.serving.logs import log_as_json
 from tf4dvar.serving.protocol import Call, Refusal
 
