@@ -249,7 +249,7 @@ class FourDVarNet(CheckedModel):
             every_state: as for `GradientSolver.pathway`.
         """
         observations = keras.tree.map_structure(
-            lambda values: tf.convert_to_tensor(values, self.compute_dtype), observations
+            lambda values: tf.cast(values, self.compute_dtype), observations
         )
         if not self.built:
             self.build(keras.tree.flatten(observations)[0].shape)
@@ -259,7 +259,7 @@ class FourDVarNet(CheckedModel):
 
     def prior_prediction(self, state):
         """Phi(state), physical units in and out, [batch, time, component]."""
-        state = tf.convert_to_tensor(state, self.compute_dtype)
+        state = tf.cast(state, self.compute_dtype)
         return self.scaling.physical(self.normalised_prior(self.scaling(state)))
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
