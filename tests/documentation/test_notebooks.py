@@ -18,6 +18,7 @@ descent_steps = (10, 100)
     "02_lorenz96": """
 windows = 2
 descent_steps = (10, 20)
+second_order_steps = 2
 """,
     "03_your_own_system": "laboratory_windows, field_windows, epochs = 32, 8, 1",
     "04_compare": "windows, samples, members = 4, 200_000, 2",
