@@ -7,13 +7,17 @@ LOWEST := .venv-lowest
 # A process for every core; the tests of a file share what they trained.
 WORKERS := --numprocesses auto --dist loadfile
 
-.PHONY: demo test test-all test-lowest coverage mutation audit torture torture-short lint format notebooks bench docs clean
+.PHONY: demo test test-notebooks test-all test-lowest coverage mutation audit torture torture-short lint format notebooks bench docs clean
 
 demo: $(STAMP)
 	$(BIN)/tf4dvar demo --out demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest $(WORKERS) -m "not slow"
+	$(BIN)/python -m pytest $(WORKERS) -m "not slow and not notebook"
+
+# All five at reduced size.
+test-notebooks: $(STAMP)
+	$(BIN)/python -m pytest $(WORKERS) --dist load -m "notebook and not slow"
 
 test-all: $(STAMP)
 	$(BIN)/python -m pytest $(WORKERS)

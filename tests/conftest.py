@@ -5,10 +5,16 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import settings
 
 from tf4dvar.data import protocol_plan, simulate_dataset
 from tf4dvar.systems import Lorenz63
+
+# It takes a third of the time of a small model's training. What runs in a process of its own, as
+# commands, examples and notebooks do, runs with it.
+WITHOUT_GRAPH_OPTIMISER = {"disable_meta_optimizer": True}
+tf.config.optimizer.set_experimental_options(WITHOUT_GRAPH_OPTIMISER)
 
 # The same few cases in every run; `--hypothesis-profile torture` looks at many others.
 settings.register_profile("suite", max_examples=5, derandomize=True, deadline=None)

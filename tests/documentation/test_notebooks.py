@@ -1,4 +1,4 @@
-"""The notebooks run, at reduced size in make test, and are kept as a reader should see them.
+"""The notebooks run, at reduced size in make test-notebooks, and are kept as a reader should see them.
 
 A notebook's sizes stand in one cell, tagged `parameters`, which is replaced here.
 """
@@ -62,6 +62,7 @@ def run(notebook, folder):
     execute(notebook, folder / "notebooks")
 
 
+@pytest.mark.notebook
 def test_a_notebook_runs_at_reduced_size(name, tmp_path):
     notebook = read(name)
     cell = parameters_cell(notebook)
@@ -70,6 +71,7 @@ def test_a_notebook_runs_at_reduced_size(name, tmp_path):
     run(notebook, tmp_path)
 
 
+@pytest.mark.notebook
 @pytest.mark.slow
 def test_a_notebook_runs(name, tmp_path):
     run(read(name), tmp_path)

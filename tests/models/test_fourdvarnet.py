@@ -53,9 +53,19 @@ def test_a_large_batch_trains_through_many_iterations(rng):
     assert np.isfinite(loss).all()
 
 
+@pytest.fixture
+def graph_optimiser():
+    """TensorFlow's, which other tests do without."""
+    options = tf.config.optimizer.get_experimental_options()
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})
+    yield
+    tf.config.optimizer.set_experimental_options(options)
+
+
 @pytest.mark.parametrize("recompute", [False, True])
+@pytest.mark.usefixtures("graph_optimiser")
 def test_large_windows_of_a_known_shape_train(recompute, rng):
-    # Of these TensorFlow's graph optimiser knows how much memory they take; see `_of_any_batch`.
+    # Of these the graph optimiser knows how much memory they take; see `_of_any_batch`.
     truth = tf.constant(rng.normal(size=(32, 50, 1000)), tf.float32)
     model = FourDVarNet(RK4Flow(Lorenz96ODE(), 0.05), LSTMCell(), 2, recompute=recompute)
     model.build(truth.shape)
