@@ -1,4 +1,4 @@
-"""The notebooks run, at reduced size in make test-notebooks, and are kept as a reader should see them.
+"""The notebooks run, in make test-notebooks at reduced size, and are kept as they should be read.
 
 A notebook's sizes stand in one cell, tagged `parameters`, which is replaced here.
 """
@@ -18,7 +18,7 @@ descent_steps = (10, 100)
     "02_lorenz96": """
 windows = 2
 descent_steps = (10, 20)
-second_order_steps = 2
+second_order_steps = 8
 """,
     "03_your_own_system": "laboratory_windows, field_windows, epochs = 32, 8, 1",
     "04_compare": "windows, samples, members = 4, 200_000, 2",

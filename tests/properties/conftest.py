@@ -16,7 +16,7 @@ from tf4dvar.models import FourDVarNet
 MODELS = {
     "genn": lambda: FourDVarNet(TwoScaleGENN(units=4), LSTMCell(units=4), iterations=3),
     "flow": lambda: FourDVarNet(
-        true_flow("l63", keras.config.floatx()), ConvCell((3, 3)), iterations=3
+        true_flow("l63", keras.config.dtype_policy().name), ConvCell((3, 3)), iterations=3
     ),
     "attention": lambda: FourDVarNet(
         TwoScaleGENN(units=4),

@@ -20,11 +20,11 @@ from tf4dvar.evaluation import load_model
 def forms(request, tmp_path_factory):
     """The model, its graph, that of its file, and its SavedModel."""
     folder = tmp_path_factory.mktemp(request.param)
-    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
     try:
         model = make_model(request.param)
     finally:
-        keras.config.set_floatx("float32")
+        keras.config.set_dtype_policy("float32")
     model.save(folder / "model.keras")
     loaded = load_model(folder / "model.keras")
     served = tf.saved_model.load(export.save(model, folder / "exported"))
