@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from tf4dvar.models import FourDVarNet
 
 # The paper's 0.01 and 1, times 100: gradients are then about as large as those of the supervised
-# loss, for which the clip is set. A hundredth of that, outliers of chaotic windows passed it, and
-# one of them undid a training.
+# loss, for which the clip is set. A hundredth of that, outliers of thirty times the usual gradient
+# pass it, and a training that was undone within an epoch is laid to one.
 UNSUPERVISED_WEIGHTS = (1.0, 100.0)
 
 
