@@ -3,7 +3,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf4dvar.layers import ConvCell, Lorenz63ODE, Lorenz96ODE, LSTMCell, RK4Flow, TwoScaleGENN
+from tf4dvar.layers import (
+    ConvCell,
+    FixedStepCell,
+    Lorenz63ODE,
+    Lorenz96ODE,
+    LSTMCell,
+    RK4Flow,
+    TwoScaleGENN,
+)
 from tf4dvar.metrics import RScore
 from tf4dvar.models import FourDVarNet
 
@@ -42,6 +50,19 @@ def test_fit_lowers_the_supervised_loss(prior, cell, data):
     history = model.fit(*data, epochs=4, batch_size=10, verbose=0).history
     assert history["loss"][-1] < 0.98 * history["loss"][0]
     assert history["r_score"][-1] < history["r_score"][0]
+
+
+def test_the_training_step_is_traced_once(data):
+    traces = []
+
+    class Traced(FourDVarNet):
+        def train_step(self, batch):
+            traces.append(batch)
+            return super().train_step(batch)
+
+    model = compiled(Traced(keras.layers.Dense(3), FixedStepCell(0.1), iterations=1))
+    model.fit(*data, epochs=2, batch_size=10, verbose=0)
+    assert len(traces) == 1
 
 
 def test_a_large_batch_trains_through_many_iterations(rng):

@@ -74,6 +74,9 @@ def train_loop(
 
 def _train_step(model, strategy):
     weights, optimizer = model.trainable_variables, model.optimizer
+    if not optimizer.built:
+        # Made in the step, its variables would have it traced twice.
+        optimizer.build(weights)
 
     def share_step(observations, truth):
         with tf.GradientTape() as tape:
