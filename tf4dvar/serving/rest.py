@@ -117,7 +117,7 @@ class Rest:
             raise Refusal(503, f"{self.limits.requests} requests are in progress; try again.")
         try:
             return await asyncio.wait_for(handler(request), self.limits.seconds)
-        except asyncio.TimeoutError:  # noqa: UP041, another one in Python 3.10
+        except TimeoutError:
             raise Refusal(504, f"There was no answer after {self.limits.seconds} s.") from None
 
     def _check_name(self, request: Request) -> None:
@@ -143,7 +143,7 @@ class _Endpoint:
             response = await self._answer(Request(scope, receive))
             # It is in progress as long as it is not fetched: it takes memory.
             await asyncio.wait_for(_send(response, send), self.rest.limits.seconds)
-        except asyncio.TimeoutError:  # noqa: UP041, another one in Python 3.10
+        except TimeoutError:
             # Unfinished, which closes the connection.
             logger.warning("The answer was not fetched in %g s", self.rest.limits.seconds)
         finally:
