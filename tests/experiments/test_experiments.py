@@ -5,6 +5,7 @@ from tf4dvar.data import protocol_plan, simulate_dataset
 from tf4dvar.errors import InputError
 from tf4dvar.experiments import EXPERIMENTS, TABLES, PaperScores, experiment_by_name, true_flow
 from tf4dvar.layers import PlaneConvCell, PlaneGENN, PlaneLSTMCell
+from tf4dvar.metrics import OBSERVATION_WEIGHT, PRIOR_WEIGHT
 from tf4dvar.models import FourDVarNet
 from tf4dvar.systems import Lorenz96, system_by_name
 from tf4dvar.training import train
@@ -43,6 +44,9 @@ def test_models_are_what_their_names_say(row):
     model.build((None, None, len(system_by_name(row.system).components)))
     loss = {"sup": "supervised", "unsup": "unsupervised"}[setting]
     assert model.training_loss == loss
+    if setting == "unsup":  # the paper's weights, at another scale
+        observation_weight, prior_weight = model.loss_weights
+        assert observation_weight / prior_weight == OBSERVATION_WEIGHT / PRIOR_WEIGHT
     # A known prior is frozen, an identified one will be, and a joint one is not.
     assert bool(model.prior.trainable_variables) == (prior == "genn")
     assert bool(row.identification_epochs) == (prior == "genn" and setting == "unsup")
