@@ -17,7 +17,7 @@ test: $(STAMP)
 
 # All five at reduced size.
 test-notebooks: $(STAMP)
-	$(BIN)/python -m pytest $(WORKERS) --dist load -m "notebook and not slow"
+	$(BIN)/python -m pytest --numprocesses auto -m "notebook and not slow"
 
 test-all: $(STAMP)
 	$(BIN)/python -m pytest $(WORKERS)

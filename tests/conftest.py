@@ -11,10 +11,9 @@ from hypothesis import settings
 from tf4dvar.data import protocol_plan, simulate_dataset
 from tf4dvar.systems import Lorenz63
 
-# It takes a third of the time of a small model's training. What runs in a process of its own, as
-# commands, examples and notebooks do, runs with it.
-WITHOUT_GRAPH_OPTIMISER = {"disable_meta_optimizer": True}
-tf.config.optimizer.set_experimental_options(WITHOUT_GRAPH_OPTIMISER)
+# TensorFlow's graph optimiser takes a third of the time of a small model's training. What runs in
+# a process of its own, as commands, examples and notebooks do, runs with it.
+tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
 # The same few cases in every run; `--hypothesis-profile torture` looks at many others.
 settings.register_profile("suite", max_examples=5, derandomize=True, deadline=None)

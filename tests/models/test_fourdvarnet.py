@@ -52,6 +52,12 @@ def test_fit_lowers_the_supervised_loss(prior, cell, data):
     assert history["r_score"][-1] < history["r_score"][0]
 
 
+def test_without_compile_keras_says_what_is_missing(data):
+    model = FourDVarNet(keras.layers.Dense(3), FixedStepCell(0.1), iterations=1)
+    with pytest.raises(ValueError, match=r"compile\(\)"):
+        model.fit(*data, verbose=0)
+
+
 def test_the_training_step_is_traced_once(data):
     traces = []
 

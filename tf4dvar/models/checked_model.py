@@ -49,7 +49,7 @@ class CheckedModel(keras.Model):
             if self.operator is None:
                 warn_of_swapped_components(observations, y)
             self._warn_of_time_step(y)
-        if self.built and self.optimizer is not None and not self.optimizer.built:
+        if self.built and self.compiled and self.optimizer is not None:
             # Else its variables are made while the step is traced, which is then traced twice.
             self.optimizer.build(self.trainable_variables)
         return super().fit(x, y, *args, **kwargs)

@@ -74,9 +74,8 @@ def train_loop(
 
 def _train_step(model, strategy):
     weights, optimizer = model.trainable_variables, model.optimizer
-    if not optimizer.built:
-        # Made in the step, its variables would have it traced twice.
-        optimizer.build(weights)
+    # Made in the step, its variables would have it traced twice.
+    optimizer.build(weights)
 
     def share_step(observations, truth):
         with tf.GradientTape() as tape:
