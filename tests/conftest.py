@@ -36,3 +36,12 @@ def seed():
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)
+
+
+@pytest.fixture
+def graph_optimiser():
+    """TensorFlow's, for what is compared bit for bit with another process, or is about it."""
+    options = tf.config.optimizer.get_experimental_options()
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})
+    yield
+    tf.config.optimizer.set_experimental_options(options)

@@ -80,15 +80,6 @@ def test_a_large_batch_trains_through_many_iterations(rng):
     assert np.isfinite(loss).all()
 
 
-@pytest.fixture
-def graph_optimiser():
-    """TensorFlow's, which other tests do without."""
-    options = tf.config.optimizer.get_experimental_options()
-    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})
-    yield
-    tf.config.optimizer.set_experimental_options(options)
-
-
 @pytest.mark.parametrize("recompute", [False, True])
 @pytest.mark.usefixtures("graph_optimiser")
 def test_large_windows_of_a_known_shape_train(recompute, rng):

@@ -67,6 +67,7 @@ def test_simulated_windows_are_the_same():
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("graph_optimiser")
 def test_states_are_those_of_one_process_though_a_worker_is_killed(
     archive, model_file, tmp_path, monkeypatch
 ):
