@@ -10,17 +10,18 @@ from tf4dvar.training import DivergenceGuard
 
 
 class Poison(keras.callbacks.Callback):
-    """Makes every weight NaN after given batches, as an exploded step does."""
+    """Spoils every weight before given batches, as an exploded step does."""
 
-    def __init__(self, batches):
+    def __init__(self, batches, value=np.nan):
         super().__init__()
         self.batches = batches
+        self.value = value
         self.seen = 0
 
     def on_train_batch_begin(self, batch, logs=None):
         if self.seen in self.batches:
             for weight in self.model.trainable_variables:
-                weight.assign(np.full(weight.shape, np.nan))
+                weight.assign(np.full(weight.shape, self.value))
         self.seen += 1
 
 
@@ -63,6 +64,22 @@ def test_training_stops_when_it_happens_too_often(caplog):
     assert len(history["loss"]) == 2
     assert "training stops with the last good weights" in caplog.text
     assert all(np.isfinite(weight).all() for weight in model.get_weights())
+
+
+@pytest.mark.parametrize(("value", "restores"), [(100.0, 1), (3.0, 0)])
+def test_a_loss_that_explodes_and_stays_finite_is_undone(caplog, value, restores):
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(3)])
+    model.compile(keras.optimizers.Adam(1e-3), "mse", jit_compile=False)
+    x = np.random.default_rng(0).normal(size=(16, 3)).astype("float32")
+    guard = DivergenceGuard()
+    callbacks = [Poison([6], value), guard]
+    history = model.fit(x, x, batch_size=4, epochs=4, verbose=0, callbacks=callbacks).history
+    first, exploded, after, _ = history["loss"]
+    assert np.isfinite(exploded)
+    assert guard.restores == restores
+    assert (exploded > 1000 * first) == bool(restores)
+    assert (after < 2 * first) == bool(restores)
+    assert ("in epoch 2, from" in caplog.text) == bool(restores)
 
 
 def test_the_learning_rate_stays_halved_with_and_without_a_schedule():

@@ -9,6 +9,9 @@ from tf4dvar.models import FourDVarNet
 # loss, for which the clip is set. A hundredth of that, outliers of thirty times the usual gradient
 # pass it, and a training that was undone within an epoch is laid to one.
 UNSUPERVISED_WEIGHTS = (1.0, 100.0)
+# K raised one by one, 5 to 20: known dynamics amplify what an update does wrong, and one that is
+# stable for ten iterations need not be for twenty.
+ONE_BY_ONE = tuple((0.04 * raised, 5 + raised) for raised in range(16))
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,12 @@
 from functools import partial
 
 from tf4dvar.experiments.dynamics import true_flow
-from tf4dvar.experiments.experiment import UNSUPERVISED_WEIGHTS, Experiment, PaperScores
+from tf4dvar.experiments.experiment import (
+    ONE_BY_ONE,
+    UNSUPERVISED_WEIGHTS,
+    Experiment,
+    PaperScores,
+)
 from tf4dvar.layers import ConvCell, LSTMCell, TwoScaleGENN
 from tf4dvar.models import FourDVarNet
 
@@ -25,6 +30,7 @@ EXPERIMENTS = (
         "l63-unsup-rk4-conv",
         "known dynamics (RK4), CNN update, unsupervised",
         build=lambda: _Unsupervised(true_flow("l63"), ConvCell()),
+        stages=ONE_BY_ONE,
     ),
     _Row(
         "l63-unsup-rk4-lstm",
@@ -47,6 +53,7 @@ EXPERIMENTS = (
         "l63-sup-rk4-conv",
         "known dynamics (RK4), CNN update, supervised",
         build=lambda: _Net(true_flow("l63"), ConvCell()),
+        stages=ONE_BY_ONE,
     ),
     _Row(
         "l63-sup-rk4-lstm",

@@ -3,14 +3,25 @@
 from functools import partial
 
 from tf4dvar.experiments.dynamics import true_flow
-from tf4dvar.experiments.experiment import UNSUPERVISED_WEIGHTS, Experiment, PaperScores
+from tf4dvar.experiments.experiment import (
+    ONE_BY_ONE,
+    UNSUPERVISED_WEIGHTS,
+    Experiment,
+    PaperScores,
+)
 from tf4dvar.layers import PlaneConvCell, PlaneGENN, PlaneLSTMCell
 from tf4dvar.models import FourDVarNet
 
 _Unsupervised = partial(FourDVarNet, loss="unsupervised", loss_weights=UNSUPERVISED_WEIGHTS)
 # Small batches: a window is a field of 8000 values, and few of them stay in a cache.
 _Row = partial(
-    Experiment, system="l96", windows=2000, batch_size=16, learning_rate=5e-3, protocol="T"
+    Experiment,
+    system="l96",
+    windows=2000,
+    batch_size=16,
+    learning_rate=5e-3,
+    stages=ONE_BY_ONE,
+    protocol="T",
 )
 # An iteration with this prior costs ten of those with the known dynamics: fewer of them, and
 # epochs of a minute or two instead of ten.

@@ -7,9 +7,16 @@ import numpy as np
 
 logger = logging.getLogger(__name__)
 
+# Times the least loss of an epoch so far. Trainings recover from a factor of some hundreds, as more
+# iterations or an outlier may bring.
+EXPLODED = 1000.0
+
 
 class DivergenceGuard(keras.callbacks.Callback):
-    """Restores the weights when the loss or they are NaN or infinite, and lowers the learning rate.
+    """Restores the weights when the loss explodes or they are NaN, and lowers the learning rate.
+
+    Exploded is a loss that is NaN or infinite, or an epoch's that is a thousand times the least of
+    the epochs before, since this fit began.
 
     Weights and optimiser go back to the beginning of the epoch, and the learning rate is halved
     for good. After `patience` such restores training stops, with the last good weights. What
@@ -31,6 +38,7 @@ class DivergenceGuard(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         """Create the optimiser's variables, so that the first epoch remembers them too."""
+        self._least = float("inf")
         self.model.optimizer.build(self.model.trainable_variables)
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -52,9 +60,15 @@ class DivergenceGuard(keras.callbacks.Callback):
         self._restore(found)
 
     def on_epoch_end(self, epoch, logs=None):
-        """Look at the weights: the last batch's loss was that of the weights before it."""
+        """Look at the weights (the last batch's loss was that of those before), and at the loss."""
+        loss = (logs or {}).get("loss", self._least)
         if not all(np.isfinite(weight).all() for weight in self.model.get_weights()):
             self._restore(f"Weights became NaN or infinite at the end of epoch {epoch + 1}")
+        elif loss > EXPLODED * self._least:
+            rise = f"{loss:.2g} in epoch {epoch + 1}, from {self._least:.2g}"
+            self._restore(f"The loss became {rise}")
+        else:
+            self._least = min(self._least, loss)
         if logs is not None:
             logs["restores"] = self.restores
 
@@ -67,7 +81,7 @@ class DivergenceGuard(keras.callbacks.Callback):
             self.model.stop_training = True
             logger.error(
                 "%s, after %d restores: training stops with the last good weights. "
-                "Lower the learning rate, or begin with fewer iterations.",
+                "Lower the learning rate, begin with fewer iterations or raise them more slowly.",
                 found,
                 self.patience,
             )
