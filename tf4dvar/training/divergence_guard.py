@@ -15,8 +15,8 @@ EXPLODED = 1000.0
 class DivergenceGuard(keras.callbacks.Callback):
     """Restores the weights when the loss explodes or they are NaN, and lowers the learning rate.
 
-    Exploded is a loss that is NaN or infinite, or an epoch's that is a thousand times the least of
-    the epochs before, since this fit began.
+    Exploded is a loss that is NaN or infinite, or an epoch's that is a thousand times the least
+    positive one of the epochs before, since this fit began.
 
     Weights and optimiser go back to the beginning of the epoch, and the learning rate is halved
     for good. After `patience` such restores training stops, with the last good weights. What
@@ -67,7 +67,8 @@ class DivergenceGuard(keras.callbacks.Callback):
         elif loss > EXPLODED * self._least:
             rise = f"{loss:.2g} in epoch {epoch + 1}, from {self._least:.2g}"
             self._restore(f"The loss became {rise}")
-        else:
+        elif loss > 0:
+            # Of an epoch that was restored in its last batch nothing is left, which reads as 0.
             self._least = min(self._least, loss)
         if logs is not None:
             logs["restores"] = self.restores
