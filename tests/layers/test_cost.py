@@ -127,3 +127,9 @@ def test_each_source_has_a_weight_of_its_own(rng, tmp_path):
 def test_weights_that_are_not_positive_are_refused(weight):
     with pytest.raises(ValueError, match="expected positive numbers"):
         VariationalCost(Halves(), observation_weight=weight)
+
+
+@pytest.mark.parametrize("weight", [0.0, -1.0, float("nan")])
+def test_a_prior_weight_that_is_not_positive_is_refused(weight):
+    with pytest.raises(ValueError, match="expected positive numbers"):
+        VariationalCost(Halves(), prior_weight=weight)

@@ -19,6 +19,12 @@ def test_fits_the_observed_values_alone(rng):
     np.testing.assert_allclose(scaling.deviation, np.nanstd(observations, (0, 1)))
 
 
+def test_it_is_fitted_and_never_trained():
+    scaling = adapted(np.ones((2, 3, 4)))
+    assert scaling.trainable_variables == []
+    assert scaling.mean.shape == scaling.deviation.shape == (4,)
+
+
 def test_what_was_observed_once_or_twice_counts_as_often():
     observations = np.full((1, 3, 2), np.nan)
     observations[0, :2, 0] = 3.0, 5.0
