@@ -96,6 +96,17 @@ def test_states_that_are_not_finite_are_named(data, said):
     assert "The states of 8 of 8 windows are not finite" in said()
 
 
+def test_finite_states_that_are_far_astray_are_named(data, said):
+    model = flow_model(cell=FixedStepCell(1e-9))
+    model.adapt(data[0])
+    observations = data[0].copy()
+    observations[3, np.isfinite(observations[3, :, 0]).argmax(), 0] = 400.0
+    model.predict(observations, verbose=0)
+    assert "The states of 1 of 8 windows are farther than 20 deviations" in said()
+    assert "the first of them number 3" in said()
+    assert said().count("WARNING") == 1
+
+
 def test_pipelines_are_not_looked_at(data, said):
     import tensorflow as tf
 
