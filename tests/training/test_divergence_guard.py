@@ -82,6 +82,18 @@ def test_a_loss_that_explodes_and_stays_finite_is_undone(caplog, value, restores
     assert ("in epoch 2, from" in caplog.text) == bool(restores)
 
 
+@pytest.mark.parametrize(("least", "restores"), [("1e-5", 2), ("0.5", 1)])
+def test_a_resumed_training_is_compared_with_the_epochs_before(least, restores):
+    """Losses and restores are strings where they are read from a log."""
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(3)])
+    model.compile(keras.optimizers.Adam(1e-3), "mse", jit_compile=False)
+    x = np.random.default_rng(0).normal(size=(16, 3)).astype("float32")
+    history = [{"loss": loss, "restores": count} for loss, count in ((least, "0"), ("0", "1"))]
+    guard = DivergenceGuard(history=history)
+    model.fit(x, x, epochs=1, verbose=0, callbacks=[guard])
+    assert guard.restores == restores
+
+
 def test_the_learning_rate_stays_halved_with_and_without_a_schedule():
     for schedule in ([], [keras.callbacks.LearningRateScheduler(lambda epoch: 1e-3)]):
         model, _, _ = fit([6], callbacks=schedule)

@@ -1,6 +1,8 @@
 """What to do when the loss is no longer a number."""
 
 import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -16,7 +18,7 @@ class DivergenceGuard(keras.callbacks.Callback):
     """Restores the weights when the loss explodes or they are NaN, and lowers the learning rate.
 
     Exploded is a loss that is NaN or infinite, or an epoch's that is a thousand times the least
-    positive one of the epochs before, since this fit began.
+    positive one of the epochs before.
 
     Weights and optimiser go back to the beginning of the epoch, and the learning rate is halved
     for good. After `patience` such restores training stops, with the last good weights. What
@@ -27,18 +29,23 @@ class DivergenceGuard(keras.callbacks.Callback):
 
     Args:
         patience: number of restores to allow.
-        restores: number of restores so far, when resuming; the logs of an epoch hold it.
+        history: the logs of the epochs before, when a training is resumed.
+
+    Attributes:
+        restores: number of restores so far; the logs of an epoch hold it.
     """
 
-    def __init__(self, patience: int = 3, restores: int = 0):
+    def __init__(self, patience: int = 3, history: Sequence[Mapping[str, Any]] = ()):
         super().__init__()
         self.patience = patience
-        self.restores = restores
+        # Logs that were begun by an earlier version may lack the number.
+        self.restores = int(history[-1].get("restores", 0)) if history else 0
+        self._losses = [float(logs["loss"]) for logs in history]
         self._lowered = float("nan")
 
     def on_train_begin(self, logs=None):
         """Create the optimiser's variables, so that the first epoch remembers them too."""
-        self._least = float("inf")
+        self._least = min((loss for loss in self._losses if loss > 0), default=float("inf"))
         self.model.optimizer.build(self.model.trainable_variables)
 
     def on_epoch_begin(self, epoch, logs=None):

@@ -143,8 +143,7 @@ def work(
     stages = experiment.stages if iterations is None else ((0.0, iterations),)
     callbacks = [
         Curriculum(experiment.learning_rate, stages, epochs, minutes, elapsed, experiment.warm_up),
-        # A log that was begun by an earlier version may lack the column.
-        DivergenceGuard(restores=int(history[-1].get("restores", 0)) if history else 0),
+        DivergenceGuard(history=history),
     ]
     if part.keeps_the_run:
         callbacks += [
