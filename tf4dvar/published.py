@@ -17,8 +17,8 @@ from tf4dvar.metrics import r_score
 from tf4dvar.models import FourDVarNet
 from tf4dvar.records import NUMBER, read_record
 from tf4dvar.references import REFERENCES
-from tf4dvar.systems import system_by_name
-from tf4dvar.tables import TEST_SEED, held_out_windows
+from tf4dvar.systems import TEST_SEED, system_by_name
+from tf4dvar.tables import held_out_windows
 from tf4dvar.training import RunDirectory
 
 # What the list of models shows; one test window has no standard error.

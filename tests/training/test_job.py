@@ -177,14 +177,14 @@ def test_the_log_is_cut_back_to_the_finished_epochs(tmp_path):
 def test_two_trainings_in_one_folder_are_refused(tmp_path):
     directory = RunDirectory(tmp_path / "run")
     options = {"experiment": "l63-sup-genn-conv", "seed": 1}
-    with directory.claimed(options, resume=False):
+    with directory.claimed(options, {}, resume=False):
         for resume in (False, True):
             with (
                 pytest.raises(InputError, match=r"Another process is at work in .*run"),
-                directory.claimed(options, resume),
+                directory.claimed(options, {}, resume),
             ):
                 pass
-    with directory.claimed(options, resume=True):
+    with directory.claimed(options, {}, resume=True):
         pass
 
 
@@ -192,7 +192,7 @@ def test_a_training_that_was_killed_as_it_began_can_begin_again(tmp_path):
     (tmp_path / ".config.4194305.json").write_text('{"options"')
     with pytest.raises(InputError, match="no training"):
         run(tmp_path, resume=True)
-    with RunDirectory(tmp_path).claimed({"seed": 1}, resume=False):
+    with RunDirectory(tmp_path).claimed({"seed": 1}, {}, resume=False):
         assert [file.name for file in tmp_path.iterdir()] == ["config.json"]
 
 
@@ -241,3 +241,39 @@ def test_what_the_guard_did_is_remembered_when_a_training_resumes(tmp_path, monk
     for column in ("restores", "learning_rate"):
         assert [row[column] for row in stopped] == [row[column] for row in whole]
     assert [row["restores"] for row in whole] == ["1", "1", "1"]
+
+
+def test_a_training_does_not_go_on_under_another_definition(tmp_path, monkeypatch):
+    out = tmp_path / "run"
+    interrupted(monkeypatch, out, **TINY_OPTIONS)
+    definition = json.loads((out / "config.json").read_text())["definition"]
+    assert (definition["loss"], definition["stages"]) == ("supervised", [[0.0, 1]])
+    other = replace(TINY, learning_rate=1.0)
+    with pytest.raises(InputError, match=r"\(learning_rate=0\.002; now learning_rate=1\.0\)"):
+        run(out, **{**TINY_OPTIONS, "row": other}, resume=True)
+    run(out, **TINY_OPTIONS, resume=True)
+    assert epochs_of(out) == [0, 1]
+
+
+def test_a_training_that_the_guard_gave_up_is_finished(tmp_path, monkeypatch):
+    out = tmp_path / "run"
+    interrupted(monkeypatch, out, **TINY_OPTIONS)
+    directory = RunDirectory(out)
+    directory.write_log([row | {"restores": 4} for row in directory.history()])
+    before = directory.model.read_bytes()
+    run(out, **TINY_OPTIONS, resume=True)
+    assert epochs_of(out) == [0]
+    assert directory.model.read_bytes() == before
+
+
+@pytest.mark.parametrize("minutes", [0.0, -1.0, np.nan, np.inf])
+def test_a_time_budget_has_a_beginning_and_an_end(minutes, tmp_path):
+    with pytest.raises(InputError, match="expected more than 0"):
+        run(tmp_path / "run", minutes=minutes)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_seed_of_the_test_windows_is_refused(tmp_path):
+    with pytest.raises(InputError, match="train with another"):
+        run(tmp_path / "run", seed=2021)
+    assert not (tmp_path / "run").exists()

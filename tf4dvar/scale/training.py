@@ -16,7 +16,7 @@ from tf4dvar.experiments import Experiment
 from tf4dvar.models import FourDVarNet
 from tf4dvar.runtime import load_tensorflow
 from tf4dvar.scale.workers import ONE_THREAD, ray_at
-from tf4dvar.training.job import options_of, work
+from tf4dvar.training.job import definition_of, options_of, work
 from tf4dvar.training.part import Part
 from tf4dvar.training.run_directory import RunDirectory
 
@@ -61,7 +61,7 @@ def train_with_workers(
             "that divides it, so that every worker has as many of them."
         )
     run = RunDirectory(Path(out).absolute())
-    with run.claimed(options, resume), ray_at(address, workers):
+    with run.claimed(options, definition_of(experiment), resume), ray_at(address, workers):
         _fit(experiment, run, options, workers)
     return load_model(run.model)
 

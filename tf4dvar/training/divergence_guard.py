@@ -38,8 +38,8 @@ class DivergenceGuard(keras.callbacks.Callback):
     def __init__(self, patience: int = 3, history: Sequence[Mapping[str, Any]] = ()):
         super().__init__()
         self.patience = patience
-        # Logs that were begun by an earlier version may lack the number.
-        self.restores = int(history[-1].get("restores", 0)) if history else 0
+        # A log that was begun by an earlier version may lack the number.
+        self.restores = int(history[-1].get("restores") or 0) if history else 0
         self._losses = [float(logs["loss"]) for logs in history]
         self._lowered = float("nan")
 

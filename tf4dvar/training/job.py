@@ -1,6 +1,8 @@
 """Training an experiment into a run directory."""
 
+import json
 import logging
+import math
 import time
 from collections.abc import Callable
 from functools import partial
@@ -17,7 +19,7 @@ from tf4dvar.evaluation import load_model
 from tf4dvar.experiments import Experiment
 from tf4dvar.metrics import RScore
 from tf4dvar.models import FourDVarNet
-from tf4dvar.systems import system_by_name
+from tf4dvar.systems import TEST_SEED, system_by_name
 from tf4dvar.training.curriculum import Curriculum
 from tf4dvar.training.divergence_guard import DivergenceGuard
 from tf4dvar.training.identification import identify_prior
@@ -66,12 +68,11 @@ def train(
         The trained model, which is also in `out/model.keras`.
 
     Raises:
-        InputError: the experiment learns nothing, or the folder does not fit; see
-            `RunDirectory.claimed`.
+        InputError: see `options_of` and `RunDirectory.claimed`.
     """
     run = RunDirectory(Path(out))
     options = options_of(experiment, epochs, minutes, iterations, windows, seed)
-    with run.claimed(options, resume):
+    with run.claimed(options, definition_of(experiment), resume):
         return work(experiment, run, options)
 
 
@@ -86,8 +87,15 @@ def options_of(
     """What a run directory records of a training; the arguments are those of `train`.
 
     Raises:
-        InputError: the experiment learns nothing.
+        InputError: the experiment learns nothing, there is no time, or the seed is that of the
+            test windows.
     """
+    check_minutes(minutes)
+    if seed == TEST_SEED:
+        raise InputError(
+            f"Received the seed {seed}, that of the windows on which models are scored; train with "
+            "another."
+        )
     if experiment.build is None:
         raise InputError(
             f"{experiment.name} learns nothing and cannot be trained; "
@@ -102,6 +110,37 @@ def options_of(
         "windows": windows or experiment.windows,
         "seed": seed,
     }
+
+
+def check_minutes(minutes: float | None) -> None:
+    """Refuse a time budget without an end or without a beginning.
+
+    Args:
+        minutes: of a training; None where there is no budget.
+    """
+    if minutes is not None and not 0 < minutes < math.inf:
+        raise InputError(
+            f"Received a time budget of {minutes} minutes; expected more than 0, and an end."
+        )
+
+
+def definition_of(experiment: Experiment) -> dict[str, Any]:
+    """What a run directory records of the experiment itself, in JSON's types.
+
+    Another version of the package may train the same name in another way.
+
+    Args:
+        experiment: one that learns.
+    """
+    names = ("batch_size", "steps_per_epoch", "learning_rate", "warm_up", "stages", "fresh")
+    definition = {name: getattr(experiment, name) for name in (*names, "identification_epochs")}
+    model = experiment.build()
+    definition |= {
+        "loss": model.training_loss,
+        "loss_weights": model.loss_weights,
+        "prior_loss_weights": model.prior_loss_weights,
+    }
+    return json.loads(json.dumps(definition))
 
 
 def work(
@@ -136,14 +175,17 @@ def work(
     history = run.keep(first_epoch) if part.keeps_the_run else run.history()[:first_epoch]
     if history:
         elapsed = float(history[-1]["elapsed"])
-    if first_epoch >= epochs or (minutes is not None and _is_used_up(history, 60 * minutes)):
+    guard = DivergenceGuard(history=history)
+    given_up = guard.restores > guard.patience
+    used_up = minutes is not None and _is_used_up(history, 60 * minutes)
+    if first_epoch >= epochs or given_up or used_up:
         logger.info("%s is finished: %d epochs in %.0f s.", run.path, first_epoch, elapsed)
         return model
 
     stages = experiment.stages if iterations is None else ((0.0, iterations),)
     callbacks = [
         Curriculum(experiment.learning_rate, stages, epochs, minutes, elapsed, experiment.warm_up),
-        DivergenceGuard(history=history),
+        guard,
     ]
     if part.keeps_the_run:
         callbacks += [

@@ -23,7 +23,7 @@ PACKAGES = ("tf4dvar", "tensorflow", "keras", "numpy")
 class RunDirectory:
     """The files of one training.
 
-    `config.json` (experiment, options, versions), `model.keras` (weights, optimiser and with
+    `config.json` (options, definition of the experiment, versions), `model.keras` (weights, optimiser and with
     them the number of finished epochs), `log.csv` (one line an epoch), `tensorboard/`.
 
     Attributes:
@@ -48,11 +48,14 @@ class RunDirectory:
         return self.path / "log.csv"
 
     @contextmanager
-    def claimed(self, options: dict[str, Any], resume: bool) -> Iterator[None]:
+    def claimed(
+        self, options: dict[str, Any], definition: dict[str, Any], resume: bool
+    ) -> Iterator[None]:
         """The folder, for a training with these options alone.
 
         Args:
             options: what the training is asked.
+            definition: of its experiment.
             resume: go on with the one that is there.
 
         Raises:
@@ -67,20 +70,30 @@ class RunDirectory:
             self.path.mkdir(parents=True, exist_ok=True)
         with locked(self.path, wait=False):
             if resume:
-                self._compare(options)
+                self._compare(options, definition)
             else:
-                self._begin(options)
+                self._begin(options, definition)
             yield
 
-    def _compare(self, options):
+    def _compare(self, options, definition):
         asked = self.options()
         if asked != options:
             raise InputError(
                 f"{self.path} was trained with {asked}; received {options}. "
                 "Resume with the same options, or choose another folder."
             )
+        # That of a training that was begun by an earlier version is not known.
+        began = self._record().get("definition", definition)
+        changed = [name for name in definition if began.get(name) != definition[name]]
+        if changed:
+            raise InputError(
+                f"{self.path} was begun with another definition of {options['experiment']} "
+                f"({', '.join(f'{name}={began.get(name)}' for name in changed)}; now "
+                f"{', '.join(f'{name}={definition[name]}' for name in changed)}). "
+                "Train it anew in another folder."
+            )
 
-    def _begin(self, options):
+    def _begin(self, options, definition):
         # A training that was killed as it began left hidden files at most.
         if any(not file.name.startswith(".") for file in self.path.iterdir()):
             raise InputError(
@@ -89,6 +102,7 @@ class RunDirectory:
             )
         record = {
             "options": options,
+            "definition": definition,
             "versions": {name: version(name) for name in PACKAGES},
             "python": platform.python_version(),
         }
@@ -103,7 +117,10 @@ class RunDirectory:
         """
         if not self.config.is_file():
             raise InputError(f"There is no training in {self.path} to resume.")
-        return read_record(self.config, {"options": {"experiment": str}})["options"]
+        return self._record()["options"]
+
+    def _record(self):
+        return read_record(self.config, {"options": {"experiment": str}})
 
     def history(self) -> list[dict[str, Any]]:
         """The lines of the log, one an epoch.
