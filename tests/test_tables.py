@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from tf4dvar import tables
-from tf4dvar.errors import InputError
+from tf4dvar.data import check_states
+from tf4dvar.errors import DivergenceError, InputError
 from tf4dvar.experiments import EXPERIMENTS, Experiment, PaperScores
 from tf4dvar.layers import ConvCell, TwoScaleGENN
 from tf4dvar.models import FourDVarNet
@@ -48,6 +49,7 @@ def test_a_table_is_trained_scored_and_written_in_three_forms(tmp_path):
     assert document["references"][0]["r_score"] == 0.574
     with (tmp_path / "table-l63-C.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
+    assert (rows[2]["name"][:11], rows[2]["r_score"]) == ("Bayes limit", "0.574")
     assert float(rows[1]["r_score"]) == learned.r_score
     markdown = (tmp_path / "table-l63-C.md").read_text()
     assert f"| {SMALL.name} | 1.34 | {learned.r_score:.3g} +- " in markdown
@@ -78,6 +80,45 @@ def test_a_stopped_table_goes_on_where_it_was(tmp_path, monkeypatch):
     # Fewer windows are the first of the same ones.
     (fewer,) = make_table("l63", tmp_path, windows=2, names=[DESCENT.name], resume=True)
     assert fewer.windows == 2
+    # The other rows stay in the table.
+    written = json.loads((tmp_path / "table-l63-C.json").read_text())["rows"]
+    assert [(row["name"], row["windows"]) for row in written] == [
+        (DESCENT.name, 2),
+        (SMALL.name, 3),
+    ]
+
+
+def test_a_row_that_diverges_does_not_keep_the_others_from_the_table(tmp_path, monkeypatch):
+    def diverge(*_):
+        check_states(np.full((1, 2, 3), np.nan), "the descent diverges there")
+
+    monkeypatch.setattr(tables, "descent_run", diverge)
+    with pytest.raises(DivergenceError, match=rf"Rows without a score: {DESCENT.name}: .*diverges"):
+        make_table("l63", tmp_path, windows=3)
+    written = json.loads((tmp_path / "table-l63-C.json").read_text())["rows"]
+    assert [row["name"] for row in written] == [SMALL.name]
+
+
+def test_a_damaged_record_is_named(tmp_path, monkeypatch):
+    make_table("l63", tmp_path, windows=2)
+    for file in (
+        *(tmp_path / SMALL.name).with_name(f"{SMALL.name}-C").glob("*.json"),
+        tmp_path / f"{DESCENT.name}-C" / "descent.npz",
+        tmp_path / "table-l63-C.json",
+    ):
+        whole = file.read_bytes()
+        file.write_bytes(whole[: len(whole) // 2])
+        with pytest.raises(InputError, match=rf"{file.name} is damaged"):
+            make_table("l63", tmp_path, windows=2, resume=True)
+        file.write_bytes(whole)
+    (tmp_path / f"{SMALL.name}-C" / "log.csv").unlink()
+    assert make_table("l63", tmp_path, windows=2, resume=True)[1].training_seconds is None
+
+
+def test_a_budget_without_an_end_is_refused_before_anything_is_done(tmp_path):
+    with pytest.raises(InputError, match="expected more than 0"):
+        make_table("l63", tmp_path / "runs", minutes_per_row=float("nan"))
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_time_budget_ends_trainings_and_descent(tmp_path, monkeypatch):

@@ -98,7 +98,7 @@ def train(
     name: Annotated[str, typer.Argument(help="Name of an experiment, l63-sup-rk4-conv say.")],
     out: Annotated[Path, typer.Option("--out", help="Run directory.")],
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs in all.")] = None,
-    minutes: Annotated[float | None, typer.Option(min=0.0, help="Time budget.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Time budget.")] = None,
     iterations: Annotated[
         int | None, typer.Option(min=1, help="K throughout, in place of its schedule.")
     ] = None,
@@ -125,6 +125,7 @@ def train(
     load_tensorflow()
     from tf4dvar.experiments import experiment_by_name
     from tf4dvar.scale.training import train_with_workers
+    from tf4dvar.training import learned_weights
     from tf4dvar.training import train as run_training
 
     experiment = experiment_by_name(name)
@@ -138,7 +139,7 @@ def train(
             model = run_training(experiment, out, epochs, minutes, *options)
     finally:
         sys.stdout = stdout
-    parameters = sum(int(weight.numpy().size) for weight in model.trainable_variables)
+    parameters = learned_weights(experiment, model)
     report({"run": str(out), "iterations": model.iterations, "parameters": parameters}, as_json)
 
 
@@ -190,7 +191,7 @@ def plot(
 def demo(
     out: Annotated[Path, typer.Option("--out", help="Folder to write into.")] = Path("demo"),
     windows: Annotated[int, typer.Option(min=2, help="Held-out windows.")] = 200,
-    minutes: Annotated[float, typer.Option(min=0.0, help="Training time.")] = 3.0,
+    minutes: Annotated[float, typer.Option(help="Training time.")] = 3.0,
 ) -> None:
     """Simulate, train, reconstruct held-out windows, compare and draw.
 

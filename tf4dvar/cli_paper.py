@@ -42,7 +42,7 @@ def tables(
     system: SystemArgument,
     runs: RunsOption,
     minutes_per_row: Annotated[
-        float | None, typer.Option(min=0.0, help="Time budget of each row that begins now.")
+        float | None, typer.Option(help="Time budget of each row that begins now.")
     ] = None,
     protocol: ProtocolOption = None,
     windows: Annotated[

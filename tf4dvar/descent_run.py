@@ -2,6 +2,7 @@
 
 import logging
 import time
+import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +11,7 @@ import xarray as xr
 
 from tf4dvar.classical import fixed_step_descent
 from tf4dvar.data import atomic_path, check_states, locked
-from tf4dvar.errors import InputError
+from tf4dvar.errors import InputError, first_line
 from tf4dvar.experiments import true_flow
 
 logger = logging.getLogger(__name__)
@@ -94,6 +95,15 @@ def load_descent(path: Path) -> DescentRun:
 
     Args:
         path: the folder of `descent_run`.
+
+    Raises:
+        InputError: they cannot be read.
     """
-    with np.load(path / "descent.npz") as record:
-        return DescentRun(record["states"], int(record["steps"]), float(record["seconds"]))
+    file = path / "descent.npz"
+    try:
+        with file.open("rb") as stream, np.load(stream) as record:
+            return DescentRun(record["states"], int(record["steps"]), float(record["seconds"]))
+    except (zipfile.BadZipFile, EOFError, KeyError, ValueError) as error:
+        raise InputError(
+            f"{file} is damaged ({first_line(error)}); delete it, and the descent begins anew."
+        ) from error

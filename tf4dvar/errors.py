@@ -10,6 +10,10 @@ class InputError(ValueError):
     """
 
 
+class DivergenceError(InputError):
+    """States that are not finite: the method does not get along with these observations."""
+
+
 def first_line(error: BaseException) -> str:
     """What an error of a library says, short enough for a message of one line.
 

@@ -19,7 +19,7 @@ from tf4dvar.records import NUMBER, read_record
 from tf4dvar.references import REFERENCES
 from tf4dvar.systems import TEST_SEED, system_by_name
 from tf4dvar.tables import held_out_windows
-from tf4dvar.training import RunDirectory
+from tf4dvar.training import RunDirectory, learned_weights
 
 # What the list of models shows; one test window has no standard error.
 CARD = {
@@ -72,6 +72,7 @@ def publish(run: Path, out: Path, windows: int | None = None) -> dict[str, Any]:
             "system": experiment.system,
             "protocol": protocol,
             "components": list(system.components),
+            "parameters": learned_weights(experiment, trained),
             "units": system.units,
             "source": {
                 "training": options,

@@ -4,7 +4,7 @@ import csv
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,15 @@ import xarray as xr
 
 from tf4dvar.data import PROTOCOLS, atomic_path, protocol_plan, simulate_dataset
 from tf4dvar.descent_run import descent_run
-from tf4dvar.errors import InputError
+from tf4dvar.errors import DivergenceError, InputError
 from tf4dvar.evaluation import evaluate, score
 from tf4dvar.experiments import TABLES, Experiment, experiment_by_name, true_flow
 from tf4dvar.metrics import ode_score
 from tf4dvar.models import FourDVarNet
+from tf4dvar.records import read_record
 from tf4dvar.references import REFERENCES
 from tf4dvar.systems import TEST_SEED, system_by_name
-from tf4dvar.training import RunDirectory, train
+from tf4dvar.training import RunDirectory, check_minutes, learned_weights, train
 
 logger = logging.getLogger(__name__)
 
@@ -41,10 +42,10 @@ class Row:
             is known here.
         r_score, r_score_se, fourdvar_score, ode_score: ours; the standard error is over
             windows.
-        windows: number of test windows that were scored.
+        windows: number of test windows that were scored, the first ones.
         iterations: K, or the number of descent steps.
-        training_seconds: wall clock; None where nothing is learned.
-        parameters: number of trained weights.
+        training_seconds: wall clock; None where nothing is learned, or the log is gone.
+        parameters: number of learned weights, those of an identified prior too.
         seconds_per_window: of the reconstruction.
     """
 
@@ -76,7 +77,8 @@ def make_table(
     """Train and score the rows of a system's table; it is written anew after each.
 
     Every row has a folder in `runs`. Stopped at any moment, the same call with `resume` goes on
-    where it was; a training that was begun goes on with the options that it began with.
+    where it was; a training that was begun goes on with the options that it began with. Rows that
+    an earlier call scored stay in the table. One that diverges is told when the others are done.
 
     Args:
         system: short name.
@@ -89,23 +91,53 @@ def make_table(
 
     Returns:
         The rows, which are also in `runs/table-SYSTEM-PROTOCOL.md`, `.csv` and `.json`.
+
+    Raises:
+        DivergenceError: some rows have no score; the others are in the table.
     """
+    check_minutes(minutes_per_row)
     dataset = held_out_windows(system, protocol, windows)
     protocol = protocol or default_protocol(system)
     runs.mkdir(parents=True, exist_ok=True)
-    rows = []
+    table = runs / f"table-{system}-{protocol}"
+    _read_table(table)  # A damaged one is told before anything is trained.
+    rows, diverged = [], []
     for experiment in rows_of(system, names):
         experiment = replace(experiment, protocol=protocol)
         path = runs / f"{experiment.name}-{protocol}"
         logger.info("%s", experiment.name)
-        if experiment.build is None:
-            row = _descent_row(experiment, path, dataset, minutes_per_row, resume)
-        else:
-            row = _learned_row(experiment, path, dataset, minutes_per_row, resume)
+        score_row = _descent_row if experiment.build is None else _learned_row
+        try:
+            row = score_row(experiment, path, dataset, minutes_per_row, resume)
+        except DivergenceError as error:
+            logger.error("%s: %s", experiment.name, error)
+            diverged.append(f"{experiment.name}: {error}")
+            continue
         logger.info("%s: R-score %.4g on %d windows", row.name, row.r_score, row.windows)
         rows.append(row)
-        write_table(rows, system, protocol, runs / f"table-{system}-{protocol}")
+        write_table(_with_earlier(rows, system, protocol, table), system, protocol, table)
+    if diverged:
+        raise DivergenceError(f"Rows without a score: {' '.join(diverged)}")
     return rows
+
+
+def _with_earlier(rows: Sequence[Row], system: str, protocol: str, table: Path) -> list[Row]:
+    """These rows, and those of the table so far whose folder is there, in the paper's order."""
+    by_name = {row.name: row for row in _read_table(table)} | {row.name: row for row in rows}
+    names = [experiment.name for experiment in rows_of(system)]
+    there = [name for name in names if (table.parent / f"{name}-{protocol}").is_dir()]
+    return [by_name[name] for name in there if name in by_name]
+
+
+def _read_table(path: Path) -> list[Row]:
+    file = path.with_suffix(".json")
+    if not file.is_file():
+        return []
+    names = {field.name for field in fields(Row)}
+    rows = read_record(file, {"rows": list})["rows"]
+    if not all(isinstance(row, dict) and row.keys() == names for row in rows):
+        raise InputError(f"{file} has rows of another form; delete it, and all rows are scored.")
+    return [Row(**row) for row in rows]
 
 
 def default_protocol(system: str) -> str:
@@ -171,8 +203,9 @@ def _learned_row(experiment, path, dataset, minutes, resume) -> Row:
         epochs = None if minutes is None else NO_END
         model = train(experiment, path, epochs=epochs, minutes=minutes)
     scores = _scores(model, dataset, path / "scores.json")
-    parameters = sum(int(weight.numpy().size) for weight in model.trainable_variables)
-    seconds = float(run.history()[-1]["elapsed"])
+    history = run.history()
+    seconds = float(history[-1]["elapsed"]) if history else None
+    parameters = learned_weights(experiment, model)
     return _row(experiment, scores, model.iterations, seconds, parameters)
 
 
@@ -180,7 +213,7 @@ def _scores(model: FourDVarNet, dataset: xr.Dataset, path: Path) -> dict[str, An
     """The model's scores; those of an earlier call if neither model nor windows changed."""
     key = {"steps": int(model.optimizer.iterations), "windows": dataset.sizes["window"]}
     if path.is_file():
-        record = json.loads(path.read_text())
+        record = read_record(path, {"key": dict, "scores": dict})
         if record["key"] == key:
             return record["scores"]
     scores = evaluate(model, dataset)
@@ -227,6 +260,8 @@ def write_table(rows: Sequence[Row], system: str, protocol: str, path: Path) -> 
         writer = csv.DictWriter(file, list(asdict(rows[0])))
         writer.writeheader()
         writer.writerows(asdict(row) for row in rows)
+        for label, r_score, se in references:
+            writer.writerow({"name": label, "r_score": r_score, "r_score_se": se})
     with atomic_path(path.with_suffix(".md")) as temporary:
         temporary.write_text(_markdown(rows, system, protocol))
 
@@ -240,8 +275,9 @@ def _markdown(rows: Sequence[Row], system: str, protocol: str) -> str:
     lines = [
         f"# {system}, protocol {protocol}",
         "",
-        "Mean squared errors in physical units over the test windows, +- standard error over "
-        "windows; a dash where the paper's figure is not known here or nothing is learned.",
+        "Mean squared errors in physical units over the test windows, the first ones where they "
+        "are fewer, +- standard error over windows; a dash where the paper's figure is not known "
+        "here or nothing is learned.",
         "",
         "| " + " | ".join(header) + " |",
         "|---" + "|---:" * (len(header) - 1) + "|",
@@ -263,10 +299,11 @@ def _markdown(rows: Sequence[Row], system: str, protocol: str) -> str:
             str(row.windows),
         )
         lines.append("| " + " | ".join(cells) + " |")
-    lines += ["", "For comparison, R-scores:", ""]
-    for reference in REFERENCES.get((system, protocol), ()):
-        error = "" if reference.se is None else f" +- {reference.se:g}"
-        lines.append(f"- {reference.label}: {reference.r_score:g}{error}")
+    references = REFERENCES.get((system, protocol), ())
+    if references:
+        lines += ["", "For comparison, R-scores measured elsewhere:", ""]
+    for label, r_score, se in references:
+        lines.append(f"- {label}: {r_score:g}" + ("" if se is None else f" +- {se:g}"))
     return "\n".join(lines) + "\n"
 
 

@@ -4,14 +4,35 @@ import pytest
 from tf4dvar.data import protocol_plan, simulate_dataset
 from tf4dvar.errors import InputError
 from tf4dvar.experiments import EXPERIMENTS, TABLES, PaperScores, experiment_by_name, true_flow
-from tf4dvar.layers import PlaneConvCell, PlaneGENN, PlaneLSTMCell
+from tf4dvar.layers import (
+    ConvCell,
+    LSTMCell,
+    PlaneConvCell,
+    PlaneGENN,
+    PlaneLSTMCell,
+    RK4Flow,
+    TwoScaleGENN,
+)
 from tf4dvar.metrics import OBSERVATION_WEIGHT, PRIOR_WEIGHT
 from tf4dvar.models import FourDVarNet
 from tf4dvar.systems import Lorenz96, system_by_name
-from tf4dvar.training import train
+from tf4dvar.training import learned_weights, train
 
 ROWS = [row for rows in TABLES.values() for row in rows]
 LEARNED = [row for row in ROWS if row.build is not None]
+PRIORS = {
+    ("l63", "rk4"): RK4Flow,
+    ("l63", "genn"): TwoScaleGENN,
+    ("l96", "rk4"): RK4Flow,
+    ("l96", "genn"): PlaneGENN,
+}
+CELLS = {
+    ("l63", "conv"): ConvCell,
+    ("l63", "lstm"): LSTMCell,
+    ("l96", "conv"): PlaneConvCell,
+    ("l96", "lstm"): PlaneLSTMCell,
+}
+GENN_WEIGHTS = {"l63": 15_300, "l96": 52_150}
 
 
 def test_names_say_what_a_row_is():
@@ -39,9 +60,11 @@ def test_names_say_what_a_row_is():
 
 @pytest.mark.parametrize("row", LEARNED, ids=lambda row: row.name)
 def test_models_are_what_their_names_say(row):
-    _, setting, prior, _ = row.name.split("-")
+    system, setting, prior, cell = row.name.split("-")
     model = row.build()
     model.build((None, None, len(system_by_name(row.system).components)))
+    assert type(model.prior) is PRIORS[system, prior]
+    assert type(model.solver.cell) is CELLS[system, cell]
     loss = {"sup": "supervised", "unsup": "unsupervised"}[setting]
     assert model.training_loss == loss
     if setting == "unsup":  # the paper's weights, at another scale
@@ -50,6 +73,12 @@ def test_models_are_what_their_names_say(row):
     # A known prior is frozen, an identified one will be, and a joint one is not.
     assert bool(model.prior.trainable_variables) == (prior == "genn")
     assert bool(row.identification_epochs) == (prior == "genn" and setting == "unsup")
+    # The weights of a prior that is identified first are learned as well.
+    learned = learned_weights(row, model)
+    model.prior.trainable = False
+    solver = sum(int(np.prod(weight.shape)) for weight in model.trainable_variables)
+    assert learned - solver == {"rk4": 0, "genn": GENN_WEIGHTS[system]}[prior]
+    assert learned_weights(row, model) == (learned if row.identification_epochs else solver)
 
 
 def test_the_paper_scores_that_are_known_here():

@@ -5,14 +5,30 @@ import pytest
 from tf4dvar.errors import InputError
 from tf4dvar.training import RunDirectory
 
+OPTIONS = {
+    "experiment": "x",
+    "protocol": "C",
+    "epochs": 2,
+    "minutes": None,
+    "iterations": None,
+    "windows": 32,
+    "seed": 3,
+}
+
 
 def test_options_are_those_that_were_written(tmp_path):
     run = RunDirectory(tmp_path)
-    run.config.write_text(json.dumps({"options": {"experiment": "x", "seed": 3}}))
-    assert run.options() == {"experiment": "x", "seed": 3}
+    run.config.write_text(json.dumps({"options": OPTIONS}))
+    assert run.options() == OPTIONS
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"options": 3}', '{"options": {}}', "\0"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("", "[]", "{}", '{"options": 3}', '{"options": {}}', "\0"),
+        json.dumps({"options": OPTIONS | {"minutes": "20"}}),
+    ],
+)
 def test_a_damaged_configuration_is_told(content, tmp_path):
     run = RunDirectory(tmp_path)
     run.config.write_text(content)

@@ -8,7 +8,7 @@ import logging
 
 import numpy as np
 
-from tf4dvar.errors import InputError
+from tf4dvar.errors import DivergenceError, InputError
 
 logger = logging.getLogger(__name__)
 
@@ -98,10 +98,13 @@ def check_states(states: np.ndarray, reason: str) -> None:
     Args:
         states: [window, time, component].
         reason: why they may not be, and what to do.
+
+    Raises:
+        DivergenceError: some are not.
     """
     finite = np.isfinite(states).all(axis=(1, 2))
     if not finite.all():
-        raise InputError(
+        raise DivergenceError(
             f"The states of {(~finite).sum()} of {len(states)} windows are not finite, the first "
             f"of them number {np.flatnonzero(~finite)[0]}: {reason}."
         )

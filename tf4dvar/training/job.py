@@ -220,6 +220,19 @@ def work(
     return model
 
 
+def learned_weights(experiment: Experiment, model: FourDVarNet) -> int:
+    """How many weights were learned, with those of an identified prior, which is frozen by then.
+
+    Args:
+        experiment: how the model was trained.
+        model: the model.
+    """
+    weights = [*model.trainable_variables]
+    if experiment.identification_epochs:
+        weights += [weight for weight in model.prior.variables if not weight.trainable]
+    return sum(int(np.prod(weight.shape)) for weight in weights)
+
+
 def _begin(experiment, run, observations, truth, seed) -> float:
     """Save the model with which the training begins; gives the seconds that it took to learn."""
     model = new_model(experiment.build, experiment.learning_rate, observations, seed)

@@ -8,14 +8,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import keras
 
 from tf4dvar.data import atomic_path, locked
 from tf4dvar.errors import InputError
-from tf4dvar.records import read_record
+from tf4dvar.records import NUMBER, read_record
 
+OPTIONS = {
+    "experiment": str,
+    "protocol": str,
+    "epochs": int,
+    "minutes": (*NUMBER, NoneType),
+    "iterations": (int, NoneType),
+    "windows": int,
+    "seed": int,
+}
 PACKAGES = ("tf4dvar", "tensorflow", "keras", "numpy")
 
 
@@ -23,8 +33,9 @@ PACKAGES = ("tf4dvar", "tensorflow", "keras", "numpy")
 class RunDirectory:
     """The files of one training.
 
-    `config.json` (options, definition of the experiment, versions), `model.keras` (weights, optimiser and with
-    them the number of finished epochs), `log.csv` (one line an epoch), `tensorboard/`.
+    `config.json` (options, definition of the experiment, versions), `model.keras` (weights,
+    optimiser and with them the number of finished epochs), `log.csv` (one line an epoch),
+    `tensorboard/`.
 
     Attributes:
         path: the folder.
@@ -120,7 +131,7 @@ class RunDirectory:
         return self._record()["options"]
 
     def _record(self):
-        return read_record(self.config, {"options": {"experiment": str}})
+        return read_record(self.config, {"options": OPTIONS})
 
     def history(self) -> list[dict[str, Any]]:
         """The lines of the log, one an epoch.
@@ -139,7 +150,8 @@ class RunDirectory:
         except (ValueError, KeyError, TypeError, csv.Error) as error:
             raise InputError(
                 f"Line {len(rows) + 2} of {self.log} is damaged ({type(error).__name__}: {error}); "
-                "expected epoch, elapsed and others as in the first. Mend or delete it."
+                "expected epoch, elapsed and others as in the first. Mend it: without it a time "
+                "budget begins anew."
             ) from error
         return rows
 
