@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from tf4dvar.data import protocol_plan, simulate_dataset
+from tf4dvar.descent_run import descent_run
 from tf4dvar.errors import InputError
 from tf4dvar.experiments import EXPERIMENTS
 from tf4dvar.figures import (
@@ -28,7 +29,12 @@ def made_up(name, dataset, rng, scale):
 
 
 def labelled(panel):
-    return panel.get_title() and panel.get_xlabel() and panel.get_ylabel()
+    """Also with the unit, where it is a quantity that has one."""
+    with_unit = "component" not in panel.get_ylabel() and "density" not in panel.get_ylabel()
+    assert panel.get_title()
+    assert "(dimensionless)" in panel.get_xlabel()
+    assert panel.get_ylabel()
+    return "(dimensionless)" in panel.get_ylabel() or not with_unit
 
 
 def panels_of(figure):
@@ -95,9 +101,26 @@ def test_iterates_end_in_the_reconstruction(windows, tmp_path):
     expected = r_score(states, windows["truth"].values).mean()
     np.testing.assert_allclose(row.errors[-1], expected, rtol=1e-3)
 
+    # Without scores it is not finished; the descent is.
+    with pytest.raises(InputError, match="no finished row"):
+        make_figures("l63", tmp_path, tmp_path / "out", windows=4)
+    (run / "scores.json").write_text("{}")
+    descent_run(tmp_path / "l63-none-rk4-fsgd-C", "l63", windows.isel(window=slice(2)), 20)
     files = make_figures("l63", tmp_path, tmp_path / "out", windows=4)
     assert [file.name for file in files] == ["figure2-l63-C.png", "figure3-l63-C.png"]
     assert all(file.stat().st_size > 10_000 for file in files)
+
+
+def test_a_descent_is_followed_along_its_steps(windows, tmp_path):
+    descent = descent_run(tmp_path, "l63", windows.isel(window=slice(3)), 2500)
+    row = iterates(EXPERIMENTS["l63-none-rk4-fsgd"], tmp_path, windows.isel(window=slice(2)))
+    assert row.states.shape[0] == 2
+    assert row.errors.shape == row.costs.shape == (4,)  # 0, 1000, 2000 and 2500 steps
+    np.testing.assert_allclose(row.states, descent.states[:2])
+    np.testing.assert_allclose(
+        row.errors[-1], r_score(row.states, windows["truth"].values[:2]).mean()
+    )
+    assert np.all(np.diff(row.costs) < 0)
 
 
 def test_without_a_finished_row_it_says_what_to_do(tmp_path):

@@ -13,6 +13,8 @@ from tf4dvar.classical import fixed_step_descent
 from tf4dvar.data import atomic_path, check_states, locked
 from tf4dvar.errors import InputError, first_line
 from tf4dvar.experiments import true_flow
+from tf4dvar.metrics import fourdvar_score, r_score
+from tf4dvar.systems import rk4_step, system_by_name
 
 logger = logging.getLogger(__name__)
 
@@ -24,11 +26,14 @@ class DescentRun(NamedTuple):
 
     Attributes:
         states: [window, time, component], physical units, of the windows that are done.
+        pathways: R-score and 4DVar-score of each window at the start and every thousand steps,
+            [window, iterate, 2].
         steps: number of descent steps of each.
         seconds: wall clock of all of them.
     """
 
     states: np.ndarray
+    pathways: np.ndarray
     steps: int
     seconds: float
 
@@ -46,7 +51,7 @@ def descent_run(
     Args:
         path: a folder; `descent.npz` in it holds the windows that are done.
         system: short name of the system whose true dynamics are the prior.
-        dataset: `observations` to reconstruct from.
+        dataset: `observations` to reconstruct from, and `truth` to follow the error by.
         steps: number of descent steps.
         minutes: no further windows are begun after so long; at least some are done.
         resume: go on after the windows that are done.
@@ -63,7 +68,7 @@ def descent_run(
 def _descend(path, system, dataset, steps, minutes, resume) -> DescentRun:
     file = path / "descent.npz"
     windows = dataset.sizes["window"]
-    run = DescentRun(np.empty((0, *dataset["truth"].shape[1:])), steps, 0.0)
+    run = None
     if file.is_file():
         if not resume:
             raise InputError(f"{file} exists and is left as it is; --resume goes on with it.")
@@ -72,22 +77,41 @@ def _descend(path, system, dataset, steps, minutes, resume) -> DescentRun:
             raise InputError(f"{file} took {run.steps} steps; received {steps}.")
     flow = true_flow(system, dtype="float64")
     budget = np.inf if minutes is None else 60 * minutes
-    while len(run.states) < windows and (run.seconds < budget or not len(run.states)):
-        begin = len(run.states)
+    while run is None or (len(run.states) < windows and run.seconds < budget):
+        begin = 0 if run is None else len(run.states)
         some = dataset.isel(window=slice(begin, min(begin + WINDOWS_AT_ONCE, windows)))
-        started = time.monotonic()
-        states = fixed_step_descent(some["observations"].values, flow, steps).states
-        check_states(states, f"the descent diverges there, after {begin} windows that are kept")
-        run = DescentRun(
-            np.concatenate([run.states, states]),
-            steps,
-            run.seconds + time.monotonic() - started,
-        )
+        new = _descend_at_once(system, some, flow, steps)
+        check_states(new.states, f"the descent diverges there, after {begin} windows that are kept")
+        run = new if run is None else _joined(run, new)
         with atomic_path(file) as temporary:
             np.savez(temporary, **run._asdict())
         logger.info("descent: %d of %d windows", len(run.states), windows)
     done = min(len(run.states), windows)
-    return DescentRun(run.states[:done], steps, run.seconds * done / len(run.states))
+    seconds = run.seconds * done / len(run.states)
+    return DescentRun(run.states[:done], run.pathways[:done], steps, seconds)
+
+
+def _descend_at_once(system, dataset, flow, steps) -> DescentRun:
+    observations, truth = dataset["observations"].values, dataset["truth"].values
+    nature = system_by_name(system)
+    pathway = []
+
+    def look(states):
+        cost = fourdvar_score(states, observations, lambda x: rk4_step(nature, x))
+        pathway.append(np.stack([r_score(states, truth), cost], axis=-1))
+
+    started = time.monotonic()
+    states = fixed_step_descent(observations, flow, steps, look=look).states
+    return DescentRun(states, np.stack(pathway, axis=1), steps, time.monotonic() - started)
+
+
+def _joined(some: DescentRun, more: DescentRun) -> DescentRun:
+    return DescentRun(
+        np.concatenate([some.states, more.states]),
+        np.concatenate([some.pathways, more.pathways]),
+        some.steps,
+        some.seconds + more.seconds,
+    )
 
 
 def load_descent(path: Path) -> DescentRun:
@@ -102,7 +126,12 @@ def load_descent(path: Path) -> DescentRun:
     file = path / "descent.npz"
     try:
         with file.open("rb") as stream, np.load(stream) as record:
-            return DescentRun(record["states"], int(record["steps"]), float(record["seconds"]))
+            return DescentRun(
+                record["states"],
+                record["pathways"],
+                int(record["steps"]),
+                float(record["seconds"]),
+            )
     except (zipfile.BadZipFile, EOFError, KeyError, ValueError) as error:
         raise InputError(
             f"{file} is damaged ({first_line(error)}); delete it, and the descent begins anew."

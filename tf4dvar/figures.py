@@ -41,9 +41,9 @@ class Iterates:
     Attributes:
         experiment: the row.
         states: where its solver ends, [window, time, component], physical units.
-        errors: R-score after each iteration, [iterations + 1].
-        costs: 4DVar-score after each iteration, same shape: the variational cost under the true
-            dynamics, one measure for all priors.
+        errors: R-score after each iteration, or every thousand steps of a descent, [iterate].
+        costs: 4DVar-score, same shape: the variational cost under the true dynamics, one measure
+            for all priors.
     """
 
     experiment: Experiment
@@ -81,7 +81,8 @@ def make_figures(
     rows = []
     for experiment in rows_of(system):
         path = runs / f"{experiment.name}-{protocol}"
-        if (path / "model.keras").is_file() or (path / "descent.npz").is_file():
+        # A training that is not finished has a model, but no scores.
+        if any((path / file).is_file() for file in ("scores.json", "descent.npz")):
             logger.info("%s", experiment.name)
             rows.append(iterates(experiment, path, dataset))
     if not rows:
@@ -105,35 +106,32 @@ def make_figures(
 
 
 def iterates(experiment: Experiment, path: Path, dataset: xr.Dataset) -> Iterates:
-    """A row's iterates on the windows of a data set; of a descent, where it ends alone.
+    """A row's iterates on the windows of a data set.
 
     Args:
         experiment: the row.
         path: its run directory, or the folder of its descent.
         dataset: windows with `truth`.
     """
+    if experiment.build is None:
+        descent = load_descent(path)
+        known = slice(dataset.sizes["window"])
+        errors, costs = descent.pathways[known].mean(axis=0).T
+        return Iterates(experiment, descent.states[known], errors, costs)
     truth, observations = dataset["truth"].values, dataset["observations"].values
     system = system_by_name(experiment.system)
-
-    def measure(states: np.ndarray) -> tuple[float, float]:
-        known = slice(len(states))
-        cost = fourdvar_score(states, observations[known], lambda x: rk4_step(system, x))
-        return float(r_score(states, truth[known]).mean()), float(cost.mean())
-
-    if experiment.build is None:
-        states = load_descent(path).states[: len(truth)]
-        measures = [measure(states)]
-    else:
-        model = load_model(path)
-        batches = [
-            model.pathway(observations[start : start + BATCH].astype("float32")).states.numpy()
-            for start in range(0, len(truth), BATCH)
-        ]
-        pathway = np.concatenate(batches, axis=1).astype("float64")
-        states = pathway[-1]
-        measures = [measure(iterate) for iterate in pathway]
-    errors, costs = np.array(measures).T
-    return Iterates(experiment, states, errors, costs)
+    model = load_model(path)
+    batches = [
+        model.pathway(observations[start : start + BATCH].astype("float32")).states.numpy()
+        for start in range(0, len(truth), BATCH)
+    ]
+    pathway = np.concatenate(batches, axis=1).astype("float64")
+    errors = [r_score(states, truth).mean() for states in pathway]
+    costs = [
+        fourdvar_score(states, observations, lambda x: rk4_step(system, x)).mean()
+        for states in pathway
+    ]
+    return Iterates(experiment, pathway[-1], np.array(errors), np.array(costs))
 
 
 def best_of_each_setting(rows: list[Iterates]) -> list[Iterates]:
@@ -167,8 +165,9 @@ def pathways_and_densities(dataset: xr.Dataset, rows: list[Iterates]) -> Figure:
     above.legend(*axes.get_legend_handles_labels(), loc="outside right center", frameon=False)
     panels = below.subplots(1, len(components), sharey=True)
     best = best_of_each_setting(rows)
+    unit = unit_of(dataset["observations"])
     for index, (panel, name) in enumerate(zip(panels, components, strict=True)):
-        plot_densities(panel, str(name), _errors(dataset, best, index), _colours(best))
+        plot_densities(panel, str(name), _errors(dataset, best, index), _colours(best), unit)
     below.legend(
         *panels[0].get_legend_handles_labels(),
         loc="outside lower center",
@@ -242,7 +241,8 @@ def state_maps(dataset: xr.Dataset, rows: list[Iterates], window: int = 0) -> Fi
         *pathways.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False
     )
     densities = right.subplots()
-    plot_densities(densities, "all components", _errors(dataset, best, slice(None)), _colours(best))
+    errors = _errors(dataset, best, slice(None))
+    plot_densities(densities, "all components", errors, _colours(best), unit)
     right.legend(*densities.get_legend_handles_labels(), loc="outside lower center", frameon=False)
     return figure
 

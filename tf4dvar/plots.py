@@ -45,7 +45,9 @@ def plot_reconstructions(
             errors = {
                 label: (state - truth)[:, :, column].ravel() for label, state in states.items()
             }
-            plot_densities(axes[-1, column], str(dataset["component"].values[column]), errors)
+            name = str(dataset["component"].values[column])
+            unit = unit_of(dataset["observations"])
+            plot_densities(axes[-1, column], name, errors, unit=unit)
     handles, labels = axes[0, 0].get_legend_handles_labels()
     # More of them side by side would be cut off at the figure's edges.
     columns = min(len(labels), 4)
@@ -135,6 +137,7 @@ def plot_densities(
     component: str,
     errors: Mapping[str, np.ndarray],
     colours: Sequence[str] = COLOURS,
+    unit: str = "",
 ) -> None:
     """Probability densities of the errors by label, [sample], on a logarithmic axis.
 
@@ -143,6 +146,7 @@ def plot_densities(
         component: its name, for the labels.
         errors: by label, each [sample], physical units; NaN is left out.
         colours: one for each label.
+        unit: of the errors, as `unit_of` has it.
     """
     limit = max(np.nanquantile(np.abs(error), 0.995) for error in errors.values())
     grid = np.linspace(-limit, limit, 400)
@@ -156,7 +160,7 @@ def plot_densities(
             axes.plot(grid, density, color=colour, label=label)
     axes.set(
         title=f"errors of {component}",
-        xlabel=f"reconstruction - truth, {component}",
+        xlabel=f"reconstruction - truth, {component}{unit}",
         ylabel="probability density",
         yscale="log",
         ylim=(LOWEST_DENSITY, 2 * peak),

@@ -1,6 +1,7 @@
 """Gradient descent of the variational cost: the paper's baseline, and with line search."""
 
 import time
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -34,6 +35,7 @@ def fixed_step_descent(
     observation_weight: float = OBSERVATION_WEIGHT,
     prior_weight: float = PRIOR_WEIGHT,
     progress: Progress | None = None,
+    look: Callable[[np.ndarray], None] | None = None,
 ) -> Analysis:
     """Minimise the cost of all windows at once by gradient steps of fixed size (eq. 5).
 
@@ -45,6 +47,7 @@ def fixed_step_descent(
             cost's terms are averages over them.
         observation_weight, prior_weight: lambda_1 and lambda_2.
         progress: called with the steps done and the steps in all.
+        look: called with the states at the start and every thousand steps.
 
     Returns:
         Costs are those of `VariationalCost`.
@@ -57,6 +60,8 @@ def fixed_step_descent(
     descend = tf.function(solver)
     before = after = cost(state, values, mask).numpy()
     done = 0
+    if look is not None:
+        look(state.numpy())
     while done < steps:
         solver.iterations = min(CHUNK, steps - done)
         state = descend(state, values, mask)
@@ -64,6 +69,8 @@ def fixed_step_descent(
         before, after = after, cost(state, values, mask).numpy()
         if progress is not None:
             progress(done, steps)
+        if look is not None:
+            look(state.numpy())
     # A cost that is not finite has not converged either.
     converged = np.abs(before - after) <= TOLERANCE * after
     return _analysis(state.numpy(), after, np.full(len(after), steps), converged, started)
