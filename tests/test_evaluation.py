@@ -9,7 +9,7 @@ import pytest
 
 from tf4dvar.comparison import task_of
 from tf4dvar.errors import InputError
-from tf4dvar.evaluation import evaluate, load_model, reconstruct, score
+from tf4dvar.evaluation import evaluate, load_model, reconstruct, score, warn_of_training_windows
 from tf4dvar.experiments import experiment_by_name, true_flow
 from tf4dvar.layers import LSTMCell
 from tf4dvar.models import FourDVarNet
@@ -85,6 +85,38 @@ def test_states_that_are_not_finite_are_an_error(windows):
         InputError, match=r"40 of 40 windows are not finite, the first of them number 0"
     ):
         reconstruct(model, windows["observations"].values)
+
+
+def test_scoring_on_training_windows_is_warned_of(windows, tmp_path, caplog):
+    def warned(path, system="l63", seed=7):
+        caplog.clear()
+        dataset = windows.assign_attrs(system=system, seed=seed)
+        warn_of_training_windows(path, dataset)
+        return "trained on" in caplog.text
+
+    training = {"experiment": "l63-sup-genn-lstm", "seed": 7}
+    (tmp_path / "config.json").write_text(json.dumps({"options": training}))
+    assert warned(tmp_path)
+    assert warned(tmp_path / "model.keras")
+    assert not warned(tmp_path, seed=8)
+    assert not warned(tmp_path, system="l96")
+    # Fresh windows are no data set's; another program's record says nothing.
+    for record in ({"options": training | {"experiment": "l63-c"}}, {"seed": 7}):
+        (tmp_path / "config.json").write_text(json.dumps(record))
+        assert not warned(tmp_path)
+    (tmp_path / "card.json").write_text(json.dumps({"source": {"training": training}}))
+    assert warned(tmp_path)
+
+
+def test_the_model_with_which_a_training_begins_is_no_trained_one(model, tmp_path):
+    model.save(tmp_path / "model.keras")
+    options = {"experiment": "l63-sup-rk4-lstm", "seed": 0}
+    (tmp_path / "config.json").write_text(json.dumps({"options": options}))
+    with pytest.raises(InputError, match="No epoch of the training"):
+        load_model(tmp_path)
+    assert load_model(tmp_path / "model.keras").iterations == model.iterations
+    (tmp_path / "log.csv").write_text("epoch,elapsed\n0,1.5\n")
+    assert load_model(tmp_path).iterations == model.iterations
 
 
 def test_what_is_no_model_is_refused(tmp_path):

@@ -40,6 +40,9 @@ from tf4dvar.runtime import load_tensorflow
 from tf4dvar.scale.simulation import with_workers
 from tf4dvar.systems import system_by_name, windows_from
 
+# Not 0, that of trainings: their windows would be the same.
+SIMULATE_SEED = 1
+
 # What needs TensorFlow is imported by the commands that use it: `--help` should not wait for it.
 
 app = typer.Typer(
@@ -69,7 +72,7 @@ def simulate(
     protocol: Annotated[
         str | None, typer.Option(help="T or C; by default C for l63, T for l96.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same file.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same file.")] = SIMULATE_SEED,
     integrator: Annotated[str, typer.Option(help="rk4, or rk45 (SciPy, slow).")] = "rk4",
     workers: WorkersOption = None,
     address: AddressOption = None,
@@ -151,9 +154,11 @@ def evaluate(model: ModelArgument, data: DataOption, as_json: JsonOption = False
     """
     load_tensorflow()
     from tf4dvar.evaluation import evaluate as score_model
-    from tf4dvar.evaluation import load_model
+    from tf4dvar.evaluation import load_model, warn_of_training_windows
 
-    report(score_model(load_model(model), read_windows(data)), as_json)
+    dataset = read_windows(data)
+    warn_of_training_windows(model, dataset)
+    report(score_model(load_model(model), dataset), as_json)
 
 
 @app.command()

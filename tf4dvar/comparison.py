@@ -13,7 +13,13 @@ import xarray as xr
 from tf4dvar.classical import METHODS, Analysis, Progress, Task, assimilate
 from tf4dvar.data import check_observations, number_of
 from tf4dvar.errors import InputError
-from tf4dvar.evaluation import load_model, model_ode_score, reconstruct, score
+from tf4dvar.evaluation import (
+    load_model,
+    model_ode_score,
+    reconstruct,
+    score,
+    warn_of_training_windows,
+)
 from tf4dvar.experiments import true_flow
 from tf4dvar.metrics import ode_score, r_score
 from tf4dvar.models import FourDVarNet
@@ -91,6 +97,8 @@ def compare(
             "runs/x+weak-annealed, which begins with a model."
         )
     loaded = {str(path): load_model(path) for path in models}
+    for path in (*loaded, *starts):
+        warn_of_training_windows(path, dataset)
     truth = dataset["truth"].values
     results = {}
     if methods:

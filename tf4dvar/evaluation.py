@@ -1,5 +1,6 @@
 """Reconstructing and scoring the windows of a data set."""
 
+import logging
 import time
 import zipfile
 from pathlib import Path
@@ -11,10 +12,15 @@ import xarray as xr
 
 from tf4dvar.data import check_observations, check_states, number_of
 from tf4dvar.errors import InputError, first_line
+from tf4dvar.experiments import EXPERIMENTS
 from tf4dvar.metrics import fourdvar_score, mean_where_known, ode_score, r_score
 from tf4dvar.models import FourDVarNet
+from tf4dvar.records import read_record
 from tf4dvar.systems import SYSTEMS, rk4_step, system_by_name
 
+logger = logging.getLogger(__name__)
+
+TRAINING = {"experiment": str, "seed": int}
 # Windows a batch: few enough to stay in a processor's cache.
 BATCH = 32
 
@@ -47,6 +53,13 @@ def model_file(path: str | Path) -> Path:
             f"There is no model at {path}; expected a .keras file, or a run directory in which "
             "at least one epoch was finished."
         )
+    # The model with which a training begins is there before its log.
+    begun = path.is_dir() and not (path / "card.json").is_file() and _training_of(path)
+    if begun and not (path / "log.csv").is_file():
+        raise InputError(
+            f"No epoch of the training in {path} is finished: the model there is the one with "
+            "which it begins. Resume it, or give the .keras file."
+        )
     return file
 
 
@@ -68,6 +81,44 @@ def load_model(path: str | Path) -> FourDVarNet:
     if not isinstance(model, FourDVarNet):
         raise InputError(f"{file} holds a {type(model).__name__}; expected a FourDVarNet.")
     return model
+
+
+def warn_of_training_windows(path: str | Path, dataset: xr.Dataset) -> None:
+    """Warn where a model is to be scored on windows that it was trained on.
+
+    Args:
+        path: of the model; a run directory's or a published model's record lies beside it.
+        dataset: the windows; simulated ones have the attributes `system` and `seed`.
+    """
+    training = _training_of(Path(path))
+    experiment = EXPERIMENTS.get(training["experiment"]) if training else None
+    # Fresh windows are not those of any data set.
+    if experiment is None or experiment.fresh:
+        return
+    simulated = (str(dataset.attrs.get("system")), str(dataset.attrs.get("seed")))
+    if simulated == (experiment.system, str(training["seed"])):
+        logger.warning(
+            "The windows of seed %d are among those that %s was trained on: their scores say "
+            "little of others. Simulate some under another seed.",
+            training["seed"],
+            path,
+        )
+
+
+def _training_of(path):
+    """What the record beside a model says of its training, or None."""
+    folder = path if path.is_dir() else path.parent
+    for name, form in (
+        ("config.json", {"options": TRAINING}),
+        ("card.json", {"source": {"training": TRAINING}}),
+    ):
+        if (folder / name).is_file():
+            try:
+                record = read_record(folder / name, form)
+            except InputError:  # Any other program's file may have such a name.
+                continue
+            return record["options"] if name == "config.json" else record["source"]["training"]
+    return None
 
 
 def _check_archive(file):

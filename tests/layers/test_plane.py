@@ -37,6 +37,8 @@ def test_layer(plane, tmp_path):
 
 
 def test_what_has_no_centre_or_too_small_a_circle_is_refused(plane):
+    with pytest.raises(ValueError, match="kernel_size=1; expected an odd number of 3 or more"):
+        PlaneConv(2, kernel_size=1, zero_centre=True)
     with pytest.raises(ValueError, match="kernel_size=4; expected an odd number"):
         PlaneConv(1, 4)
     with pytest.raises(ValueError, match="8 components; a kernel of width 17 needs more than 8"):

@@ -34,8 +34,12 @@ class PlaneConv(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if kernel_size % 2 == 0:
-            raise ValueError(f"Received kernel_size={kernel_size}; expected an odd number.")
+        # Of a kernel of width 1 the constraint leaves nothing.
+        least = 3 if zero_centre else 1
+        if kernel_size < least or kernel_size % 2 == 0:
+            raise ValueError(
+                f"Received kernel_size={kernel_size}; expected an odd number of {least} or more."
+            )
         self.filters = filters
         self.kernel_size = kernel_size
         self.use_bias = use_bias
