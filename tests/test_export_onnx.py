@@ -26,8 +26,10 @@ from tf4dvar.layers import (
     LSTMCell,
     OneScaleGENN,
     PlaneConvCell,
+    PlaneFirstGuess,
     PlaneGENN,
     PlaneLSTMCell,
+    PlaneSlotCell,
     RK4Flow,
     TwoScaleGENN,
 )
@@ -46,6 +48,12 @@ SLOW = {
     ),
     "plane": lambda: FourDVarNet(PlaneGENN(units=4, kernel_size=5), PlaneLSTMCell(units=3), 3),
     "l96": lambda: FourDVarNet(RK4Flow(Lorenz96ODE(), 0.05), PlaneConvCell(), 3),
+    "slots": lambda: FourDVarNet(
+        RK4Flow(Lorenz96ODE(), 0.05),
+        PlaneSlotCell(width=8),
+        3,
+        first_guess=PlaneFirstGuess(width=8, depth=2),
+    ),
 }
 
 
@@ -84,7 +92,7 @@ def test_the_file_gives_the_model_s_states(exported):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SLOW)
 def test_every_prior_and_update_converts(name, tmp_path):
-    components = 8 if name in ("plane", "l96") else 3
+    components = 8 if name in ("plane", "l96", "slots") else 3
     model = adapted(SLOW[name](), components)
     check(model, save_onnx(model, tmp_path / "served"), components)
 

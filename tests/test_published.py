@@ -18,6 +18,7 @@ from tf4dvar.models import FourDVarNet
 from tf4dvar.published import OTHER_WINDOWS, _readme, card_of, other_observations
 from tf4dvar.systems import Lorenz96, system_by_name
 from tf4dvar.training import train
+from tf4dvar.version_directory import check_digests
 
 SAVED_MODELS = Path(__file__).parents[1] / "saved_models"
 SHIPPED = sorted(SAVED_MODELS.glob("*/card.json"))
@@ -123,6 +124,9 @@ def test_a_shipped_readme_tells_what_its_card_does(path):
     assert (path.parent / "README.md").read_text() == _readme(card)
     inside = path.parent / str(card["version"]) / "assets.extra" / "card.json"
     assert inside.read_text() == path.read_text()
+    card = json.loads(path.read_text())
+    assert "model.onnx" in card["sha256"] or "saved_model.pb" in card["sha256"]
+    check_digests(path.parent / str(card["version"]), card)
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.parent.name)

@@ -22,7 +22,8 @@ class DivergenceGuard(keras.callbacks.Callback):
 
     Weights and optimiser go back to the beginning of the epoch, and the learning rate is halved
     for good. After `patience` such restores training stops, with the last good weights. What
-    happened is logged, with the epoch, the batch and the window that went farthest astray.
+    happened is logged, with the epoch, the batch and the window that went farthest astray; the
+    logs of an epoch hold the number of `restores` so far.
 
     Place it after a callback that sets the learning rate at the beginning of an epoch, and before
     one that saves the model.
@@ -30,9 +31,6 @@ class DivergenceGuard(keras.callbacks.Callback):
     Args:
         patience: number of restores to allow.
         history: the logs of the epochs before, when a training is resumed.
-
-    Attributes:
-        restores: number of restores so far; the logs of an epoch hold it.
     """
 
     def __init__(self, patience: int = 3, history: Sequence[Mapping[str, Any]] = ()):
