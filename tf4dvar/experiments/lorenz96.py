@@ -23,9 +23,9 @@ _Row = partial(
     stages=ONE_BY_ONE,
     protocol="T",
 )
-# An iteration with this prior costs ten of those with the known dynamics: fewer of them, and
-# epochs of a minute or two instead of ten.
-_GENNRow = partial(_Row, batch_size=8, steps_per_epoch=25, epochs=200, stages=((0.0, 5), (0.5, 10)))
+# An iteration with this prior costs ten of those with the known dynamics: fewer of them, in smaller
+# batches, and epochs of a minute or two instead of ten.
+_GENNRow = partial(_Row, batch_size=4, steps_per_epoch=50, epochs=200, stages=((0.0, 5), (0.2, 10)))
 
 EXPERIMENTS = (
     _Row(
