@@ -59,3 +59,14 @@ def test_the_time_budget_counts_what_was_used_before(model):
     history = fit(model, spent)
     assert len(history["loss"]) == 1
     assert history["iterations"] == [3]
+
+
+def test_the_schedule_is_that_of_the_time_after_identification(model):
+    def first(**spent):
+        curriculum = Curriculum(1e-3, STAGES, epochs=1000, minutes=1.0, **spent)
+        return fit(model, curriculum, epochs=1)["iterations"]
+
+    assert first(elapsed=40.0) == [3]
+    assert first(elapsed=40.0, identification=40.0) == [1]
+    assert first(elapsed=50.0, identification=40.0) == [2]
+    assert first(elapsed=90.0, identification=90.0) == [3]

@@ -277,3 +277,24 @@ def test_the_seed_of_the_test_windows_is_refused(tmp_path):
     with pytest.raises(InputError, match="train with another"):
         run(tmp_path / "run", seed=2021)
     assert not (tmp_path / "run").exists()
+
+
+def test_the_time_of_identification_counts_also_when_the_first_epoch_is_killed(
+    tmp_path, monkeypatch
+):
+    out = tmp_path / "run"
+    options = {**TINY_OPTIONS, "row": replace(TINY, identification_epochs=1), "minutes": 60.0}
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(job, "fixed_windows", stop)
+        with pytest.raises(KeyboardInterrupt):
+            run(out, **options)
+    seconds = RunDirectory(out).identification_seconds()
+    assert seconds > 0
+    run(out, **options, resume=True)
+    assert epochs_of(out) == [0, 1]
+    assert RunDirectory(out).identification_seconds() == seconds
+    assert float(RunDirectory(out).history()[0]["elapsed"]) > seconds

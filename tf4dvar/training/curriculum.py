@@ -20,7 +20,9 @@ class Curriculum(keras.callbacks.Callback):
             raises K step by step, 5 -> 10 -> 20.
         epochs: number of epochs in all.
         minutes: time budget; training stops at the end of the epoch that would pass it.
-        elapsed: seconds used before this process, when resuming.
+        elapsed: seconds used before this fit, by identification and by what is resumed.
+        identification: seconds of the budget that went before the first epoch; the schedule is
+            that of the rest.
         warm_up: share of the training in which the learning rate first rises.
     """
 
@@ -32,6 +34,7 @@ class Curriculum(keras.callbacks.Callback):
         minutes: float | None = None,
         elapsed: float = 0.0,
         warm_up: float = 0.0,
+        identification: float = 0.0,
     ):
         super().__init__()
         self.learning_rate = learning_rate
@@ -40,6 +43,7 @@ class Curriculum(keras.callbacks.Callback):
         self.minutes = minutes
         self.elapsed = elapsed
         self.warm_up = warm_up
+        self.identification = identification
 
     def on_train_begin(self, logs=None):
         """Start the clock."""
@@ -73,4 +77,7 @@ class Curriculum(keras.callbacks.Callback):
         share = epoch / self.epochs
         if self.minutes is None:
             return share
-        return max(share, (time.monotonic() - self._started) / (60 * self.minutes))
+        used = time.monotonic() - self._started - self.identification
+        budget = 60 * self.minutes - self.identification
+        # Identification may have used up all of it.
+        return max(share, used / budget) if budget > 0 else 1.0

@@ -166,25 +166,32 @@ def work(
     steps_per_pass = windows // batch_size
     steps_per_epoch = min(experiment.steps_per_epoch or steps_per_pass, steps_per_pass)
 
-    elapsed = 0.0
     if part.keeps_the_run and not run.model.is_file():
-        elapsed = _begin(experiment, run, observations, truth, seed)
+        _begin(experiment, run, observations, truth, seed)
     part.wait_for_all()
     model = load_model(run.model)
     first_epoch = int(model.optimizer.iterations) // steps_per_epoch
     history = run.keep(first_epoch) if part.keeps_the_run else run.history()[:first_epoch]
-    if history:
-        elapsed = float(history[-1]["elapsed"])
+    identification = run.identification_seconds()
+    elapsed = float(history[-1]["elapsed"]) if history else identification
     guard = DivergenceGuard(history=history)
     given_up = guard.restores > guard.patience
-    used_up = minutes is not None and _is_used_up(history, 60 * minutes)
+    used_up = minutes is not None and _is_used_up(history, identification, 60 * minutes)
     if first_epoch >= epochs or given_up or used_up:
         logger.info("%s is finished: %d epochs in %.0f s.", run.path, first_epoch, elapsed)
         return model
 
     stages = experiment.stages if iterations is None else ((0.0, iterations),)
     callbacks = [
-        Curriculum(experiment.learning_rate, stages, epochs, minutes, elapsed, experiment.warm_up),
+        Curriculum(
+            experiment.learning_rate,
+            stages,
+            epochs,
+            minutes,
+            elapsed,
+            experiment.warm_up,
+            identification,
+        ),
         guard,
     ]
     if part.keeps_the_run:
@@ -233,21 +240,21 @@ def learned_weights(experiment: Experiment, model: FourDVarNet) -> int:
     return sum(int(np.prod(weight.shape)) for weight in weights)
 
 
-def _begin(experiment, run, observations, truth, seed) -> float:
-    """Save the model with which the training begins; gives the seconds that it took to learn."""
+def _begin(experiment, run, observations, truth, seed):
+    """Save the model with which the training begins."""
     model = new_model(experiment.build, experiment.learning_rate, observations, seed)
-    started = time.monotonic()
     if experiment.identification_epochs:
+        started = time.monotonic()
         identify_prior(model, truth, experiment.identification_epochs)
+        run.note_identification(time.monotonic() - started)
     model.optimizer.build(model.trainable_variables)
     with atomic_path(run.model) as temporary:
         model.save(temporary)
-    return time.monotonic() - started
 
 
-def _is_used_up(history: list[dict[str, Any]], budget: float) -> bool:
+def _is_used_up(history: list[dict[str, Any]], identification: float, budget: float) -> bool:
     """Whether another epoch like the last would pass the budget, as `Curriculum` decides."""
-    ends = [0.0, *(float(row["elapsed"]) for row in history)]
+    ends = [identification, *(float(row["elapsed"]) for row in history)]
     return len(ends) > 1 and 2 * ends[-1] - ends[-2] > budget
 
 

@@ -117,8 +117,23 @@ class RunDirectory:
             "versions": {name: version(name) for name in PACKAGES},
             "python": platform.python_version(),
         }
+        self._write(record)
+
+    def _write(self, record):
         with atomic_path(self.config) as temporary:
             temporary.write_text(json.dumps(record, indent=2) + "\n")
+
+    def note_identification(self, seconds: float) -> None:
+        """Add to the record how long it took to identify the prior.
+
+        Args:
+            seconds: wall clock.
+        """
+        self._write({**self._record(), "identification_seconds": seconds})
+
+    def identification_seconds(self) -> float:
+        """How long it took to identify the prior; 0 where it was not, or is not known."""
+        return float(self._record().get("identification_seconds", 0.0))
 
     def options(self) -> dict[str, Any]:
         """What the training was asked.
