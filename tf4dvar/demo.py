@@ -16,7 +16,7 @@ from tf4dvar.experiments import experiment_by_name, true_flow
 from tf4dvar.metrics import ode_score
 from tf4dvar.plots import plot_reconstructions
 from tf4dvar.systems import Lorenz63
-from tf4dvar.training import train
+from tf4dvar.training import check_minutes, train
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +39,7 @@ def run_demo(out: Path, windows: int, minutes: float) -> dict[str, dict[str, Any
     Returns:
         The scores of each method by its name, the learned solver last.
     """
+    check_minutes(minutes)
     out.mkdir(parents=True, exist_ok=True)
 
     logger.info("1. Simulate %d held-out windows of protocol C", windows)

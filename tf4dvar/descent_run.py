@@ -134,5 +134,6 @@ def load_descent(path: Path) -> DescentRun:
             )
     except (zipfile.BadZipFile, EOFError, KeyError, ValueError) as error:
         raise InputError(
-            f"{file} is damaged ({first_line(error)}); delete it, and the descent begins anew."
+            f"{file} is damaged or of an earlier version ({first_line(error)}); delete it, and the "
+            "descent begins anew."
         ) from error

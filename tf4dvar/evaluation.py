@@ -53,13 +53,6 @@ def model_file(path: str | Path) -> Path:
             f"There is no model at {path}; expected a .keras file, or a run directory in which "
             "at least one epoch was finished."
         )
-    # The model with which a training begins is there before its log.
-    begun = path.is_dir() and not (path / "card.json").is_file() and _training_of(path)
-    if begun and not (path / "log.csv").is_file():
-        raise InputError(
-            f"No epoch of the training in {path} is finished: the model there is the one with "
-            "which it begins. Resume it, or give the .keras file."
-        )
     return file
 
 
@@ -70,7 +63,8 @@ def load_model(path: str | Path) -> FourDVarNet:
         path: the file or the folder.
 
     Raises:
-        InputError: there is none, or it is damaged or something else.
+        InputError: there is none, or it is damaged or something else, or the training in the
+            directory has not finished an epoch.
     """
     file = model_file(path)
     try:
@@ -80,6 +74,13 @@ def load_model(path: str | Path) -> FourDVarNet:
         raise InputError(f"{file} cannot be loaded ({first_line(error)}).") from error
     if not isinstance(model, FourDVarNet):
         raise InputError(f"{file} holds a {type(model).__name__}; expected a FourDVarNet.")
+    # A training saves the model with which it begins, too. A published one has no optimiser.
+    optimizer = getattr(model, "optimizer", None)
+    if Path(path).is_dir() and optimizer is not None and not int(optimizer.iterations):
+        raise InputError(
+            f"No epoch of the training in {path} is finished: the model there is the one with "
+            "which it begins. Resume it, or give the .keras file."
+        )
     return model
 
 

@@ -82,7 +82,8 @@ def make_figures(
     for experiment in rows_of(system):
         path = runs / f"{experiment.name}-{protocol}"
         # A training that is not finished has a model, but no scores.
-        if any((path / file).is_file() for file in ("scores.json", "descent.npz")):
+        learned = all((path / file).is_file() for file in ("scores.json", "model.keras"))
+        if learned or (path / "descent.npz").is_file():
             logger.info("%s", experiment.name)
             rows.append(iterates(experiment, path, dataset))
     if not rows:

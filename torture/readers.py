@@ -50,6 +50,7 @@ class Good:
         self.run = folder / "run"
         self.run.mkdir()
         options = {"experiment": "l63-sup-genn-lstm", "protocol": "C", "epochs": 2, "seed": 0}
+        options |= {"minutes": None, "iterations": None, "windows": 32}
         self.config = json.dumps({"options": options, "versions": {}}, indent=2).encode()
         self.log = b"epoch,elapsed,loss\n" + b"".join(b"%d,%d.5,0.1\n" % (i, i) for i in range(5))
         scores = {"r_score": 0.5, "r_score_se": 0.1, "windows": 8}

@@ -19,6 +19,7 @@ from tf4dvar.experiments import experiment_by_name
 from tf4dvar.layers import FixedStepCell
 from tf4dvar.models import FourDVarNet
 from tf4dvar.training import DivergenceGuard, RunDirectory, job, train
+from tf4dvar.training.job import options_of
 from tf4dvar.training.run_directory import Checkpoint, Log
 
 SMALL = {"epochs": 4, "windows": 256, "seed": 3}
@@ -176,7 +177,7 @@ def test_the_log_is_cut_back_to_the_finished_epochs(tmp_path):
 
 def test_two_trainings_in_one_folder_are_refused(tmp_path):
     directory = RunDirectory(tmp_path / "run")
-    options = {"experiment": "l63-sup-genn-conv", "seed": 1}
+    options = options_of(TINY, 2, None, None, 32, 1)
     with directory.claimed(options, {}, resume=False):
         for resume in (False, True):
             with (
@@ -298,3 +299,15 @@ def test_the_time_of_identification_counts_also_when_the_first_epoch_is_killed(
     assert epochs_of(out) == [0, 1]
     assert RunDirectory(out).identification_seconds() == seconds
     assert float(RunDirectory(out).history()[0]["elapsed"]) > seconds
+
+
+def test_a_log_with_other_epochs_than_the_model_is_not_cut(tmp_path, monkeypatch):
+    """As of a training that an earlier version began with shorter epochs."""
+    out = tmp_path / "run"
+    interrupted(monkeypatch, out, **TINY_OPTIONS)
+    directory = RunDirectory(out)
+    (line,) = directory.history()
+    directory.write_log([line | {"epoch": epoch} for epoch in range(3)])
+    with pytest.raises(InputError, match=r"3 epochs, .*model\.keras 1 of 2 steps"):
+        run(out, **TINY_OPTIONS, resume=True)
+    assert epochs_of(out) == [0, 1, 2]

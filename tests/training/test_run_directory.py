@@ -39,11 +39,11 @@ def test_a_damaged_configuration_is_told(content, tmp_path):
 @pytest.mark.parametrize(
     ("content", "line"),
     [
-        (b"epoch,elapsed\n0,1.5\n1,2..5\n", 3),
-        (b"epoch,elapsed\n0,1.5\n1\n", 3),
+        (b"epoch,elapsed,loss\n0,1.5,1\n1,2..5,1\n", 3),
+        (b"epoch,elapsed,loss\n0,1.5,1\n1,2.5\n", 3),
         (b"epoch,loss\n0,1.5\n", 2),
-        (b"epoch,elapsed\nx,1.5\n", 2),
-        (b"epoch,elapsed\n0,1.5\n\xff\xfe", 2),
+        (b"epoch,elapsed,loss\nx,1.5,1\n", 2),
+        (b"epoch,elapsed,loss\n0,1.5,1\n\xff\xfe", 2),
     ],
 )
 def test_a_damaged_line_of_the_log_is_told(content, line, tmp_path):

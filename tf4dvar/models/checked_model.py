@@ -89,13 +89,14 @@ class CheckedModel(keras.Model):
         finite = np.isfinite(states).all(axis=(1, 2))
         reach = FAR * self.scaling.deviation.numpy()
         near = (np.abs(states - self.scaling.mean.numpy()) <= reach).all(axis=(1, 2))
-        far = f"farther than {FAR:g} deviations from the mean of the training windows"
+        far = f"farther than {FAR:g} deviations from the mean of the model's scaling"
         for astray, where in ((~finite, "not finite"), (finite & ~near, far)):
             if astray.any():
                 logger.warning(
                     "The states of %d of %d windows are %s, the first of them number %d: the "
                     "solver diverges there. Look at the values and units of the observations and "
-                    "the prior's time step, or train further.",
+                    "the prior's time step, or train further. Components that are never observed "
+                    "have the scale of the others unless `adapt` is given true states.",
                     astray.sum(),
                     len(states),
                     where,

@@ -94,7 +94,9 @@ class RunDirectory:
                 "Resume with the same options, or choose another folder."
             )
         # That of a training that was begun by an earlier version is not known.
-        began = self._record().get("definition", definition)
+        if "definition" not in self._record():
+            return
+        began = read_record(self.config, {"definition": dict})["definition"]
         changed = [name for name in definition if began.get(name) != definition[name]]
         if changed:
             raise InputError(
@@ -160,13 +162,13 @@ class RunDirectory:
         try:
             with self.log.open(newline="", encoding="utf-8") as file:
                 for row in csv.DictReader(file):
-                    int(row["epoch"]), float(row["elapsed"])
+                    int(row["epoch"]), float(row["elapsed"]), float(row["loss"])
                     rows.append(row)
         except (ValueError, KeyError, TypeError, csv.Error) as error:
             raise InputError(
                 f"Line {len(rows) + 2} of {self.log} is damaged ({type(error).__name__}: {error}); "
-                "expected epoch, elapsed and others as in the first. Mend it: without it a time "
-                "budget begins anew."
+                "expected epoch, elapsed, loss and others as in the first. Mend it: without it a "
+                "time budget begins anew."
             ) from error
         return rows
 
