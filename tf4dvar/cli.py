@@ -156,9 +156,9 @@ def evaluate(model: ModelArgument, data: DataOption, as_json: JsonOption = False
     from tf4dvar.evaluation import evaluate as score_model
     from tf4dvar.evaluation import load_model, warn_of_training_windows
 
-    dataset = read_windows(data)
+    loaded, dataset = load_model(model), read_windows(data)
     warn_of_training_windows(model, dataset)
-    report(score_model(load_model(model), dataset), as_json)
+    report(score_model(loaded, dataset), as_json)
 
 
 @app.command()
