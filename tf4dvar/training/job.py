@@ -171,9 +171,10 @@ def work(
     part.wait_for_all()
     model = load_model(run.model)
     first_epoch = int(model.optimizer.iterations) // steps_per_epoch
-    if len(run.history()) > first_epoch + 1:
+    logged = len(run.history())
+    if logged > first_epoch + 1:
         raise InputError(
-            f"{run.log} has {len(run.history())} epochs, {run.model} {first_epoch} of "
+            f"{run.log} has {logged} epochs, {run.model} {first_epoch} of "
             f"{steps_per_epoch} steps: it was begun with epochs of another length. Train it anew "
             "in another folder."
         )
