@@ -242,8 +242,8 @@ def state_maps(dataset: xr.Dataset, rows: list[Iterates], window: int = 0) -> Fi
         *pathways.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False
     )
     densities = right.subplots()
-    errors = _errors(dataset, best, slice(None))
-    plot_densities(densities, "all components", errors, _colours(best), unit)
+    every_error = _errors(dataset, best, slice(None))
+    plot_densities(densities, "all components", every_error, _colours(best), unit)
     right.legend(*densities.get_legend_handles_labels(), loc="outside lower center", frameon=False)
     return figure
 

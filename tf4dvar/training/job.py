@@ -130,8 +130,9 @@ def definition_of(experiment: Experiment) -> dict[str, Any]:
     Another version of the package may train the same name in another way.
 
     Args:
-        experiment: one that learns.
+        experiment: one that learns; `options_of` refuses the others.
     """
+    assert experiment.build is not None
     names = ("batch_size", "steps_per_epoch", "learning_rate", "warm_up", "stages", "fresh")
     definition = {name: getattr(experiment, name) for name in (*names, "identification_epochs")}
     model = experiment.build()
