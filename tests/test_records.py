@@ -52,6 +52,13 @@ def test_an_entry_that_does_not_fit_is_named(file, record, message):
         read_record(file, FORM)
 
 
+def test_an_entry_that_may_be_missing_is_checked_where_it_is_there(file):
+    file.write_text(json.dumps(GOOD))
+    assert read_record(file, FORM, {"seconds": NUMBER}) == GOOD
+    with pytest.raises(InputError, match="damaged: more is None; expected str"):
+        read_record(file, FORM, {"more": str})
+
+
 def test_the_first_line_of_an_error_is_short():
     assert first_line(ValueError("\none\ntwo")) == "one"
     assert first_line(ValueError()) == "ValueError"

@@ -9,12 +9,15 @@ from tf4dvar.errors import InputError, shown
 NUMBER = (int, float)
 
 
-def read_record(path: Path, form: dict[str, Any]) -> dict[str, Any]:
+def read_record(
+    path: Path, form: dict[str, Any], optional: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """Read a JSON object and check the entries that its reader relies on.
 
     Args:
         path: the file.
         form: the entries it must have: types by name, or forms of objects inside.
+        optional: the same of entries that it may have.
 
     Raises:
         InputError: it is no JSON, or lacks an entry, or has one of another type.
@@ -24,6 +27,8 @@ def read_record(path: Path, form: dict[str, Any]) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is damaged: it is no JSON ({error}).") from error
     _check(record, form, path, "")
+    there = {name: inner for name, inner in (optional or {}).items() if name in record}
+    _check(record, there, path, "")
     return record
 
 

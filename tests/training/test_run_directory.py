@@ -27,6 +27,8 @@ def test_options_are_those_that_were_written(tmp_path):
     [
         *("", "[]", "{}", '{"options": 3}', '{"options": {}}', "\0"),
         json.dumps({"options": OPTIONS | {"minutes": "20"}}),
+        json.dumps({"options": OPTIONS, "definition": []}),
+        json.dumps({"options": OPTIONS, "identification_seconds": [1]}),
     ],
 )
 def test_a_damaged_configuration_is_told(content, tmp_path):

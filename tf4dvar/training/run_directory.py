@@ -26,6 +26,8 @@ OPTIONS = {
     "windows": int,
     "seed": int,
 }
+# Entries that trainings of earlier versions lack.
+ADDED_LATER = {"definition": dict, "identification_seconds": NUMBER}
 PACKAGES = ("tf4dvar", "tensorflow", "keras", "numpy")
 
 
@@ -87,16 +89,14 @@ class RunDirectory:
             yield
 
     def _compare(self, options, definition):
-        asked = self.options()
-        if asked != options:
+        record = self._record()
+        if record["options"] != options:
             raise InputError(
-                f"{self.path} was trained with {asked}; received {options}. "
+                f"{self.path} was trained with {record['options']}; received {options}. "
                 "Resume with the same options, or choose another folder."
             )
         # That of a training that was begun by an earlier version is not known.
-        if "definition" not in self._record():
-            return
-        began = read_record(self.config, {"definition": dict})["definition"]
+        began = record.get("definition", definition)
         changed = [name for name in definition if began.get(name) != definition[name]]
         if changed:
             raise InputError(
@@ -148,7 +148,7 @@ class RunDirectory:
         return self._record()["options"]
 
     def _record(self):
-        return read_record(self.config, {"options": OPTIONS})
+        return read_record(self.config, {"options": OPTIONS}, ADDED_LATER)
 
     def history(self) -> list[dict[str, Any]]:
         """The lines of the log, one an epoch.
