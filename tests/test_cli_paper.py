@@ -5,7 +5,10 @@ from tf4dvar.experiments import EXPERIMENTS
 
 
 def test_experiments_are_listed_for_people_and_as_json():
-    assert "l96-sup-genn-lstm" in succeed("experiments")
+    lines = succeed("experiments").splitlines()
+    assert [line.split()[0] for line in lines] == list(EXPERIMENTS)
+    line = next(line for line in lines if line.startswith("l63-sup-genn-conv "))
+    assert line.endswith("1.34)")
     rows = json.loads(succeed("experiments", "--json"))
     assert [row["name"] for row in rows] == list(EXPERIMENTS)
     row = next(row for row in rows if row["name"] == "l63-sup-genn-conv")

@@ -10,7 +10,7 @@ import pytest
 from tf4dvar.comparison import task_of
 from tf4dvar.errors import InputError
 from tf4dvar.evaluation import evaluate, load_model, reconstruct, score, warn_of_training_windows
-from tf4dvar.experiments import experiment_by_name, true_flow
+from tf4dvar.experiments import true_flow
 from tf4dvar.layers import LSTMCell
 from tf4dvar.models import FourDVarNet
 
@@ -202,8 +202,3 @@ def test_attributes_that_make_no_sense_are_an_answer_of_one_line(windows):
     ):
         with pytest.raises(InputError, match=message):
             task_of(windows.assign_attrs(attributes))
-
-
-def test_an_unknown_experiment_is_answered_with_the_nearest():
-    with pytest.raises(InputError, match="the nearest are: l63-sup-genn-lstm"):
-        experiment_by_name("l63-sup-gen-lstm")

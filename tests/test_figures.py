@@ -4,7 +4,7 @@ import pytest
 from tf4dvar.data import protocol_plan, simulate_dataset
 from tf4dvar.descent_run import descent_run
 from tf4dvar.errors import InputError
-from tf4dvar.experiments import EXPERIMENTS
+from tf4dvar.experiments import EXPERIMENTS, true_flow
 from tf4dvar.figures import (
     Iterates,
     best_of_each_setting,
@@ -14,7 +14,7 @@ from tf4dvar.figures import (
     pathways_and_densities,
     state_maps,
 )
-from tf4dvar.layers import ConvCell, TwoScaleGENN
+from tf4dvar.layers import ConvCell, PlaneConvCell, TwoScaleGENN
 from tf4dvar.metrics import r_score
 from tf4dvar.models import FourDVarNet
 from tf4dvar.systems import Lorenz96
@@ -35,6 +35,16 @@ def labelled(panel):
     assert "(dimensionless)" in panel.get_xlabel()
     assert panel.get_ylabel()
     return "(dimensionless)" in panel.get_ylabel() or not with_unit
+
+
+def legends_of(figure):
+    """The labels of all legends that do not belong to one panel."""
+    parts = [figure, *figure.subfigs, *(part for one in figure.subfigs for part in one.subfigs)]
+    return [
+        [text.get_text() for text in legend.get_texts()]
+        for part in parts
+        for legend in part.legends
+    ]
 
 
 def panels_of(figure):
@@ -66,7 +76,11 @@ def test_lorenz63_figures_are_labelled(windows, rng, tmp_path):
     density = panels[1].get_lines()[1]
     assert density.get_color() == lines["l63-sup-genn-lstm"].get_color()
 
+    names, chosen = ([row.experiment.name for row in group] for group in (rows, best))
+    assert legends_of(second) == [[*names, "cost of the truth"], chosen]
+
     third = example_windows(windows, rows)
+    assert legends_of(third) == [["truth", *chosen, "observations"]]
     assert len(panels_of(third)) == 9
     assert all(labelled(panel) for panel in panels_of(third))
     for figure in (second, third):
@@ -82,6 +96,8 @@ def test_lorenz96_maps_share_their_scales(lorenz96, rng, tmp_path):
     panels = panels_of(figure)
     assert len(panels) == 2 * 3 + 2
     assert all(labelled(panel) for panel in panels)
+    names = [row.experiment.name for row in rows]
+    assert legends_of(figure) == [[*names, "cost of the truth"], names]
     states, errors = panels[:3], panels[4:6]
     for group in (states, errors):
         assert len({panel.collections[0].get_clim() for panel in group}) == 1
@@ -109,6 +125,18 @@ def test_iterates_end_in_the_reconstruction(windows, tmp_path):
     files = make_figures("l63", tmp_path, tmp_path / "out", windows=4)
     assert [file.name for file in files] == ["figure2-l63-C.png", "figure3-l63-C.png"]
     assert all(file.stat().st_size > 10_000 for file in files)
+
+
+def test_the_figure_of_lorenz96_is_drawn_from_its_runs(tmp_path):
+    model = FourDVarNet(true_flow("l96"), PlaneConvCell((2, 2)), iterations=2)
+    model.adapt(simulate_dataset(Lorenz96(), protocol_plan("l96"), 2)["observations"].values)
+    run = tmp_path / "l96-sup-rk4-conv-T"
+    run.mkdir()
+    model.save(run / "model.keras")
+    (run / "scores.json").write_text("{}")
+    (file,) = make_figures("l96", tmp_path, tmp_path / "out", windows=1)
+    assert file.name == "figure4-l96-T.png"
+    assert file.stat().st_size > 10_000
 
 
 def test_a_descent_is_followed_along_its_steps(windows, tmp_path):

@@ -141,7 +141,8 @@ def test_held_out_windows_are_the_first_of_the_papers_number():
 def test_what_there_is_not_is_refused(windows):
     with pytest.raises(InputError, match=f"Received {windows} test windows; l63 has 1 to 2000"):
         held_out_windows("l63", "C", windows)
-    with pytest.raises(InputError, match="rows of l63 alone"):
-        rows_of("l63", ["l96-sup-rk4-lstm"])
+    for other in ("l96-sup-rk4-lstm", "l63-c"):
+        with pytest.raises(InputError, match=f"{other}: no row of the table of l63; expected one"):
+            rows_of("l63", [SMALL.name, other])
     with pytest.raises(InputError, match="l63"):
         held_out_windows("l64", "C")

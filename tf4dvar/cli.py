@@ -101,7 +101,9 @@ def train(
     name: Annotated[str, typer.Argument(help="Name of an experiment, l63-sup-rk4-conv say.")],
     out: Annotated[Path, typer.Option("--out", help="Run directory.")],
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs in all.")] = None,
-    minutes: Annotated[float | None, typer.Option(help="Time budget.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Time budget, which ends the training unless --epochs do.")
+    ] = None,
     iterations: Annotated[
         int | None, typer.Option(min=1, help="K throughout, in place of its schedule.")
     ] = None,

@@ -20,7 +20,7 @@ ProtocolOption = Annotated[
 
 
 def experiments(as_json: JsonOption = False) -> None:
-    """List the experiments, one per row of the paper's tables.
+    """List the experiments: the rows of the paper's tables and the published models.
 
     Example: `tf4dvar experiments --json`
     """
@@ -28,7 +28,10 @@ def experiments(as_json: JsonOption = False) -> None:
     from tf4dvar.experiments import EXPERIMENTS
 
     if not as_json:
-        report({row.name: row.summary for row in EXPERIMENTS.values()}, False)
+        for row in EXPERIMENTS.values():
+            known = row.paper.r_score
+            paper = "" if known is None else f" (the paper's R-score: {known:g})"
+            typer.echo(f"{row.name:22} {row.summary}{paper}")
         return
     keys = ("name", "summary", "system", "protocol", "windows", "epochs")
     rows = [

@@ -264,11 +264,12 @@ def plot_pathways(axes: Axes, dataset: xr.Dataset, rows: list[Iterates]) -> None
     truth = dataset["truth"].values
     system = system_by_name(dataset.attrs["system"])
     cost = fourdvar_score(truth, dataset["observations"].values, lambda x: rk4_step(system, x))
+    unit = unit_of(dataset["observations"], power=2)
     axes.axvline(cost.mean(), color="grey", linewidth=1.0, label="cost of the truth")
     axes.set(
         title="energy pathways, from the first guess to the star",
-        xlabel="variational cost under the true dynamics" + unit_of(dataset["observations"]),
-        ylabel="mean squared error" + unit_of(dataset["observations"]),
+        xlabel="variational cost under the true dynamics" + unit,
+        ylabel="mean squared error" + unit,
         xscale="log",
         yscale="log",
     )

@@ -166,6 +166,8 @@ def _readme(card: dict[str, Any]) -> str:
         else f"{training['windows']:,} simulated windows, the same in every pass"
     )
     seen = source["steps"] * source["batch_size"]
+    minutes = training["minutes"]
+    length = f"--epochs {training['epochs']}" if minutes is None else f"--minutes {minutes:g}"
     comparison = [
         f"| {reference.label} | {reference.r_score:g}"
         + ("" if reference.se is None else f" +- {reference.se:g}")
@@ -210,7 +212,7 @@ def _readme(card: dict[str, Any]) -> str:
         "",
         "## Training",
         "",
-        f"`tf4dvar train {training['experiment']}`, protocol {training['protocol']}, seed "
+        f"`tf4dvar train {training['experiment']} {length}`, protocol {training['protocol']}, seed "
         f"{training['seed']}: {data}; {source['steps']:,} steps of {source['batch_size']} windows "
         f"({seen:,} in all) in {source['seconds'] / 60:.0f} minutes. "
         + ", ".join(f"{name} {version}" for name, version in card["packages"].items())

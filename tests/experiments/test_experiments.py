@@ -94,8 +94,14 @@ def test_the_paper_scores_that_are_known_here():
 
 
 def test_an_unknown_name_is_answered_with_the_nearest():
-    with pytest.raises(InputError, match="l96-sup-genn-lstm"):
-        experiment_by_name("l96-genn-lstm")
+    for name, nearest in (
+        ("l63-sup-gen-lstm", "the nearest are: l63-sup-genn-lstm,"),
+        ("L96-SUP-GENN-CONV", "the nearest are: l96-sup-genn-conv,"),
+        ("xyz", "'xyz'; `tf4dvar experiments` lists all"),
+        ("", "''; `tf4dvar experiments` lists all"),
+    ):
+        with pytest.raises(InputError, match=nearest):
+            experiment_by_name(name)
 
 
 def test_what_learns_nothing_cannot_be_trained(tmp_path):

@@ -274,6 +274,15 @@ def test_a_time_budget_has_a_beginning_and_an_end(minutes, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_with_a_time_budget_alone_the_clock_ends_a_training():
+    def epochs(epochs=None, minutes=None):
+        return options_of(TINY, epochs, minutes, None, None, 0)["epochs"]
+
+    assert epochs() == TINY.epochs
+    assert epochs(3) == epochs(3, 20.0) == 3
+    assert epochs(minutes=20.0) > 10_000
+
+
 def test_the_seed_of_the_test_windows_is_refused(tmp_path):
     with pytest.raises(InputError, match="train with another"):
         run(tmp_path / "run", seed=2021)

@@ -22,8 +22,9 @@ def experiment_by_name(name: str) -> Experiment:
         name: as `tf4dvar experiments` lists it.
     """
     if name not in EXPERIMENTS:
-        near = get_close_matches(name, EXPERIMENTS, n=3, cutoff=0.0)
+        near = get_close_matches(name.lower(), EXPERIMENTS, n=3)
+        nearest = f"the nearest are: {', '.join(near)}; " if near else ""
         raise InputError(
-            f"Received the experiment {shown(name)}; the nearest are: {', '.join(near)}."
+            f"Received the experiment {shown(name)}; {nearest}`tf4dvar experiments` lists all."
         )
     return EXPERIMENTS[name]

@@ -29,7 +29,7 @@ class PaperScores:
 
 @dataclass(frozen=True)
 class Experiment:
-    """A model and how it is trained: one row of Table 1 or 2.
+    """A model and how it is trained: a row of Table 1 or 2, or a published model beyond them.
 
     The learning settings of Section 3.4: a frozen prior of known dynamics; a prior identified
     from states before the solver is trained; or both learned jointly.
@@ -40,7 +40,7 @@ class Experiment:
         system: short name of the system.
         build: makes the model, not yet adapted; None where nothing is learned (fixed-step
             descent of the variational cost of the known dynamics).
-        epochs: default length of a training.
+        epochs: default length of a training without a time budget.
         windows: number of training windows, the same in every pass (the paper's data budget).
         fresh: simulate new windows with new noise for every pass instead.
         batch_size: windows a step.
@@ -49,8 +49,9 @@ class Experiment:
         learning_rate: of Adam, at the start or after the warm-up.
         warm_up: share of the training in which the learning rate rises.
         stages: (progress, iterations) pairs of the curriculum.
-        identification_epochs: how long the prior is first fitted to true states by its one-step
-            forecast error; it is frozen then. 0: it is not.
+        identification_epochs: how long the prior is first fitted to true states, by the error of
+            Phi(x) (a flow's forecast from the step before, a GENN's estimate from all other steps);
+            it is frozen then. 0: it is not.
         protocol: observation protocol, see `tf4dvar.data.PROTOCOLS`.
         paper: what the paper reports.
     """

@@ -12,13 +12,14 @@ def supervised_loss(state, truth, prior=None, truth_weight=0.0, state_weight=0.0
         mean (state - truth)^2 + truth_weight * mean (truth - Phi(truth))^2
                                + state_weight * mean (state - Phi(state))^2
 
-    The paper's published code adds such terms: the error alone does not ask Phi to predict.
+    The paper's published code (github.com/CIA-Oceanix/DinAE_4DVarNN_torch) adds both terms, each
+    with weight 0.05: the error alone does not ask Phi to predict.
 
     Args:
         state, truth: [batch, time, component], normalised. An entry of `truth` that is NaN is
             not known: it does not count, and Phi sees the reconstruction in its place.
         prior: Phi, in normalised units; for the prior terms.
-        truth_weight, state_weight: weights of the prior terms, both of order one or less.
+        truth_weight, state_weight: weights of the prior terms.
     """
     known = tf.math.is_finite(truth)
     truth = tf.where(known, truth, state)

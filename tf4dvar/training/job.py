@@ -35,6 +35,9 @@ VALIDATION_SHARE = 0.05
 # Added to the seed: the validation windows are another data set than the training windows.
 VALIDATION_SEED = 1_000_003
 
+# With a time budget and no number of epochs the clock alone ends a training.
+NO_END = 1_000_000
+
 ALONE = Part()
 
 
@@ -56,7 +59,8 @@ def train(
     Args:
         experiment: what to train.
         out: the run directory; see `RunDirectory`.
-        epochs: number of epochs in all; the experiment's by default.
+        epochs: number of epochs in all; by default the experiment's, or with `minutes` as many as
+            there is time for.
         minutes: time budget, resumed pieces counted together. The schedule then follows the
             clock, and the result depends on the machine.
         iterations: K from the first epoch on, in place of the curriculum.
@@ -104,7 +108,7 @@ def options_of(
     return {
         "experiment": experiment.name,
         "protocol": experiment.protocol,
-        "epochs": epochs or experiment.epochs,
+        "epochs": epochs or (experiment.epochs if minutes is None else NO_END),
         "minutes": minutes,
         "iterations": iterations,
         "windows": windows or experiment.windows,
