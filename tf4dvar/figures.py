@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from tf4dvar.data import atomic_path
 from tf4dvar.descent_run import load_descent
@@ -273,6 +274,10 @@ def plot_pathways(axes: Axes, dataset: xr.Dataset, rows: list[Iterates]) -> None
         xscale="log",
         yscale="log",
     )
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter(NullFormatter())
 
 
 def _colours(rows: list[Iterates]) -> list[str]:

@@ -308,4 +308,5 @@ def _markdown(rows: Sequence[Row], system: str, protocol: str) -> str:
 
 
 def _number(value: float | None, digits: int = 3) -> str:
-    return "-" if value is None else f"{value:.{digits}g}"
+    # The # keeps final zeros, and a final point.
+    return "-" if value is None else f"{value:#.{digits}g}".rstrip(".")

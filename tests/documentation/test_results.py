@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tf4dvar.experiments import experiment_by_name
+from tf4dvar.experiments import EXPERIMENTS, TABLES
+from tf4dvar.tables import TEST_WINDOWS
 from tf4dvar.training.job import definition_of
 
 ROOT = Path(__file__).parents[2]
@@ -19,8 +20,8 @@ def cells(line):
     return [cell.strip(" *") for cell in line.strip().strip("|").split("|")]
 
 
-def learned_rows():
-    """The learned rows of the page's tables, the cells by column, each by the name of its run."""
+def rows_of_the_page():
+    """Its tables' rows of experiments, the cells by column, each by the name of its run."""
     found = {}
     page = (ROOT / "docs" / "results.md").read_text()
     for section in page.split("\n## ")[1:]:
@@ -29,12 +30,18 @@ def learned_rows():
         header = next((cells(line) for line in lines if "| R-score |" in line), [])
         for line in lines:
             row = dict(zip(header, cells(line), strict=False))
-            if re.match(r"l\d\d-(sup|unsup)-", row.get("experiment", "")):
-                found[f"{row['experiment']}-{protocol}"] = row
+            name = row.get("experiment", "").partition(",")[0]
+            if name in EXPERIMENTS:
+                found[f"{name}-{protocol}"] = row
     return found
 
 
-ROWS = learned_rows()
+ROWS = rows_of_the_page()
+TABLE = {
+    f"{row['name']}-{table['protocol']}": row
+    for table in map(json.loads, (path.read_text() for path in RUNS.glob("table-*.json")))
+    for row in table["rows"]
+}
 
 
 def is_rounded(cell, value):
@@ -45,32 +52,41 @@ def is_rounded(cell, value):
     return abs(float(number) - value) <= 0.501 * last_digit
 
 
+def test_the_page_has_the_rows_of_the_tables():
+    assert ROWS.keys() == TABLE.keys()
+    expected = {f"{row.name}-{row.protocol}" for rows in TABLES.values() for row in rows}
+    assert expected <= TABLE.keys()
+
+
 @pytest.mark.parametrize("name", ROWS)
-def test_a_row_is_that_of_its_record(name):
-    run, row = RUNS / name, ROWS[name]
-    scores = json.loads((run / "scores.json").read_text())["scores"]
+def test_a_row_of_the_page_is_that_of_the_table(name):
+    row, expected = ROWS[name], TABLE[name]
     r_score, _, error = row["R-score"].partition(" +- ")
-    assert is_rounded(r_score, scores["r_score"])
-    assert is_rounded(error, scores["r_score_se"])
-    assert is_rounded(row["4DVar-score"], scores["fourdvar_score"])
-    assert is_rounded(row["ODE-score"], scores["ode_score"])
+    assert is_rounded(r_score, expected["r_score"])
+    assert is_rounded(error, expected["r_score_se"])
+    assert is_rounded(row["4DVar-score"], expected["fourdvar_score"])
+    assert is_rounded(row["ODE-score"], expected["ode_score"])
+    assert is_rounded(row["learned weights"], expected["parameters"])
+    milliseconds = float(row["ms per window"].replace(",", ""))
+    assert milliseconds == pytest.approx(1e3 * expected["seconds_per_window"], rel=0.05)
+    if expected["parameters"]:
+        assert int(row["K"]) == expected["iterations"]
+        assert is_rounded(row["minutes"], expected["training_seconds"] / 60)
+    else:
+        assert f"{expected['iterations']:,} steps" in row["experiment"]
+    windows = expected["windows"]
+    assert windows == TEST_WINDOWS[name[:3]] or f"first {windows} windows" in row["experiment"]
+
+
+@pytest.mark.parametrize("name", [name for name in TABLE if TABLE[name]["parameters"]])
+def test_a_row_of_the_table_is_that_of_its_run(name):
+    row, run = TABLE[name], RUNS / name
+    scores = json.loads((run / "scores.json").read_text())["scores"]
+    assert scores["r_score"] == row["r_score"]
     with (run / "log.csv").open(newline="") as file:
-        last = list(csv.DictReader(file))[-1]
-    assert is_rounded(row["minutes"], float(last["elapsed"]) / 60)
-    assert int(row["K"]) == int(last["iterations"])
+        assert float(list(csv.DictReader(file))[-1]["elapsed"]) == row["training_seconds"]
     config = json.loads((run / "config.json").read_text())
-    options = config["options"]
-    assert f"{options['experiment']}-{options['protocol']}" == name
+    assert f"{config['options']['experiment']}-{config['options']['protocol']}" == name
     # Of the runs without it docs/runs/README.md tells the commit.
     if "definition" in config:
-        assert config["definition"] == definition_of(experiment_by_name(options["experiment"]))
-
-
-def test_all_rows_that_learn_are_there():
-    kinds = [
-        f"{setting}-{prior}-{cell}"
-        for setting in ("sup", "unsup")
-        for prior in ("rk4", "genn")
-        for cell in ("conv", "lstm")
-    ]
-    assert {f"l63-{kind}-C" for kind in kinds} | {f"l96-{kind}-T" for kind in kinds} <= set(ROWS)
+        assert config["definition"] == definition_of(EXPERIMENTS[row["name"]])
