@@ -17,6 +17,7 @@ from tf4dvar.cli_common import (
     JsonOption,
     ModelArgument,
     OutOption,
+    ProtocolOption,
     WorkersOption,
     check_workers,
     report,
@@ -69,9 +70,7 @@ def simulate(
     out: OutOption,
     windows: Annotated[int, typer.Option(help="Number of windows.")] = 200,
     steps: Annotated[int, typer.Option(help="Times in each window.")] = 200,
-    protocol: Annotated[
-        str | None, typer.Option(help="T or C; by default C for l63, T for l96.")
-    ] = None,
+    protocol: ProtocolOption = None,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same file.")] = SIMULATE_SEED,
     integrator: Annotated[str, typer.Option(help="rk4, or rk45 (SciPy, slow).")] = "rk4",
     workers: WorkersOption = None,

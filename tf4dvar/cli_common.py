@@ -12,6 +12,9 @@ from tf4dvar.errors import InputError
 ModelArgument = Annotated[Path, typer.Argument(help="A run directory, or a .keras file.")]
 DataOption = Annotated[Path, typer.Option("--data", help="NetCDF file of windows.")]
 OutOption = Annotated[Path, typer.Option("--out", help="File to write.")]
+ProtocolOption = Annotated[
+    str | None, typer.Option(help="T or C; by default C for l63, T for l96.")
+]
 ForceOption = Annotated[bool, typer.Option("--force", help="Overwrite an existing output.")]
 WorkersOption = Annotated[
     int | None, typer.Option(min=1, help="Processes on Ray to compute in, one processor each.")

@@ -9,14 +9,11 @@ from typing import Annotated
 
 import typer
 
-from tf4dvar.cli_common import JsonOption, report
+from tf4dvar.cli_common import JsonOption, ProtocolOption, report
 from tf4dvar.runtime import load_tensorflow
 
 SystemArgument = Annotated[str, typer.Argument(help="l63 or l96")]
 RunsOption = Annotated[Path, typer.Option("--runs", help="Folder of the runs and the table.")]
-ProtocolOption = Annotated[
-    str | None, typer.Option(help="T or C; by default C for l63, T for l96.")
-]
 
 
 def experiments(as_json: JsonOption = False) -> None:

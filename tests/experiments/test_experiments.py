@@ -3,7 +3,7 @@ import pytest
 
 from tf4dvar.data import protocol_plan, simulate_dataset
 from tf4dvar.errors import InputError
-from tf4dvar.experiments import EXPERIMENTS, TABLES, PaperScores, experiment_by_name, true_flow
+from tf4dvar.experiments import EXPERIMENTS, TABLES, experiment_by_name, true_flow
 from tf4dvar.layers import (
     ConvCell,
     LSTMCell,
@@ -56,6 +56,10 @@ def test_names_say_what_a_row_is():
         assert row.windows == {"l63": 10_000, "l96": 2_000}[system]
         assert protocol_plan(system, row.protocol) == protocol_plan(system)
         assert (row.build is None) == (setting == "none")
+        begun, iterations = zip(*row.stages, strict=True)
+        assert begun[0] == 0
+        assert list(begun) == sorted(set(begun))
+        assert list(iterations) == sorted(set(iterations))
 
 
 @pytest.mark.parametrize("row", LEARNED, ids=lambda row: row.name)
@@ -90,7 +94,6 @@ def test_the_paper_scores_that_are_known_here():
         "l96-none-rk4-fsgd": 1.06,
         "l96-sup-genn-lstm": 0.38,
     }
-    assert PaperScores() == PaperScores(None, None, None)
 
 
 def test_an_unknown_name_is_answered_with_the_nearest():

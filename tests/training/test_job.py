@@ -274,13 +274,18 @@ def test_a_time_budget_has_a_beginning_and_an_end(minutes, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_with_a_time_budget_alone_the_clock_ends_a_training():
+def test_with_a_time_budget_alone_the_clock_ends_a_training(tmp_path):
     def epochs(epochs=None, minutes=None):
         return options_of(TINY, epochs, minutes, None, None, 0)["epochs"]
 
     assert epochs() == TINY.epochs
     assert epochs(3) == epochs(3, 20.0) == 3
-    assert epochs(minutes=20.0) > 10_000
+    assert epochs(minutes=20.0) is None
+
+    out, options = tmp_path / "run", {"row": TINY, "windows": 32, "epochs": None, "minutes": 1e-6}
+    run(out, **options)
+    run(out, **options, resume=True)
+    assert epochs_of(out) == [0]
 
 
 def test_the_seed_of_the_test_windows_is_refused(tmp_path):

@@ -35,7 +35,7 @@ VALIDATION_SHARE = 0.05
 # Added to the seed: the validation windows are another data set than the training windows.
 VALIDATION_SEED = 1_000_003
 
-# With a time budget and no number of epochs the clock alone ends a training.
+# Keras asks for a number of epochs also where the clock ends a training.
 NO_END = 1_000_000
 
 ALONE = Part()
@@ -108,7 +108,7 @@ def options_of(
     return {
         "experiment": experiment.name,
         "protocol": experiment.protocol,
-        "epochs": epochs or (experiment.epochs if minutes is None else NO_END),
+        "epochs": epochs or (None if minutes else experiment.epochs),
         "minutes": minutes,
         "iterations": iterations,
         "windows": windows or experiment.windows,
@@ -161,6 +161,8 @@ def work(
     epochs, minutes, iterations, windows, seed = (
         options[name] for name in ("epochs", "minutes", "iterations", "windows", "seed")
     )
+    if epochs is None:
+        epochs = NO_END
     system = system_by_name(experiment.system)
     plan = protocol_plan(experiment.system, experiment.protocol)
     data = simulate_dataset(system, plan, windows, seed=seed)

@@ -20,7 +20,7 @@ from tf4dvar.records import NUMBER, read_record
 OPTIONS = {
     "experiment": str,
     "protocol": str,
-    "epochs": int,
+    "epochs": (int, NoneType),
     "minutes": (*NUMBER, NoneType),
     "iterations": (int, NoneType),
     "windows": int,
