@@ -10,7 +10,7 @@ from tf4dvar.errors import DivergenceError, InputError
 from tf4dvar.experiments import EXPERIMENTS, Experiment, PaperScores
 from tf4dvar.layers import ConvCell, TwoScaleGENN
 from tf4dvar.models import FourDVarNet
-from tf4dvar.tables import held_out_windows, make_table, rows_of
+from tf4dvar.tables import _number, held_out_windows, make_table, rows_of
 
 SMALL = Experiment(
     "l63-sup-genn-conv",
@@ -52,7 +52,7 @@ def test_a_table_is_trained_scored_and_written_in_three_forms(tmp_path):
     assert (rows[2]["name"][:11], rows[2]["r_score"]) == ("Bayes limit", "0.574")
     assert float(rows[1]["r_score"]) == learned.r_score
     markdown = (tmp_path / "table-l63-C.md").read_text()
-    assert f"| {SMALL.name} | 1.34 | {learned.r_score:#.3g}".rstrip(".") + " +- " in markdown
+    assert f"| {SMALL.name} | 1.34 | {_number(learned.r_score)} +- " in markdown
     assert "Bayes limit: no method can do better: 0.574 +- 0.004" in markdown
 
     with pytest.raises(InputError, match="--resume"):
@@ -119,6 +119,22 @@ def test_a_budget_without_an_end_is_refused_before_anything_is_done(tmp_path):
     with pytest.raises(InputError, match="expected more than 0"):
         make_table("l63", tmp_path / "runs", minutes_per_row=float("nan"))
     assert not (tmp_path / "runs").exists()
+
+
+def test_numbers_keep_their_final_zeros():
+    assert [_number(value) for value in (4.3, 378.2, 0.0, 6e-13, None)] == [
+        "4.30",
+        "378",
+        "0.00",
+        "6.00e-13",
+        "-",
+    ]
+    assert _number(0.1, 2) == "0.10"
+
+
+def test_on_another_protocol_the_papers_scores_do_not_count(tmp_path):
+    _, learned = make_table("l63", tmp_path, "T", windows=2)
+    assert learned.paper_r_score is None
 
 
 def test_a_time_budget_ends_trainings_and_descent(tmp_path, monkeypatch):

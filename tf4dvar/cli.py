@@ -101,7 +101,7 @@ def train(
     out: Annotated[Path, typer.Option("--out", help="Run directory.")],
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs in all.")] = None,
     minutes: Annotated[
-        float | None, typer.Option(help="Time budget, which ends the training unless --epochs do.")
+        float | None, typer.Option(help="Time budget; with --epochs, whichever is used up first.")
     ] = None,
     iterations: Annotated[
         int | None, typer.Option(min=1, help="K throughout, in place of its schedule.")

@@ -3,7 +3,8 @@
 - R-score: mean squared error of the reconstruction.
 - 4DVar-score: variational cost of the reconstruction under the true dynamics, with
   lambda_1 = 0.01 for the mean over the observed entries and lambda_2 = 1 for the mean over all.
-- ODE-score: mean squared error of the prior's one-step-ahead prediction on true states.
+- ODE-score: mean squared error of Phi on true states: of a flow's one-step forecast, of a GENN's
+  estimate of a state from those before and after.
 
 Each function gives one number a window, so that a standard error can be taken.
 """

@@ -27,12 +27,11 @@ def rows_of_the_page():
     for section in page.split("\n## ")[1:]:
         protocol = SECTIONS.get(section.splitlines()[0])
         lines = [line for line in section.splitlines() if protocol and line.startswith("| ")]
-        header = next((cells(line) for line in lines if "| R-score |" in line), [])
+        header = next((cells(line) for line in lines if line.startswith("| experiment |")), None)
         for line in lines:
-            row = dict(zip(header, cells(line), strict=False))
-            name = row.get("experiment", "").partition(",")[0]
+            name = cells(line)[0].partition(",")[0]
             if name in EXPERIMENTS:
-                found[f"{name}-{protocol}"] = row
+                found[f"{name}-{protocol}"] = dict(zip(header, cells(line), strict=True))
     return found
 
 
@@ -62,7 +61,10 @@ def test_the_page_has_the_rows_of_the_tables():
 def test_a_row_of_the_page_is_that_of_the_table(name):
     row, expected = ROWS[name], TABLE[name]
     r_score, _, error = row["R-score"].partition(" +- ")
+    assert len(r_score.replace(".", "").lstrip("0")) >= 3
     assert is_rounded(r_score, expected["r_score"])
+    if paper := expected["paper_r_score"]:
+        assert is_rounded(row["paper"], paper)
     assert is_rounded(error, expected["r_score_se"])
     assert is_rounded(row["4DVar-score"], expected["fourdvar_score"])
     assert is_rounded(row["ODE-score"], expected["ode_score"])
@@ -82,11 +84,14 @@ def test_a_row_of_the_page_is_that_of_the_table(name):
 def test_a_row_of_the_table_is_that_of_its_run(name):
     row, run = TABLE[name], RUNS / name
     scores = json.loads((run / "scores.json").read_text())["scores"]
-    assert scores["r_score"] == row["r_score"]
+    names = ("r_score", "r_score_se", "fourdvar_score", "ode_score", "windows")
+    assert {name: scores[name] for name in names} == {name: row[name] for name in names}
     with (run / "log.csv").open(newline="") as file:
         assert float(list(csv.DictReader(file))[-1]["elapsed"]) == row["training_seconds"]
     config = json.loads((run / "config.json").read_text())
     assert f"{config['options']['experiment']}-{config['options']['protocol']}" == name
-    # Of the runs without it docs/runs/README.md tells the commit.
     if "definition" in config:
         assert config["definition"] == definition_of(EXPERIMENTS[row["name"]])
+    else:
+        commits = (RUNS / "README.md").read_text()
+        assert re.search(rf"^\| .*`{name}`.* \| [0-9a-f]{{7}} \|$", commits, re.MULTILINE)

@@ -50,13 +50,14 @@ TINY = replace(
 TINY_OPTIONS = {"row": TINY, "windows": 32, "epochs": 2}
 
 
-def interrupted(monkeypatch, out, **options):
-    """A training that ends after its first epoch."""
+def interrupted(monkeypatch, out, last_epoch=0, **options):
+    """A training that ends after that epoch."""
 
     class Interruption(Checkpoint):
         def on_epoch_end(self, epoch, logs=None):
             super().on_epoch_end(epoch, logs)
-            self.model.stop_training = True
+            if epoch == last_epoch:
+                self.model.stop_training = True
 
     with monkeypatch.context() as patch:
         patch.setattr(job, "Checkpoint", Interruption)
@@ -274,7 +275,7 @@ def test_a_time_budget_has_a_beginning_and_an_end(minutes, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_with_a_time_budget_alone_the_clock_ends_a_training(tmp_path):
+def test_with_a_time_budget_alone_the_clock_ends_a_training(tmp_path, monkeypatch):
     def epochs(epochs=None, minutes=None):
         return options_of(TINY, epochs, minutes, None, None, 0)["epochs"]
 
@@ -282,10 +283,10 @@ def test_with_a_time_budget_alone_the_clock_ends_a_training(tmp_path):
     assert epochs(3) == epochs(3, 20.0) == 3
     assert epochs(minutes=20.0) is None
 
-    out, options = tmp_path / "run", {"row": TINY, "windows": 32, "epochs": None, "minutes": 1e-6}
-    run(out, **options)
-    run(out, **options, resume=True)
-    assert epochs_of(out) == [0]
+    # It goes beyond the epochs of the experiment, until it is stopped.
+    options = {"row": replace(TINY, epochs=1), "windows": 32, "epochs": None, "minutes": 60.0}
+    interrupted(monkeypatch, tmp_path / "run", last_epoch=2, **options)
+    assert epochs_of(tmp_path / "run") == [0, 1, 2]
 
 
 def test_the_seed_of_the_test_windows_is_refused(tmp_path):
