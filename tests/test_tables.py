@@ -160,5 +160,6 @@ def test_what_there_is_not_is_refused(windows):
     for other in ("l96-sup-rk4-lstm", "l63-c"):
         with pytest.raises(InputError, match=f"{other}: no row of the table of l63; expected one"):
             rows_of("l63", [SMALL.name, other])
+    assert rows_of("l63", [DESCENT.name, DESCENT.name]) == [DESCENT]
     with pytest.raises(InputError, match="l63"):
         held_out_windows("l64", "C")
