@@ -2,7 +2,6 @@
 
 import logging
 import time
-import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +14,7 @@ from tf4dvar.errors import InputError, first_line
 from tf4dvar.experiments import EXPERIMENTS
 from tf4dvar.metrics import fourdvar_score, mean_where_known, ode_score, r_score
 from tf4dvar.models import FourDVarNet
+from tf4dvar.models.archive import load_archive
 from tf4dvar.records import read_record
 from tf4dvar.systems import SYSTEMS, rk4_step, system_by_name
 
@@ -68,8 +68,7 @@ def load_model(path: str | Path) -> FourDVarNet:
     """
     file = model_file(path)
     try:
-        _check_archive(file)
-        model = keras.saving.load_model(file)
+        model = load_archive(file)
     except Exception as error:  # a damaged archive fails in many ways
         raise InputError(f"{file} cannot be loaded ({first_line(error)}).") from error
     if not isinstance(model, FourDVarNet):
@@ -120,17 +119,6 @@ def _training_of(path):
                 continue
             return record["options"] if name == "config.json" else record["source"]["training"]
     return None
-
-
-def _check_archive(file):
-    """Compare the checksums in a `.keras` file: Keras reads damaged weights without a word."""
-    with zipfile.ZipFile(file) as archive:
-        # Keras does not compress. What claims to is a bomb, or was not written by it.
-        if sum(member.file_size for member in archive.infolist()) > file.stat().st_size:
-            raise zipfile.BadZipFile("its files are larger than itself")
-        damaged = archive.testzip()
-    if damaged is not None:
-        raise zipfile.BadZipFile(f"its {damaged} is damaged")
 
 
 def checked_states(

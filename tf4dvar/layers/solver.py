@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tf4dvar.errors import shown
 from tf4dvar.layers.checks import build_once
 from tf4dvar.layers.gradient import CostGradient
 from tf4dvar.layers.recompute import recomputed_loop
@@ -242,6 +243,9 @@ def _of_any_batch(tensor):
 
 
 def _checked(iterations: int) -> int:
-    if int(iterations) != iterations or iterations < 0:
-        raise ValueError(f"Received iterations={iterations}; expected an integer of 0 or more.")
+    whole = not isinstance(iterations, bool) and int(iterations) == iterations
+    if not (whole and 0 <= iterations < 2**31):
+        raise ValueError(
+            f"Received iterations={shown(iterations)}; expected an integer from 0 to 2^31 - 1."
+        )
     return int(iterations)
