@@ -6,12 +6,25 @@ from typing import Any
 class InputError(ValueError):
     """A mistake in what the user gave: says what was received, expected, and what to do.
 
-    The command line prints it as one line and exits with code 2.
+    The command line prints it as one line and exits with code 2. It is one: a name in it may hold
+    a line break, and whoever chose the name shall not write lines of his own.
     """
+
+    def __init__(self, message: str):
+        super().__init__(printable(message))
 
 
 class DivergenceError(InputError):
     """States that are not finite: the method does not get along with these observations."""
+
+
+def printable(text: str) -> str:
+    """A text with what does not print, line breaks among it, as Python escapes it.
+
+    Args:
+        text: it.
+    """
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
 
 
 def first_line(error: BaseException) -> str:

@@ -67,7 +67,7 @@ class Equations:
         self.length = float(length)
         nodes = [node for rate in self._rates.values() for node in walk(rate)]
         derivatives = sorted({node for node in nodes if node[0] == "Derivative"}, key=str)
-        self._slopes = [(each[1], self._stencil(each)) for each in derivatives]
+        self._slopes = [self._slope(each) for each in derivatives]
         unknown = {words(n) for n in nodes if n[0] == "Function" and n not in self._rates}
         if unknown:
             raise InputError(
@@ -139,27 +139,23 @@ class Equations:
                 f"Received equations that are damaged ({error!r}); expected rates, points, length."
             ) from error
 
-    def _stencil(self, derivative: Tree) -> list[tuple[int, float]]:
-        """Offsets and weights of the centred difference of second order."""
-        field, *directions = derivative[1:]
-        orders = [
-            ORDERS.get(along[-1])
-            for along in directions
-            if isinstance(along, tuple) and along[:-1] == ("Tuple", self._space)
-        ]
-        if field not in self._rates or len(directions) != 1 or orders in ([], [None]):
+    def _slope(self, derivative: Tree) -> tuple[Tree, list[tuple[int, float]]]:
+        """The field, and offsets and weights of the centred difference of second order."""
+        field, along = derivative[1:] if len(derivative) == 3 else ((), ())
+        of_space = isinstance(along, tuple) and along[:-1] == ("Tuple", self._space)
+        order = ORDERS.get(along[-1]) if of_space else None
+        if field not in self._rates or order is None:
             raise InputError(
                 f"Received the derivative {words(derivative)}; expected derivatives of "
                 f"{', '.join(map(words, self._rates))} in the grid's coordinate alone, of an order "
                 f"of {len(ORDERS)} at most."
             )
-        (order,) = orders
         weights = np.ones(1)
         for factor in [[1, -2, 1]] * (order // 2) + [[-0.5, 0, 0.5]] * (order % 2):
             weights = np.convolve(weights, factor)
         weights /= (self.length / self.points) ** order
         reach = len(weights) // 2
-        return [(k - reach, float(weight)) for k, weight in enumerate(weights) if weight]
+        return field, [(k - reach, float(weight)) for k, weight in enumerate(weights) if weight]
 
 
 def _pair(pair: Any) -> tuple[Tree, Tree]:
@@ -174,14 +170,15 @@ def _space(rates: Mapping[Tree, Tree]) -> Tree | None:
     kinds = {variable[0] for variable in rates}
     if kinds == {"Symbol"}:
         return None
-    coordinates = {variable[2:] for variable in rates}
-    (space, *others) = coordinates.pop() if len(coordinates) == 1 else ((),)
-    if kinds != {"Function"} or others or space[:1] != ("Symbol",):
+    arguments = {variable[2:] for variable in rates}
+    shared = arguments.pop() if len(arguments) == 1 else ()
+    symbols = [each for each in shared if isinstance(each, tuple) and each[0] == "Symbol"]
+    if kinds != {"Function"} or not len(shared) == len(symbols) == 1:
         raise InputError(
             f"Received equations of {', '.join(map(words, rates)) or 'nothing'}; expected "
             "variables that are all symbols, or all functions of one and the same coordinate."
         )
-    return space
+    return symbols[0]
 
 
 def _check_grid(rates: Mapping[Tree, Tree], space: Tree | None, points: Any, length: Any) -> None:

@@ -70,6 +70,7 @@ def load_archive(file: Path) -> Any:
 def _check_names(config: Any) -> None:
     """Refuse a class or function that is not a registered one, or of Keras and of a known kind."""
     known = _known_classes()
+    functions = {name for space in FUNCTIONS for name in vars(space)}
     for key, node in _nodes(config):
         if isinstance(node, int) and abs(node) > LARGEST and key not in LABELS:
             raise ValueError(f"its {key} is {shown(node)}; expected {LARGEST} at most")
@@ -78,10 +79,13 @@ def _check_names(config: Any) -> None:
         name, module = node["class_name"], node.get("module")
         if name == "function":
             name = node.get("config")
-            found = _registered(name) or any(name in vars(space) for space in FUNCTIONS)
+            of_keras = str(module).partition(".")[0] in ("builtins", "keras")
+            found = _registered(name) or (of_keras and str(name) in functions)
         else:
-            found = _registered(node.get("registered_name") or name) or (module, name) in known
-        if not found and name not in VALUES:
+            found = _registered(node.get("registered_name") or name) or (
+                (str(module), str(name)) in known
+            )
+        if not found and str(name) not in VALUES:
             raise ValueError(
                 f"it names {shown(name)} of the module {shown(module)}, which is not known here: "
                 "if it is yours, write @keras.saving.register_keras_serializable() above it and "
