@@ -6,7 +6,7 @@ computed without it.
 
 import inspect
 from collections.abc import Iterable, Mapping
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -104,13 +104,14 @@ class Equations:
 
     def __call__(self, state: Any, /, **parameters: Any) -> Any:
         """dx/dt of a state [..., component], same shape and library."""
+        library: Any
         if isinstance(state, np.ndarray):
             library, concatenate, dtype, grid = np, np.concatenate, None, self.grid
         else:
-            import tensorflow as library
+            import tensorflow as tf
 
-            concatenate, dtype = library.concat, state.dtype
-            grid = library.cast(self.grid, dtype)
+            library, concatenate, dtype = tf, tf.concat, state.dtype
+            grid = tf.cast(self.grid, dtype)
         split = library.split(state, len(self._rates), -1)
         fields = dict(zip(self._rates, split, strict=True))
         slopes = [
@@ -141,7 +142,7 @@ class Equations:
 
     def _slope(self, derivative: Tree) -> tuple[Tree, list[tuple[int, float]]]:
         """The field, and offsets and weights of the centred difference of second order."""
-        field, along = derivative[1:] if len(derivative) == 3 else ((), ())
+        field, along = derivative[1:] if len(derivative) == 3 else (None, None)
         of_space = isinstance(along, tuple) and along[:-1] == ("Tuple", self._space)
         order = ORDERS.get(along[-1]) if of_space else None
         if field not in self._rates or order is None:
@@ -188,8 +189,9 @@ def _check_grid(rates: Mapping[Tree, Tree], space: Tree | None, points: Any, len
             "variable on a grid is a function, sympy.Function('u')(x)."
         )
     most = COMPONENTS // len(rates)
-    fits = isinstance(points, Integral) and (space is None or 3 <= points <= most)
-    if not (fits and isinstance(length, Real) and 1e-30 < length < 1e30):
+    whole = isinstance(points, int | np.integer)
+    positive = isinstance(length, int | float | np.number) and 1e-30 < length < 1e30
+    if not (whole and positive and (space is None or 3 <= points <= most)):
         raise InputError(
             f"Received points={shown(points)}, length={shown(length)}; expected three points or "
             f"more, {most} at most, and a positive length."

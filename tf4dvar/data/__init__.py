@@ -20,12 +20,13 @@ from tf4dvar.data.dataset import (
     write_dataset,
     write_states,
 )
-from tf4dvar.data.files import atomic_path, check_output, locked, to_disk
+from tf4dvar.data.files import Claim, atomic_path, check_output, locked, to_disk
 from tf4dvar.data.plan import PROTOCOLS, ObservationPlan, protocol_plan
 
 __all__ = [
     "DIMS",
     "PROTOCOLS",
+    "Claim",
     "ObservationPlan",
     "atomic_path",
     "check_observations",

@@ -135,10 +135,11 @@ def reconstruct_archive(
         out.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:
         raise InputError(f"{out} is a file; expected a folder to write into.") from error
-    with locked(out, wait=False):
+    with locked(out, wait=False) as claim:
         manifest = Manifest(out / "manifest.jsonl", digest, force)
         run = _Run(files, manifest, str(model), force, progress or (lambda share, windows: None))
         for chunk, states in reconstructor(run.chunks()):
+            claim.check()
             run.accept(chunk, states)
         shutil.rmtree(out / UNFINISHED, ignore_errors=True)
     return Summary(len(files) - len(run.errors), run.already_there, run.windows, run.errors)
