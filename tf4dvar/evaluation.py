@@ -1,12 +1,14 @@
 """Reconstructing and scoring the windows of a data set."""
 
 import logging
+import re
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
+import tensorflow as tf
 import xarray as xr
 
 from tf4dvar.data import check_observations, check_states, number_of
@@ -132,17 +134,30 @@ def checked_states(
         warnings: whether to warn of observations that are likely wrong.
 
     Raises:
-        InputError: the observations do not fit the model, or a state is not finite.
+        InputError: the observations do not fit the model or the memory, or a state is not finite.
     """
     check_observations(observations, components=model.observed_components)
-    predict = (type(model) if warnings else keras.Model).predict
-    states = predict(model, observations.astype("float32"), batch_size=BATCH, verbose=0)
+    states = _predict(
+        model, observations.astype("float32"), type(model) if warnings else keras.Model
+    )
     check_states(
         states,
         "the model's solver diverges there. Look at the units of the observations and the prior's "
         "time step, or train the model further",
     )
     return states
+
+
+def _predict(model: FourDVarNet, observations: np.ndarray, kind: type[keras.Model]) -> np.ndarray:
+    """The states; by Keras' own method, which warns of nothing, or by that of the model."""
+    try:
+        return kind.predict(model, observations, batch_size=BATCH, verbose=0)
+    except tf.errors.OpError as error:
+        asserted = re.search(r"assertion failed: (.*)", str(error))
+        said = first_line(re.sub(r"[][]", "", asserted[1]) if asserted else error)
+        raise InputError(
+            f"The model cannot take observations of shape {observations.shape}: {said}"
+        ) from error
 
 
 def reconstruct(model: FourDVarNet, observations: np.ndarray) -> Reconstruction:
@@ -156,7 +171,7 @@ def reconstruct(model: FourDVarNet, observations: np.ndarray) -> Reconstruction:
     observations = observations.astype("float32")
     for size in {min(BATCH, len(observations)), len(observations) % BATCH} - {0}:
         # Keras' own: a look at the whole of the observations is still to come, and once is enough.
-        keras.Model.predict(model, observations[:size], batch_size=BATCH, verbose=0)
+        _predict(model, observations[:size], keras.Model)
     started = time.perf_counter()
     states = checked_states(model, observations)
     seconds = time.perf_counter() - started

@@ -143,9 +143,11 @@ class Equations:
     def _slope(self, derivative: Tree) -> tuple[Tree, list[tuple[int, float]]]:
         """The field, and offsets and weights of the centred difference of second order."""
         field, along = derivative[1:] if len(derivative) == 3 else (None, None)
-        of_space = isinstance(along, tuple) and along[:-1] == ("Tuple", self._space)
-        order = ORDERS.get(along[-1]) if of_space else None
-        if field not in self._rates or order is None:
+        orders: dict[Any, int] = {
+            ("Tuple", self._space, number): order for number, order in ORDERS.items()
+        }
+        order = orders.get(along, 0)
+        if field not in self._rates or not order:
             raise InputError(
                 f"Received the derivative {words(derivative)}; expected derivatives of "
                 f"{', '.join(map(words, self._rates))} in the grid's coordinate alone, of an order "

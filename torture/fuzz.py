@@ -37,6 +37,7 @@ SHARES = {
     "hostile windows": 3,
     "bytes of a model": 4,
     "hostile models": 3,
+    "hostile equations": 3,
     "cards": 4,
     "run directories": 5,
     "exports": 4,
