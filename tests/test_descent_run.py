@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tf4dvar import descent_run as module
-from tf4dvar.classical import fixed_step_descent
+from tf4dvar.classical import FixedStepDescent, Problem
 from tf4dvar.data import locked
 from tf4dvar.descent_run import descent_run, load_descent
 from tf4dvar.errors import InputError
@@ -17,7 +17,9 @@ def pairs(monkeypatch):
 def test_window_after_window_is_all_at_once_also_when_resumed(windows, tmp_path):
     dataset = windows.isel(window=slice(3))
     flow = true_flow("l63", dtype="float64")
-    expected = fixed_step_descent(dataset["observations"].values, flow, 10).states
+    expected = (
+        FixedStepDescent(10).analyse(Problem(dataset["observations"].values, flow, 2.0)).states
+    )
     begun = descent_run(tmp_path / "run", "l63", dataset, 10, minutes=0.0)
     assert len(begun.states) == 2
     with pytest.raises(InputError, match="--resume goes on"):

@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 
 from tests.test_cli import fail, succeed
-from tf4dvar.classical import assimilate
-from tf4dvar.comparison import task_of
+from tf4dvar.classical import WeakAnnealed
+from tf4dvar.comparison import problem_of
 from tf4dvar.data import protocol_plan, simulate_dataset
 from tf4dvar.evaluation import evaluate, load_model, reconstruct
 from tf4dvar.experiments import EXPERIMENTS, Experiment
@@ -148,7 +148,7 @@ def test_second_order_steps_from_the_lorenz96_model():
     fresh = simulate_dataset(Lorenz96(), protocol_plan("l96", "T"), windows=32, seed=78)
     model = load_model(SAVED_MODELS / "l96")
     states = reconstruct(model, fresh["observations"].values).states.astype("float64")
-    analysis = assimilate("weak-annealed", task_of(fresh, states), steps=40)
+    analysis = WeakAnnealed(steps=40).analyse(problem_of(fresh, states))
     assert analysis.iterations.max() <= 40
     # docs/results.md: 0.110, with a tail of windows that end far off.
     scores = r_score(analysis.states, fresh["truth"].values)

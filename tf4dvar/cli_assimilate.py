@@ -3,13 +3,16 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import fields
+from inspect import Parameter, Signature
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Union, get_args, get_type_hints
 
 import numpy as np
 import typer
 import xarray as xr
 
+from tf4dvar.classical import METHODS, Method
 from tf4dvar.cli_common import (
     DataOption,
     ForceOption,
@@ -35,210 +38,68 @@ StartOption = Annotated[
         "directory or .keras file) that reconstructs them first."
     ),
 ]
-ObservationWeightOption = Annotated[float, typer.Option(help="lambda_1 of eq. 4.")]
-PriorWeightOption = Annotated[float, typer.Option(help="lambda_2 of eq. 4.")]
-ModelVarianceOption = Annotated[
-    float | None,
-    typer.Option(
-        help="Variance of the model error: weigh the terms by error covariances, with the "
-        "climatology as background, instead of averaging them."
-    ),
-]
-SeedOption = Annotated[int, typer.Option(min=0, help="Same seed, same states.")]
 
 
-@assimilate.command()
-def fsgd(
-    data: DataOption,
-    out: OutOption,
-    steps: Annotated[int, typer.Option(min=1, help="The paper takes over 150,000.")] = 150_000,
-    line_search: Annotated[bool, typer.Option(help="A step of its own for each window.")] = False,
-    force: ForceOption = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Fixed-step gradient descent of the variational cost.
+def command_of(method: type[Method]) -> Callable[..., None]:
+    """The command of a method: its settings are the options, with their help and bounds.
 
-    Example: `tf4dvar assimilate fsgd --data windows.nc --steps 5000 --out states.nc`
+    Args:
+        method: an entry of `METHODS`.
     """
-    _run("fsgd", data, out, force, as_json, steps=steps, line_search=line_search)
+
+    def command(
+        data: Path,
+        out: Path,
+        force: bool,
+        as_json: bool,
+        start: Path | None = None,
+        **settings: Any,
+    ) -> None:
+        _run(method(**settings), data, out, force, as_json, start)
+
+    example = f"`tf4dvar assimilate {method.name} --data windows.nc --out states.nc`"
+    command.__doc__ = f"{method.summary()}\n\nExample: {example}"
+    hints = get_type_hints(method)
+    options: dict[str, tuple[Any, Any]] = {
+        "data": (DataOption, Parameter.empty),
+        "out": (OutOption, Parameter.empty),
+    }
+    for each in fields(method):
+        option = typer.Option(help=each.metadata["help"], min=each.metadata["at_least"])
+        options[each.name] = Annotated[_on_the_line(hints[each.name]), option], each.default
+    if method.takes_first_guess:
+        options["start"] = StartOption, None
+    options |= {"force": (ForceOption, False), "as_json": (JsonOption, False)}
+    parameters = [
+        Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+        for name, (annotation, default) in options.items()
+    ]
+    command.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {name: annotation for name, (annotation, _) in options.items()}
+    return command
 
 
-@assimilate.command("weak-lbfgs")
-def weak_lbfgs(
-    data: DataOption,
-    out: OutOption,
-    observation_weight: ObservationWeightOption = 0.01,
-    prior_weight: PriorWeightOption = 1.0,
-    model_variance: ModelVarianceOption = None,
-    start: StartOption = None,
-    force: ForceOption = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Weak-constraint 4DVar by L-BFGS.
-
-    Example: `tf4dvar assimilate weak-lbfgs --data windows.nc --out states.nc`
-    """
-    _run(
-        *("weak-lbfgs", data, out, force, as_json, start),
-        observation_weight=observation_weight,
-        prior_weight=prior_weight,
-        model_variance=model_variance,
-    )
+def _on_the_line(hint: Any) -> Any:
+    """The type of an option: an array cannot be written there."""
+    return Union[tuple(each for each in get_args(hint) or (hint,) if each is not np.ndarray)]  # noqa: UP007
 
 
-@assimilate.command("weak-gauss-newton")
-def weak_gauss_newton(
-    data: DataOption,
-    out: OutOption,
-    observation_weight: ObservationWeightOption = 0.01,
-    prior_weight: PriorWeightOption = 1.0,
-    model_variance: ModelVarianceOption = None,
-    start: StartOption = None,
-    force: ForceOption = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Weak-constraint 4DVar by Gauss-Newton steps: the same cost, faster.
-
-    Example: `tf4dvar assimilate weak-gauss-newton --data windows.nc --out states.nc`
-    """
-    _run(
-        *("weak-gauss-newton", data, out, force, as_json, start),
-        observation_weight=observation_weight,
-        prior_weight=prior_weight,
-        model_variance=model_variance,
-    )
-
-
-@assimilate.command("weak-annealed")
-def weak_annealed(
-    data: DataOption,
-    out: OutOption,
-    first: Annotated[
-        float | None,
-        typer.Option(help="First variance of the model error: 10, or 0.1 from a start."),
-    ] = None,
-    last: Annotated[
-        float | None,
-        typer.Option(help="Last variance of the model error: 1e-6, or 1e-4 from a start."),
-    ] = None,
-    steps: Annotated[
-        int | None,
-        typer.Option(min=1, help="Gauss-Newton steps in all, at most; the stages share them."),
-    ] = None,
-    start: StartOption = None,
-    force: ForceOption = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Weak-constraint 4DVar whose model error falls to almost nothing.
-
-    Example: `tf4dvar assimilate weak-annealed --data windows.nc --start enks.nc --out states.nc`
-    """
-    _run("weak-annealed", data, out, force, as_json, start, first=first, last=last, steps=steps)
-
-
-@assimilate.command()
-def strong(
-    data: DataOption, out: OutOption, force: ForceOption = False, as_json: JsonOption = False
-) -> None:
-    """Strong-constraint 4DVar from the mean of the climatology.
-
-    Example: `tf4dvar assimilate strong --data windows.nc --out states.nc`
-    """
-    _run("strong", data, out, force, as_json)
-
-
-@assimilate.command("strong-multistart")
-def strong_multistart(
-    data: DataOption,
-    out: OutOption,
-    starts: Annotated[int, typer.Option(min=1, help="Number of starts.")] = 10,
-    seed: SeedOption = 0,
-    force: ForceOption = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Strong-constraint 4DVar from several starts, the lowest cost kept.
-
-    Example: `tf4dvar assimilate strong-multistart --data windows.nc --out states.nc`
-    """
-    _run("strong-multistart", data, out, force, as_json, starts=starts, seed=seed)
-
-
-@assimilate.command("strong-quasistatic")
-def strong_quasistatic(
-    data: DataOption, out: OutOption, force: ForceOption = False, as_json: JsonOption = False
-) -> None:
-    """Strong-constraint 4DVar over a window that grows step by step.
-
-    Example: `tf4dvar assimilate strong-quasistatic --data windows.nc --out states.nc`
-    """
-    _run("strong-quasistatic", data, out, force, as_json)
-
-
-@assimilate.command()
-def enks(
-    data: DataOption,
-    out: OutOption,
-    members: Annotated[int, typer.Option(min=2, help="Size of the ensemble.")] = 1000,
-    inflation: Annotated[float, typer.Option(help="Of the spread, at each analysis.")] = 1.02,
-    square_root: Annotated[bool, typer.Option(help="No perturbed observations.")] = False,
-    localisation: Annotated[
-        float | None, typer.Option(help="Components beyond which covariances are zero.")
-    ] = None,
-    seed: SeedOption = 0,
-    force: ForceOption = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Ensemble Kalman smoother, with its spread.
-
-    Example: `tf4dvar assimilate enks --data windows.nc --members 1000 --out states.nc`
-    """
-    _run(
-        *("enks", data, out, force, as_json),
-        members=members,
-        inflation=inflation,
-        square_root=square_root,
-        localisation=localisation,
-        seed=seed,
-    )
-
-
-@assimilate.command()
-def oi(
-    data: DataOption,
-    out: OutOption,
-    training_windows: Annotated[
-        int, typer.Option(min=2, help="Simulated windows that give the covariance.")
-    ] = 4000,
-    seed: SeedOption = 0,
-    force: ForceOption = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Optimal interpolation with a space-time covariance.
-
-    Example: `tf4dvar assimilate oi --data windows.nc --out states.nc`
-    """
-    _run("oi", data, out, force, as_json, training_windows=training_windows, seed=seed)
+for each in METHODS.values():
+    assimilate.command(each.name)(command_of(each))
 
 
 def _run(
-    method: str,
-    data: Path,
-    out: Path,
-    force: bool,
-    as_json: bool,
-    start: Path | None = None,
-    **settings: Any,
+    method: Method, data: Path, out: Path, force: bool, as_json: bool, start: Path | None
 ) -> None:
     check_output(out, force)
     source = read_windows(data)
     load_tensorflow()
-    from tf4dvar.classical import assimilate as run_method
-    from tf4dvar.comparison import task_of
+    from tf4dvar.comparison import problem_of
 
-    task = task_of(source, None if start is None else _first_states(start, source))
-    with progress_bar(method) as progress:
-        analysis = run_method(method, task, progress, **settings)
-    states = states_dataset(source, analysis.states, method=method)
+    problem = problem_of(source, None if start is None else _first_guess(start, source))
+    with progress_bar(method.name) as progress:
+        analysis = method.analyse(problem, progress)
+    states = states_dataset(source, analysis.states, method=method.name)
     units = {"units": source["observations"].attrs.get("units", "1")}
     if analysis.spread is not None:
         states["spread"] = (DIMS, analysis.spread, {"long_name": "standard deviation", **units})
@@ -259,7 +120,7 @@ def _run(
     )
 
 
-def _first_states(start: Path, source: xr.Dataset) -> np.ndarray:
+def _first_guess(start: Path, source: xr.Dataset) -> np.ndarray:
     """The states of a file, or those that a model makes of the observations."""
     if start.is_dir() or start.suffix == ".keras":
         from tf4dvar.evaluation import load_model, reconstruct

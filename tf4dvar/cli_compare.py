@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
+from tf4dvar.classical import ImportanceSampling
 from tf4dvar.cli_assimilate import progress_bar
 from tf4dvar.cli_common import (
     DataOption,
@@ -16,14 +17,12 @@ from tf4dvar.cli_common import (
 from tf4dvar.data import (
     DIMS,
     check_output,
-    number_of,
     read_windows,
     states_dataset,
     write_dataset,
 )
 from tf4dvar.errors import InputError
 from tf4dvar.runtime import load_tensorflow
-from tf4dvar.systems import system_by_name
 
 
 def compare(
@@ -61,8 +60,12 @@ def limit(
     out: Annotated[
         Path | None, typer.Option("--out", help="File for the posterior mean and spread.")
     ] = None,
-    samples: Annotated[int, typer.Option(min=1, help="Free trajectories to weigh.")] = 10_000_000,
-    seed: Annotated[int, typer.Option(min=0, help="Of the trajectories.")] = 0,
+    samples: Annotated[
+        int, typer.Option(min=1, help="Free trajectories to weigh.")
+    ] = ImportanceSampling.samples,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Of the trajectories.")
+    ] = ImportanceSampling.seed,
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -82,33 +85,27 @@ def limit(
         raise InputError(
             f"{data} has the attribute system={source.attrs.get('system')!r}; expected {system!r}."
         )
-    noise_variance = number_of(source, "noise_variance")
     load_tensorflow()
-    from tf4dvar.classical.importance_sampling import SMALL_SAMPLE, bayes_limit
+    from tf4dvar.comparison import problem_of
     from tf4dvar.evaluation import score
 
     with progress_bar("limit") as progress:
-        posterior = bayes_limit(
-            source["observations"].values.astype("float64"),
-            system_by_name(system),
-            noise_variance,
-            samples,
-            seed,
-            progress,
-        )
-    sizes = posterior.effective_sample_size
+        analysis = ImportanceSampling(samples, seed).analyse(problem_of(source), progress)
+    sizes = analysis.effective_sample_size
+    assert sizes is not None
+    assert analysis.spread is not None
     values: dict[str, Any] = {"windows": len(sizes)}
     if "truth" in source:
-        scores = score(posterior.mean, source)
+        scores = score(analysis.states, source)
         values |= {name: scores[name] for name in ("r_score", "r_score_se")}
     values |= {
-        "posterior_variance": float(posterior.variance.mean()),
+        "posterior_variance": float(np.square(analysis.spread).mean()),
         "median_sample_size": float(np.median(sizes)),
-        "windows_of_small_sample": int((sizes < SMALL_SAMPLE).sum()),
+        "windows_of_small_sample": int((~analysis.converged).sum()),
     }
     if out is not None:
-        states = states_dataset(source, posterior.mean, method="Bayes limit")
-        states["spread"] = (DIMS, np.sqrt(posterior.variance), {"long_name": "spread"})
+        states = states_dataset(source, analysis.states, method="Bayes limit")
+        states["spread"] = (DIMS, analysis.spread, {"long_name": "spread"})
         states["effective_sample_size"] = ("window", sizes)
         write_dataset(states, out, force)
         values["out"] = str(out)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from tf4dvar.classical import METHODS, Analysis, Progress, Task, assimilate
+from tf4dvar.classical import METHODS, Analysis, Problem, Progress
 from tf4dvar.data import check_observations, number_of
 from tf4dvar.errors import InputError
 from tf4dvar.evaluation import (
@@ -46,12 +46,13 @@ class Compared(NamedTuple):
     scores: dict[str, Any]
 
 
-def task_of(dataset: xr.Dataset, start: np.ndarray | None = None) -> Task:
-    """The task of reconstructing a data set's windows with the true dynamics of its system.
+def problem_of(dataset: xr.Dataset, first_guess: np.ndarray | None = None) -> Problem:
+    """The problem of reconstructing a data set's windows with the true dynamics of its system.
 
     Args:
         dataset: `observations` with the attributes `system` and `noise_variance`.
-        start: first states, [window, time, component], for the methods that take some.
+        first_guess: states to start from, [window, time, component], for the methods that take
+            some.
 
     Raises:
         InputError: the system is not known, or the noise is not, or is no number.
@@ -61,7 +62,7 @@ def task_of(dataset: xr.Dataset, start: np.ndarray | None = None) -> Task:
     noise_variance = number_of(dataset, "noise_variance")
     observations = dataset["observations"].values.astype("float64")
     check_observations(observations, components=len(system.components))
-    return Task(observations, flow, system, noise_variance, start)
+    return Problem(observations, flow, noise_variance, first_guess=first_guess, system=system)
 
 
 def compare(
@@ -102,11 +103,11 @@ def compare(
     truth = dataset["truth"].values
     results = {}
     if methods:
-        task = task_of(dataset)
-        known = float(ode_score(truth, task.flow(truth).numpy()).mean())
+        problem = problem_of(dataset)
+        known = float(ode_score(truth, problem.flow(truth).numpy()).mean())
     for name in methods:
         with progress(name) as report:
-            analysis = _chain(name, task, starts, report)
+            analysis = _chain(name, problem, starts, report)
         results[name] = Compared(
             analysis.states,
             analysis.spread,
@@ -141,16 +142,18 @@ def compare_model(model: FourDVarNet, dataset: xr.Dataset) -> Compared:
     )
 
 
-def _chain(name: str, task: Task, models: dict[str, FourDVarNet], progress: Progress) -> Analysis:
+def _chain(
+    name: str, problem: Problem, models: dict[str, FourDVarNet], progress: Progress
+) -> Analysis:
     """The last method of a chain, in the time of all."""
-    seconds, start = 0.0, None
+    seconds, states = 0.0, None
     for part in name.split("+"):
         if part in models:
-            start, seconds = reconstruct(models[part], task.observations)
-            start = start.astype("float64")
+            states, seconds = reconstruct(models[part], problem.observations)
+            states = states.astype("float64")
             continue
-        analysis = assimilate(part, task.starting_from(start), progress)
-        seconds, start = seconds + analysis.seconds_per_window, analysis.states
+        analysis = METHODS[part]().analyse(problem.starting_from(states), progress)
+        seconds, states = seconds + analysis.seconds_per_window, analysis.states
     return analysis._replace(seconds_per_window=seconds)
 
 

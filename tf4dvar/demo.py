@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from tf4dvar.classical import first_guess, fixed_step_descent
-from tf4dvar.comparison import compare_model
+from tf4dvar.classical import FixedStepDescent, first_guess
+from tf4dvar.comparison import compare_model, problem_of
 from tf4dvar.data import protocol_plan, simulate_dataset, states_dataset, write_dataset
 from tf4dvar.evaluation import load_model, score
-from tf4dvar.experiments import experiment_by_name, true_flow
+from tf4dvar.experiments import experiment_by_name
 from tf4dvar.metrics import ode_score
 from tf4dvar.plots import plot_reconstructions
 from tf4dvar.systems import TEST_SEED, Lorenz63
@@ -45,7 +45,7 @@ def run_demo(out: Path, windows: int, minutes: float) -> dict[str, dict[str, Any
     logger.info("1. Simulate %d held-out windows of protocol C", windows)
     dataset = simulate_dataset(Lorenz63(), protocol_plan("l63", "C"), windows, seed=TEST_SEED)
     write_dataset(dataset, out / "windows.nc", force=True)
-    observations, truth = dataset["observations"].values, dataset["truth"].values
+    truth = dataset["truth"].values
 
     states: dict[str, np.ndarray] = {}
     table: dict[str, dict[str, Any]] = {}
@@ -67,18 +67,18 @@ def run_demo(out: Path, windows: int, minutes: float) -> dict[str, dict[str, Any
 
     logger.info("4. Reconstruct with it, and with two methods that learn nothing")
     # Both of the others take the true dynamics as their prior.
-    flow = true_flow("l63", dtype="float64")
-    known = float(ode_score(truth, flow(truth).numpy()).mean())
+    problem = problem_of(dataset)
+    known = float(ode_score(truth, problem.flow(truth).numpy()).mean())
     for name, method in (
         ("first guess (interpolation)", first_guess),
         (
             f"fixed-step descent, {DESCENT_STEPS} steps",
-            lambda y: fixed_step_descent(y, flow, DESCENT_STEPS).states,
+            lambda problem: FixedStepDescent(DESCENT_STEPS).analyse(problem).states,
         ),
     ):
         started = time.perf_counter()
-        states[name] = method(observations)
-        seconds = (time.perf_counter() - started) / len(observations)
+        states[name] = method(problem)
+        seconds = (time.perf_counter() - started) / len(truth)
         table[name] = {
             **score(states[name], dataset),
             "ode_score": known,

@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
-from tf4dvar.classical import fixed_step_descent
+from tf4dvar.classical import FixedStepDescent, Problem
+from tf4dvar.classical.analysis import report_convergence
 from tf4dvar.data import atomic_path, check_states, locked
 from tf4dvar.errors import InputError, first_line
 from tf4dvar.experiments import true_flow
@@ -46,7 +47,7 @@ def descent_run(
     minutes: float | None = None,
     resume: bool = False,
 ) -> DescentRun:
-    """Descend on the windows of a data set, some after others; see `fixed_step_descent`.
+    """Descend on the windows of a data set, some after others; see `FixedStepDescent`.
 
     Args:
         path: a folder; `descent.npz` in it holds the windows that are done.
@@ -95,14 +96,14 @@ def _descend(claim, system, dataset, steps, minutes, resume) -> DescentRun:
 def _descend_at_once(system, dataset, flow, steps) -> DescentRun:
     observations, truth = dataset["observations"].values, dataset["truth"].values
     nature = system_by_name(system)
+    problem = Problem(observations, flow, noise_variance=1.0)  # of an average, all weigh the same
     pathway = []
-
-    def look(states):
+    started = time.monotonic()
+    for iterate in FixedStepDescent(steps).iterates(problem):
+        states = iterate.states
         cost = fourdvar_score(states, observations, lambda x: rk4_step(nature, x))
         pathway.append(np.stack([r_score(states, truth), cost], axis=-1))
-
-    started = time.monotonic()
-    states = fixed_step_descent(observations, flow, steps, look=look).states
+    report_convergence(iterate.converged)
     return DescentRun(states, np.stack(pathway, axis=1), steps, time.monotonic() - started)
 
 

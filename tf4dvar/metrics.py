@@ -15,7 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-OBSERVATION_WEIGHT, PRIOR_WEIGHT = 0.01, 1.0
+from tf4dvar.classical.weighted_method import OBSERVATION_WEIGHT, PRIOR_WEIGHT
 
 
 def r_score(state: np.ndarray, truth: np.ndarray) -> np.ndarray:

@@ -172,7 +172,7 @@ def _places():
         "save": (keras.Model, "save"),
         "replace": (os, "replace"),
         "raise": (FourDVarNet, "iterations"),
-        "descent": (descent_run, "fixed_step_descent"),
+        "descent": (descent_run, "_descend_at_once"),
         "scores": (tables, "evaluate"),
         "table": (tables, "write_table"),
     }

@@ -1,18 +1,21 @@
 import numpy as np
 import pytest
 
-from tf4dvar.classical import AveragedTerms, ErrorCovariances, Gaussian, climatology
+from tf4dvar.classical import Gaussian, Problem, climatology
 from tf4dvar.errors import InputError
 from tf4dvar.systems import Lorenz63, sample_windows
 
 FULL = np.array([[2.0, 0.5, 0.0], [0.5, 1.0, 0.3], [0.0, 0.3, 4.0]])
 
 
+def precision(observed, noise_variance):
+    return Problem(np.where(observed, 1.0, np.nan), None, noise_variance).precision()
+
+
 def test_scalar_diagonal_and_full_covariances_agree(rng):
     observed = rng.random((2, 5, 3)) < 0.5
     scalar, diagonal, full = (
-        ErrorCovariances(r, 1.0).observation_precision(observed)
-        for r in (2.0, np.full(3, 2.0), 2.0 * np.eye(3))
+        precision(observed, r) for r in (2.0, np.full(3, 2.0), 2.0 * np.eye(3)[None, None])
     )
     np.testing.assert_array_equal(scalar, diagonal)
     np.testing.assert_array_equal(scalar, full)
@@ -21,18 +24,19 @@ def test_scalar_diagonal_and_full_covariances_agree(rng):
 
 def test_precision_is_the_inverse_of_what_is_observed():
     observed = np.array([[[True, True, False], [False, True, True], [False] * 3]])
-    precision = ErrorCovariances(FULL, 1.0).observation_precision(observed)[0]
-    np.testing.assert_allclose(precision[0, :2, :2], np.linalg.inv(FULL[:2, :2]), rtol=1e-12)
-    np.testing.assert_allclose(precision[1, 1:, 1:], np.linalg.inv(FULL[1:, 1:]), rtol=1e-12)
-    assert np.count_nonzero(precision[0, 2]) == np.count_nonzero(precision[2]) == 0
+    found = precision(observed, FULL[None, None])[0]
+    np.testing.assert_allclose(found[0, :2, :2], np.linalg.inv(FULL[:2, :2]), rtol=1e-12)
+    np.testing.assert_allclose(found[1, 1:, 1:], np.linalg.inv(FULL[1:, 1:]), rtol=1e-12)
+    assert np.count_nonzero(found[0, 2]) == np.count_nonzero(found[2]) == 0
 
 
 @pytest.mark.parametrize("covariance", [0.0, -1.0, np.ones(2), -FULL, np.triu(FULL)])
 def test_refuses_what_is_no_covariance(covariance):
     with pytest.raises(InputError, match=r"Received .*covariance"):
-        ErrorCovariances(covariance, 1.0).observation_precision(np.ones((1, 2, 3), bool))
-    with pytest.raises(InputError, match="expected positive weights"):
-        AveragedTerms(observation_weight=0.0)
+        Gaussian(np.zeros(3), covariance).precision()
+    if np.ndim(covariance) == 2:
+        with pytest.raises(InputError, match=r"Received .*covariance"):
+            precision(np.ones((1, 2, 3), bool), covariance[None, None])
 
 
 def test_background_by_variances_or_in_full(rng):

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from tests.classical.kalman import kalman_smoother
-from tf4dvar.classical import Gaussian, enks, one_step_model
-from tf4dvar.classical.ensemble_smoother import _taper
+from tf4dvar.classical import EnKS, Gaussian, Problem, one_step_model
+from tf4dvar.classical.ensemble_smoother import gaspari_cohn
 from tf4dvar.errors import InputError
 
 PRIOR = Gaussian(np.array([1.0, -1.0, 0.5]), np.array([[2, 0.3, 0], [0.3, 1, 0], [0, 0, 3.0]]))
@@ -21,15 +21,8 @@ def linear_windows(linear_flow, rng):
 @pytest.mark.parametrize("square_root", [False, True])
 def test_is_the_kalman_smoother_of_a_linear_system(linear_windows, linear_flow, square_root):
     observations, matrix = linear_windows
-    analysis = enks(
-        observations,
-        linear_flow,
-        0.5,
-        PRIOR,
-        members=20_000,
-        inflation=1.0,
-        square_root=square_root,
-    )
+    method = EnKS(members=20_000, inflation=1.0, square_root=square_root)
+    analysis = method.analyse(Problem(observations, linear_flow, 0.5, PRIOR))
     for window, observed in enumerate(observations):
         mean, variance, cost = kalman_smoother(observed, matrix, 0.5, PRIOR)
         np.testing.assert_allclose(analysis.states[window], mean, atol=0.05)
@@ -42,14 +35,15 @@ def test_is_the_kalman_smoother_of_a_linear_system(linear_windows, linear_flow, 
 def test_the_seed_repeats_the_ensemble(linear_windows, linear_flow):
     observations, _ = linear_windows
     first, again, other = (
-        enks(observations, linear_flow, 0.5, PRIOR, members=20, seed=seed) for seed in (1, 1, 2)
+        EnKS(members=20, seed=seed).analyse(Problem(observations, linear_flow, 0.5, PRIOR))
+        for seed in (1, 1, 2)
     )
     np.testing.assert_array_equal(first.states, again.states)
     assert not np.allclose(first.states, other.states)
 
 
 def test_taper_falls_from_one_to_zero_around_the_circle():
-    taper = _taper(40, 10.0)
+    taper = gaspari_cohn(40, 10.0)
     np.testing.assert_allclose(np.diag(taper), 1.0)
     np.testing.assert_allclose(taper, taper.T)
     row = taper[0]
@@ -68,16 +62,15 @@ def test_localisation_keeps_a_small_ensemble_from_diverging(circle_flow, rng):
     seen = rng.random(truth.shape) < 0.3
     observations = np.where(seen, truth + rng.normal(size=truth.shape), np.nan)
     prior = Gaussian(np.full(components, 2.3), 13.0 * np.eye(components))
+    problem = Problem(observations, circle_flow, 1.0, prior)
     errors = [
-        np.square(
-            enks(observations, circle_flow, 1.0, prior, 25, localisation=distance).states - truth
-        ).mean()
+        np.square(EnKS(25, localisation=distance).analyse(problem).states - truth).mean()
         for distance in (None, 8.0)
     ]
     assert errors[1] < 0.5 * errors[0], errors
 
 
-def test_settings_are_checked(few, flow, background):
+def test_settings_are_checked():
     for wrong in ({"members": 1}, {"inflation": 0.0}, {"localisation": -1.0}):
         with pytest.raises(InputError, match=next(iter(wrong))):
-            enks(few, flow, 2.0, background, **wrong)
+            EnKS(**wrong)

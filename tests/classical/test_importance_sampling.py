@@ -1,11 +1,16 @@
 import numpy as np
 import pytest
 
-from tf4dvar.classical import bayes_limit
+from tf4dvar.classical import ImportanceSampling, Problem
 from tf4dvar.errors import InputError
 from tf4dvar.systems import Lorenz63, random_stream, sample_windows
 
 STEPS = 12
+
+
+def sample(observations, noise_variance, samples=1):
+    problem = Problem(observations, None, noise_variance, system=Lorenz63())
+    return ImportanceSampling(samples).analyse(problem)
 
 
 def test_agrees_with_weights_of_independent_windows(rng):
@@ -15,7 +20,7 @@ def test_agrees_with_weights_of_independent_windows(rng):
     observations = np.full(truth.shape, np.nan)
     observations[:, ::4, 0] = truth[:, ::4, 0] + np.sqrt(2.0) * rng.normal(size=(4, 3))
     observations[2:, 6, 2] = truth[2:, 6, 2] + np.sqrt(2.0) * rng.normal(size=2)
-    found = bayes_limit(observations, system, 2.0, samples=1_000_000)
+    found = sample(observations, 2.0, 1_000_000)
     long = sample_windows(system, 1000, 4000, random_stream("independent"))[:, 2000:]
     free = np.concatenate([long[:, s : s + STEPS] for s in range(0, 1980, 10)])
     for window in range(4):
@@ -25,29 +30,30 @@ def test_agrees_with_weights_of_independent_windows(rng):
         weights /= weights.sum()
         mean = np.tensordot(weights, free, 1)
         variance = np.tensordot(weights, np.square(free - mean), 1)
-        distance = (found.mean[window] - mean) / np.sqrt(variance)
+        distance = (found.states[window] - mean) / np.sqrt(variance)
         np.testing.assert_allclose(distance, 0.0, atol=0.1)
-        np.testing.assert_allclose(found.variance[window], variance, rtol=0.2)
+        np.testing.assert_allclose(found.spread[window] ** 2, variance, rtol=0.2)
     assert np.all(found.effective_sample_size > 1000)
 
 
 def test_without_observations_it_is_the_climatology(background):
-    found = bayes_limit(np.full((1, 5, 3), np.nan), Lorenz63(), 2.0, samples=1)
-    np.testing.assert_allclose(found.mean[0, 2], background.mean, atol=0.5)
-    np.testing.assert_allclose(found.variance[0, 2], np.diag(background.covariance), rtol=0.06)
+    found = sample(np.full((1, 5, 3), np.nan), 2.0)
+    np.testing.assert_allclose(found.states[0, 2], background.mean, atol=0.5)
+    np.testing.assert_allclose(found.spread[0, 2] ** 2, np.diag(background.covariance), rtol=0.06)
 
 
 def test_parts_of_the_sample_are_the_whole(few, monkeypatch):
-    whole = bayes_limit(few[:1], Lorenz63(), 200.0, samples=1)
+    whole = sample(few[:1], 200.0)
     monkeypatch.setattr("tf4dvar.classical.importance_sampling.GATHERED", 7)
-    parts = bayes_limit(few[:1], Lorenz63(), 200.0, samples=1)
-    np.testing.assert_allclose(parts.mean, whole.mean, rtol=1e-9)
-    np.testing.assert_allclose(parts.variance, whole.variance, rtol=1e-6)
+    parts = sample(few[:1], 200.0)
+    np.testing.assert_allclose(parts.states, whole.states, rtol=1e-9)
+    np.testing.assert_allclose(parts.spread**2, whole.spread**2, rtol=1e-6)
 
 
 def test_small_samples_are_flagged(few, caplog):
-    found = bayes_limit(few[:2], Lorenz63(), 0.01, samples=1)
+    found = sample(few[:2], 0.01)
     assert np.all(found.effective_sample_size < 30)
+    assert not found.converged.any()
     assert "2 of 2 windows have an effective sample size below 30" in caplog.text
     with pytest.raises(InputError, match="3 components"):
-        bayes_limit(few[..., :2], Lorenz63(), 2.0)
+        sample(few[..., :2], 2.0)

@@ -5,8 +5,8 @@ import time
 import numpy as np
 import pytest
 
-from tf4dvar.classical import METHODS, bayes_limit
-from tf4dvar.comparison import task_of
+from tf4dvar.classical import METHODS
+from tf4dvar.comparison import problem_of
 from tf4dvar.data import protocol_plan, simulate_dataset
 from tf4dvar.metrics import r_score
 from tf4dvar.systems import Lorenz63
@@ -23,24 +23,21 @@ FIGURES = {
     ("weak-gauss-newton", "C"): (6.06, 0.55),
     ("enks", "T"): (0.66, 0.05),
     ("enks", "C"): (2.15, 0.12),
-    ("limit", "T"): (0.386, 0.001),
-    ("limit", "C"): (0.574, 0.004),
+    ("importance-sampling", "T"): (0.386, 0.001),
+    ("importance-sampling", "C"): (0.574, 0.004),
 }
 
 
 @pytest.fixture(scope="module", params=["T", "C"])
 def protocol(request):
     dataset = simulate_dataset(Lorenz63(), protocol_plan("l63", request.param), 200, seed=1)
-    return request.param, task_of(dataset), dataset["truth"].values
+    return request.param, problem_of(dataset), dataset["truth"].values
 
 
 @pytest.mark.parametrize("name", dict.fromkeys(name for name, _ in FIGURES))
 def test_reaches_the_figure(name, protocol):
-    letter, task, truth = protocol
-    if name == "limit":
-        states = bayes_limit(task.observations, task.system, task.noise_variance).mean
-    else:
-        states = METHODS[name](task, None).states
+    letter, problem, truth = protocol
+    states = METHODS[name]().analyse(problem).states
     scores = r_score(states, truth)
     figure, error = FIGURES[name, letter]
     tolerance = 2 * np.hypot(error, scores.std(ddof=1) / np.sqrt(len(scores)))
@@ -48,10 +45,10 @@ def test_reaches_the_figure(name, protocol):
 
 
 def test_quasistatic_takes_five_milliseconds_on_two_cores(protocol):
-    _, task, _ = protocol
+    _, problem, _ = protocol
     seconds = []
     for _ in range(4):  # the first compiles
         started = time.process_time()
-        METHODS["strong-quasistatic"](task, None)
-        seconds.append((time.process_time() - started) / len(task.observations))
+        METHODS["strong-quasistatic"]().analyse(problem)
+        seconds.append((time.process_time() - started) / len(problem.observations))
     assert min(seconds[1:]) < 2 * 5e-3

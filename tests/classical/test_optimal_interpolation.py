@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tf4dvar.classical import optimal_interpolation
+from tf4dvar.classical import Problem, optimal_interpolation
 from tf4dvar.errors import InputError
 
 
@@ -11,7 +11,8 @@ def test_is_the_conditional_mean_of_a_gaussian(rng):
     noise = np.array([[0.5, 0.1, 0.0], [0.1, 0.5, 0.0], [0.0, 0.0, 1.0]])
     observations = np.where(rng.random((5, 4, 3)) < 0.5, rng.normal(size=(5, 4, 3)), np.nan)
     observations[1] = np.nan
-    analysis = optimal_interpolation(observations, training, noise)
+    problem = Problem(observations, None, noise[None, None])
+    analysis = optimal_interpolation(problem, training)
     mean = np.tile(training.mean(axis=(0, 1)), 4)
     deviations = training.reshape(-1, 12) - mean
     prior, errors = deviations.T @ deviations / len(training), np.kron(np.eye(4), noise)
@@ -26,4 +27,4 @@ def test_is_the_conditional_mean_of_a_gaussian(rng):
 
 def test_training_states_must_fit(few):
     with pytest.raises(InputError, match="same length"):
-        optimal_interpolation(few, np.zeros((10, 100, 3)), 2.0)
+        optimal_interpolation(Problem(few, None, 2.0), np.zeros((10, 100, 3)))

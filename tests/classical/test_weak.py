@@ -3,22 +3,20 @@ import pytest
 
 from tests.finite_differences import directional_derivative
 from tf4dvar.classical import (
-    AveragedTerms,
-    ErrorCovariances,
-    annealing,
+    Problem,
+    StrongQuasistatic,
+    WeakAnnealed,
+    WeakGaussNewton,
+    WeakLBFGS,
     one_step_model,
-    strong_quasistatic,
-    weak_annealed,
-    weak_gauss_newton,
-    weak_lbfgs,
 )
-from tf4dvar.classical.weak_cost import WeakConstraint
+from tf4dvar.classical.weak_annealed import annealing
+from tf4dvar.classical.weak_cost import WeakConstraint, averaged_terms, covariance_terms
 from tf4dvar.errors import InputError
 from tf4dvar.layers import TwoScaleGENN, VariationalCost
 
-FULL = ErrorCovariances(
-    np.array([[2.0, 0.5, 0.0], [0.5, 1.0, 0.3], [0.0, 0.3, 4.0]]), np.diag([0.1, 0.2, 0.3]) + 0.05
-)
+R = np.array([[2.0, 0.5, 0.0], [0.5, 1.0, 0.3], [0.0, 0.3, 4.0]])[None, None]
+Q = np.diag([0.1, 0.2, 0.3]) + 0.05
 
 
 def test_averaged_terms_are_the_variational_cost(few, few_truths, flow, rng):
@@ -26,15 +24,17 @@ def test_averaged_terms_are_the_variational_cost(few, few_truths, flow, rng):
     observed = ~np.isnan(few)
     cost = VariationalCost(flow, 0.01, 1.0, learn_weights=False, dtype="float64")
     expected = cost(states, np.where(observed, few, 0.0), observed.astype(float))
-    problem = WeakConstraint(one_step_model(flow, 3), few, AveragedTerms(0.01, 1.0))
-    found, _ = problem.evaluate(states, np.arange(len(few)))
+    problem = Problem(few, flow, 2.0)
+    weak = WeakConstraint(problem, averaged_terms(problem, 0.01, 1.0))
+    found, _ = weak.evaluate(states, np.arange(len(few)))
     np.testing.assert_allclose(found, expected, rtol=1e-10)
 
 
 @pytest.fixture
 def problem(few, flow, background, rng):
     observations = np.where(rng.random(few.shape) < 0.3, rng.normal(size=few.shape), np.nan)
-    return WeakConstraint(one_step_model(flow, 3), observations[:2, :12], FULL, background)
+    problem = Problem(observations[:2, :12], flow, R, background)
+    return WeakConstraint(problem, covariance_terms(problem, Q))
 
 
 def test_gradient_agrees_with_finite_differences(problem, rng):
@@ -68,43 +68,53 @@ def test_increment_solves_the_dense_system(problem, rng):
     np.testing.assert_allclose(found, expected, rtol=1e-8, atol=1e-10)
 
 
-@pytest.mark.parametrize("weights", [AveragedTerms(), FULL], ids=["averaged", "covariances"])
-def test_lbfgs_and_gauss_newton_reach_the_same_minimum(few, few_truths, flow, background, weights):
+@pytest.fixture
+def tight(monkeypatch):
+    """Minimisations that go on to the last digits."""
+    monkeypatch.setattr("tf4dvar.classical.weak_gauss_newton.TOLERANCE", 1e-12)
+    monkeypatch.setattr("tf4dvar.classical.weak_lbfgs.TOLERANCE", 1e-14)
+
+
+@pytest.mark.usefixtures("tight")
+@pytest.mark.parametrize("model_variance", [None, Q], ids=["averaged", "covariances"])
+def test_lbfgs_and_gauss_newton_reach_the_same_minimum(
+    few, few_truths, flow, background, model_variance
+):
     # Near the minimum, since from afar they may fall into different ones.
-    start = few_truths[:2]
-    settings = {"background": background, "start": start}
-    newton = weak_gauss_newton(few[:2], flow, weights, **settings, tolerance=1e-12)
-    descent = weak_lbfgs(few[:2], flow, weights, **settings, tolerance=1e-14)
+    problem = Problem(few[:2], flow, R, background, first_guess=few_truths[:2])
+    newton = WeakGaussNewton(model_variance=model_variance).analyse(problem)
+    descent = WeakLBFGS(model_variance=model_variance).analyse(problem)
     assert newton.converged.all()
     np.testing.assert_allclose(descent.costs, newton.costs, rtol=1e-6)
     np.testing.assert_allclose(descent.states, newton.states, atol=2e-2)
 
 
-def test_vanishing_model_error_gives_the_strong_constraint(few, flow, background):
-    weak = weak_annealed(few, flow, annealing(2.0, 10.0, 1e-8), background, tolerance=1e-8)
-    strong = strong_quasistatic(few, flow, 2.0, background)
+def test_vanishing_model_error_gives_the_strong_constraint(few, flow, background, monkeypatch):
+    monkeypatch.setattr("tf4dvar.classical.weak_gauss_newton.TOLERANCE", 1e-8)
+    problem = Problem(few, flow, 2.0, background)
+    weak = WeakAnnealed(10.0, 1e-8).analyse(problem)
+    strong = StrongQuasistatic().analyse(problem)
     same = np.abs(weak.costs - strong.costs) < 1e-3 * strong.costs
     # Annealing and growing are two ways: now and then they end in different minima.
     assert same.sum() >= 5
     np.testing.assert_allclose(weak.states[same], strong.states[same], atol=0.2)
-    refined = weak_annealed(
-        few, flow, annealing(2.0, 1e-8, 1e-8), background, start=strong.states, tolerance=1e-8
-    )
+    refined = WeakAnnealed(1e-8, 1e-8).analyse(problem.starting_from(strong.states))
     np.testing.assert_allclose(refined.costs, strong.costs, rtol=1e-3)
 
 
-def test_annealing_falls_tenfold(few):
-    variances = [weights.model for weights in annealing(2.0, 10.0, 1e-6)]
-    np.testing.assert_allclose(variances, 10.0 ** np.arange(1, -7, -1))
+def test_annealing_falls_tenfold():
+    np.testing.assert_allclose(annealing(10.0, 1e-6), 10.0 ** np.arange(1, -7, -1))
     with pytest.raises(InputError, match="0 < last <= first"):
-        annealing(2.0, 1e-6, 10.0)
+        annealing(1e-6, 10.0)
 
 
-def test_lbfgs_takes_a_learned_prior(few):
+def test_lbfgs_takes_a_learned_prior(few, monkeypatch):
+    monkeypatch.setattr("tf4dvar.classical.weak_lbfgs.TOLERANCE", 1e-6)
     genn = TwoScaleGENN(dtype="float64")
     observations = few[:2] / 8.0
     start = np.where(np.isnan(observations), 0.0, observations)
-    analysis = weak_lbfgs(observations, genn, AveragedTerms(), tolerance=1e-6)
+    problem = Problem(observations, genn, 2.0)
+    analysis = WeakLBFGS().analyse(problem)
     observed = ~np.isnan(observations)
     cost = VariationalCost(genn, 0.01, 1.0, learn_weights=False, dtype="float64")
     np.testing.assert_allclose(
@@ -112,13 +122,13 @@ def test_lbfgs_takes_a_learned_prior(few):
     )
     assert np.all(analysis.costs < cost(start, start, observed.astype(float)).numpy())
     with pytest.raises(InputError, match="TwoScaleGENN"):
-        weak_gauss_newton(observations, genn, AveragedTerms())
+        WeakGaussNewton().analyse(problem)
 
 
 def test_any_number_of_components(circle_flow, rng):
     truth = one_step_model(circle_flow, 8).trajectory(8.0 + rng.normal(size=(2, 8)), 200)[:, 150:]
     seen = rng.random(truth.shape) < 0.4
     observations = np.where(seen, truth + 0.1 * rng.normal(size=truth.shape), np.nan)
-    analysis = weak_annealed(observations, circle_flow, annealing(0.01, 1.0, 1e-4))
+    analysis = WeakAnnealed(1.0, 1e-4).analyse(Problem(observations, circle_flow, 0.01))
     assert analysis.converged.all()
     assert np.square(analysis.states - truth).mean() < 0.05

@@ -7,14 +7,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf4dvar.classical import Task, assimilate
+from tf4dvar.classical import FixedStepDescent, Problem
 from tf4dvar.errors import InputError
 from tf4dvar.evaluation import reconstruct
 from tf4dvar.experiments import true_flow
 from tf4dvar.layers import ConvCell, FixedStepCell, LSTMCell, RK4Flow, TwoScaleGENN
 from tf4dvar.layers.lorenz96_ode import Lorenz96ODE
 from tf4dvar.models import FourDVarNet
-from tf4dvar.systems import Lorenz63
 from tf4dvar.training import DivergenceGuard
 
 
@@ -115,6 +114,6 @@ def test_a_chaotic_prior_from_a_bad_first_guess_is_stopped_with_its_weights(wind
 def test_a_classical_method_that_diverges_is_an_error(observations):
     spoilt = observations.astype("float64")
     spoilt[1, 8, 0] = 1e30
-    task = Task(spoilt, true_flow("l63", dtype="float64"), Lorenz63(), 2.0)
+    problem = Problem(spoilt, true_flow("l63", dtype="float64"), 2.0)
     with pytest.raises(InputError, match=r"1 of 4 windows .* number 1: fsgd diverges there"):
-        assimilate("fsgd", task, steps=2)
+        FixedStepDescent(steps=2).analyse(problem)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.properties.conftest import compiled
 from tests.properties.strategies import observed_windows, seeded
-from tf4dvar.classical import optimal_interpolation
+from tf4dvar.classical import Problem, optimal_interpolation
 from tf4dvar.experiments import true_flow
 from tf4dvar.export import twin
 from tf4dvar.layers import ConvCell, LinearObservation, Scaling
@@ -124,8 +124,9 @@ def test_scores_are_in_squared_units(windows, rng, factor):
 @given(windows=observed_windows(dtype="float64"), rng=seeded(), factor=FACTORS)
 def test_optimal_interpolation_scales_with_its_covariances(windows, rng, factor):
     training = rng.normal(0, 8, (30, *windows.shape[1:]))
-    ours = optimal_interpolation(windows, training, 2.0)
-    theirs = optimal_interpolation(factor * windows, factor * training, 2.0 * factor**2)
+    ours = optimal_interpolation(Problem(windows, None, 2.0), training)
+    scaled = Problem(factor * windows, None, 2.0 * factor**2)
+    theirs = optimal_interpolation(scaled, factor * training)
     np.testing.assert_allclose(theirs.states, factor * ours.states, rtol=1e-6, atol=1e-6 * factor)
     # The cost has no unit.
     np.testing.assert_allclose(theirs.costs, ours.costs, rtol=1e-6)

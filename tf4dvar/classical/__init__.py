@@ -1,41 +1,46 @@
-"""Classical data assimilation: what a user would pick instead of a learned solver."""
+"""Classical data assimilation: what a user would pick instead of a learned solver.
+
+Nothing here imports TensorFlow before it is used: the commands' help comes from the methods.
+"""
 
 from tf4dvar.classical.analysis import Analysis, Progress
-from tf4dvar.classical.covariance import AveragedTerms, ErrorCovariances, Gaussian, climatology
-from tf4dvar.classical.descent import fixed_step_descent, line_search_descent
-from tf4dvar.classical.ensemble_smoother import enks
+from tf4dvar.classical.covariance import Gaussian, climatology
+from tf4dvar.classical.descent import FixedStepDescent
+from tf4dvar.classical.ensemble_smoother import EnKS
 from tf4dvar.classical.first_guess import first_guess
-from tf4dvar.classical.importance_sampling import Posterior, bayes_limit
-from tf4dvar.classical.methods import METHODS, Task, assimilate
-from tf4dvar.classical.optimal_interpolation import optimal_interpolation
-from tf4dvar.classical.strong_constraint import strong, strong_quasistatic
+from tf4dvar.classical.importance_sampling import ImportanceSampling
+from tf4dvar.classical.method import METHODS, Method, setting
+from tf4dvar.classical.optimal_interpolation import OptimalInterpolation, optimal_interpolation
+from tf4dvar.classical.problem import Problem
+from tf4dvar.classical.strong import Strong
+from tf4dvar.classical.strong_multistart import StrongMultistart
+from tf4dvar.classical.strong_quasistatic import StrongQuasistatic
 from tf4dvar.classical.tangent_linear import OneStepModel, one_step_model
-from tf4dvar.classical.weak_gauss_newton import annealing, weak_annealed, weak_gauss_newton
-from tf4dvar.classical.weak_lbfgs import weak_lbfgs
+from tf4dvar.classical.weak_annealed import WeakAnnealed
+from tf4dvar.classical.weak_gauss_newton import WeakGaussNewton
+from tf4dvar.classical.weak_lbfgs import WeakLBFGS
 
 __all__ = [
     "METHODS",
     "Analysis",
-    "AveragedTerms",
-    "ErrorCovariances",
+    "EnKS",
+    "FixedStepDescent",
     "Gaussian",
+    "ImportanceSampling",
+    "Method",
     "OneStepModel",
-    "Posterior",
+    "OptimalInterpolation",
+    "Problem",
     "Progress",
-    "Task",
-    "annealing",
-    "assimilate",
-    "bayes_limit",
+    "Strong",
+    "StrongMultistart",
+    "StrongQuasistatic",
+    "WeakAnnealed",
+    "WeakGaussNewton",
+    "WeakLBFGS",
     "climatology",
-    "enks",
     "first_guess",
-    "fixed_step_descent",
-    "line_search_descent",
     "one_step_model",
     "optimal_interpolation",
-    "strong",
-    "strong_quasistatic",
-    "weak_annealed",
-    "weak_gauss_newton",
-    "weak_lbfgs",
+    "setting",
 ]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tf4dvar.data import check_observations
+from tf4dvar.classical.problem import Problem
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +28,7 @@ class Analysis(NamedTuple):
         converged: whether each window's iteration ended by itself, [window].
         spread: standard deviation of the error as the method estimates it, shape and units of
             `states`; None where it does not.
+        effective_sample_size: Kish's, [window]; None where the method does not sample.
         seconds_per_window: wall clock, of all windows together over their number.
     """
 
@@ -36,6 +37,7 @@ class Analysis(NamedTuple):
     iterations: np.ndarray
     converged: np.ndarray
     spread: np.ndarray | None = None
+    effective_sample_size: np.ndarray | None = None
     seconds_per_window: float = 0.0
 
 
@@ -45,31 +47,23 @@ def windows_at_once(entries: int) -> int:
 
 
 def in_chunks(
-    analyse: Callable[[slice], Analysis],
-    observations: np.ndarray,
-    chunk: int,
-    progress: Progress | None = None,
+    analyse: Callable[[Problem], Analysis], problem: Problem, chunk: int, progress: Progress
 ) -> Analysis:
     """Analyse some windows after others, so that memory does not grow with their number.
 
-    Windows that did not converge are logged.
-
     Args:
-        analyse: gives the analysis of a slice of the windows.
-        observations: [window, time, component], physical units, NaN = not observed.
+        analyse: gives the analysis of some windows.
+        problem: all windows.
         chunk: number of windows at once, see `windows_at_once`.
         progress: called after every chunk.
     """
-    check_observations(observations)
-    count = len(observations)
+    count = len(problem.observations)
     started = time.perf_counter()
     parts = []
     for start in range(0, count, chunk):
-        parts.append(analyse(slice(start, start + chunk)))
-        if progress is not None:
-            progress(min(start + chunk, count), count)
-    seconds = (time.perf_counter() - started) / count
-    analysis = Analysis(
+        parts.append(analyse(problem.part(slice(start, start + chunk))))
+        progress(min(start + chunk, count), count)
+    return Analysis(
         states=np.concatenate([part.states for part in parts]),
         costs=np.concatenate([part.costs for part in parts]),
         iterations=np.concatenate([part.iterations for part in parts]),
@@ -77,20 +71,29 @@ def in_chunks(
         spread=None
         if parts[0].spread is None
         else np.concatenate([part.spread for part in parts if part.spread is not None]),
-        seconds_per_window=seconds,
+        seconds_per_window=(time.perf_counter() - started) / count,
     )
-    report_convergence(analysis.converged)
-    return analysis
 
 
-def report_convergence(converged: np.ndarray) -> None:
-    """Log which windows did not converge."""
+def report_convergence(
+    converged: np.ndarray,
+    failure: str = "did not converge",
+    consequence: str = "their states are the last ones reached",
+) -> None:
+    """Log which windows did not converge.
+
+    Args:
+        converged: [window].
+        failure: what they did not.
+        consequence: what follows from it.
+    """
     failed = np.flatnonzero(~converged)
     if len(failed):
         logger.warning(
-            "%d of %d windows did not converge, the first of them number %d; "
-            "their states are the last ones reached.",
+            "%d of %d windows %s, the first of them number %d; %s.",
             len(failed),
             len(converged),
+            failure,
             failed[0],
+            consequence,
         )

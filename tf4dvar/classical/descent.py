@@ -1,22 +1,18 @@
 """Gradient descent of the variational cost: the paper's baseline, and with line search."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
-import keras
 import numpy as np
-import tensorflow as tf
 
-from tf4dvar.classical.analysis import Analysis, Progress, report_convergence
+from tf4dvar.classical.analysis import Analysis
 from tf4dvar.classical.first_guess import first_guess
-from tf4dvar.data import check_observations
-from tf4dvar.layers import (
-    CostGradient,
-    FixedStepCell,
-    GradientSolver,
-    VariationalCost,
-)
-from tf4dvar.metrics import OBSERVATION_WEIGHT, PRIOR_WEIGHT
+from tf4dvar.classical.method import Method, setting
+from tf4dvar.classical.problem import Problem
+from tf4dvar.classical.tangent_linear import check_double
+from tf4dvar.classical.weighted_method import OBSERVATION_WEIGHT, PRIOR_WEIGHT
 
 # Of the terms' averages the gradient is as small as the window is long: the step is per entry.
 STEP_PER_ENTRY = 0.1
@@ -27,78 +23,78 @@ TOLERANCE = 1e-3
 SUFFICIENT = 1e-4
 
 
-def fixed_step_descent(
-    observations: np.ndarray,
-    flow: keras.layers.Layer,
-    steps: int,
-    step_per_entry: float = STEP_PER_ENTRY,
-    observation_weight: float = OBSERVATION_WEIGHT,
-    prior_weight: float = PRIOR_WEIGHT,
-    progress: Progress | None = None,
-    look: Callable[[np.ndarray], None] | None = None,
-) -> Analysis:
-    """Minimise the cost of all windows at once by gradient steps of fixed size (eq. 5).
+@dataclass(frozen=True)
+class FixedStepDescent(Method):
+    """Fixed-step gradient descent of the variational cost.
 
-    Args:
-        observations: [window, time, component], physical units, NaN = not observed.
-        flow: the prior, a layer of dtype float64 in physical units.
-        steps: number of steps; the paper takes over 150,000.
-        step_per_entry: the step is this times the number of entries of a window, since the
-            cost's terms are averages over them.
-        observation_weight, prior_weight: lambda_1 and lambda_2.
-        progress: called with the steps done and the steps in all.
-        look: called with the states at the start and every thousand steps.
-
-    Returns:
-        Costs are those of `VariationalCost`.
+    All windows at once go down eq. 4, its terms averaged, by eq. 5; the observations' mean square
+    is weighted by 1 / R. It takes any prior of dtype float64 in physical units. With line search
+    every window has a step of its own under Armijo's condition: it doubles when it lowered the
+    cost enough, else it halves and is tried again. Costs are those of `VariationalCost`.
     """
-    started = time.perf_counter()
-    cost, state, values, mask = _problem(observations, flow, observation_weight, prior_weight)
-    cell = FixedStepCell(step_per_entry * observations[0].size, dtype="float64")
+
+    name = "fsgd"
+    steps: int = setting(150_000, "The paper takes over 150,000.", at_least=1)
+    line_search: bool = setting(False, "A step of its own for each window.")
+
+    def solve(self, problem, progress):
+        """See `Method.analyse`."""
+        started = time.perf_counter()
+        for analysis in self.iterates(problem):
+            done = int(analysis.iterations[0])
+            if done:
+                progress(done, self.steps)
+        seconds = (time.perf_counter() - started) / len(analysis.states)
+        return analysis._replace(seconds_per_window=seconds)
+
+    def iterates(self, problem: Problem) -> Iterator[Analysis]:
+        """What is reached at the start, every thousand steps, and in the end.
+
+        Args:
+            problem: the windows.
+        """
+        descend = _line_search if self.line_search else _fixed_steps
+        before = None
+        for done, state, costs in descend(*_cost_and_start(problem), self.steps):
+            states, costs = state.numpy(), costs.numpy()
+            # A cost that is not finite has not converged either.
+            converged = np.abs((costs if before is None else before) - costs) <= TOLERANCE * costs
+            yield Analysis(states, costs, np.full(len(costs), done), converged)
+            before = costs
+
+
+def _fixed_steps(cost, state, data, steps) -> Iterator[tuple[int, Any, Any]]:
+    import tensorflow as tf
+
+    from tf4dvar.layers import FixedStepCell, GradientSolver
+
+    cell = FixedStepCell(STEP_PER_ENTRY * np.prod(state.shape[1:]), dtype="float64")
     solver = GradientSolver(cost, cell, normalise=False, dtype="float64")
-    solver.build(values.shape)
+    solver.build(state.shape)
     descend = tf.function(solver)
-    before = after = cost(state, values, mask).numpy()
+    yield 0, state, cost(state, *data)
     done = 0
-    if look is not None:
-        look(state.numpy())
     while done < steps:
         solver.iterations = min(CHUNK, steps - done)
-        state = descend(state, values, mask)
+        state = descend(state, *data)
         done += solver.iterations
-        before, after = after, cost(state, values, mask).numpy()
-        if progress is not None:
-            progress(done, steps)
-        if look is not None:
-            look(state.numpy())
-    # A cost that is not finite has not converged either.
-    converged = np.abs(before - after) <= TOLERANCE * after
-    return _analysis(state.numpy(), after, np.full(len(after), steps), converged, started)
+        yield done, state, cost(state, *data)
 
 
-def line_search_descent(
-    observations: np.ndarray,
-    flow: keras.layers.Layer,
-    steps: int,
-    observation_weight: float = OBSERVATION_WEIGHT,
-    prior_weight: float = PRIOR_WEIGHT,
-    progress: Progress | None = None,
-) -> Analysis:
-    """As `fixed_step_descent`, every window with a step of its own under Armijo's condition.
+def _line_search(cost, state, data, steps) -> Iterator[tuple[int, Any, Any]]:
+    import tensorflow as tf
 
-    The step doubles when it lowered the cost enough, else it halves and is tried again.
-    """
-    started = time.perf_counter()
-    cost, state, values, mask = _problem(observations, flow, observation_weight, prior_weight)
+    from tf4dvar.layers import CostGradient
+
     layer = CostGradient(cost, dtype="float64")
-    layer.build(values.shape)
+    layer.build(state.shape)
     evaluate = tf.function(layer)
-    gradient, costs = evaluate(state, values, mask)
-    size = STEP_PER_ENTRY * observations[0].size * tf.ones((len(observations), 1, 1), tf.float64)
-    before = earlier = costs
+    gradient, costs = evaluate(state, *data)
+    size = STEP_PER_ENTRY * np.prod(state.shape[1:]) * tf.ones((len(state), 1, 1), tf.float64)
+    yield 0, state, costs
     for done in range(1, steps + 1):
         trial = state - size * gradient
-        trial_gradient, trial_costs = evaluate(trial, values, mask)
+        trial_gradient, trial_costs = evaluate(trial, *data)
         promised = size[:, 0, 0] * tf.reduce_sum(tf.square(gradient), axis=(1, 2))
         enough = trial_costs <= costs - SUFFICIENT * promised
         costs = tf.where(enough, trial_costs, costs)
@@ -107,29 +103,23 @@ def line_search_descent(
         gradient = tf.where(enough, trial_gradient, gradient)
         size = tf.where(enough, 2 * size, size / 2)
         if done % CHUNK == 0 or done == steps:
-            before, earlier = earlier, costs
-            if progress is not None:
-                progress(done, steps)
-    converged = (before - costs <= TOLERANCE * costs).numpy()
-    return _analysis(state.numpy(), costs.numpy(), np.full(len(costs), steps), converged, started)
+            yield done, state, costs
 
 
-def _problem(observations, flow, observation_weight, prior_weight):
-    """The cost, the first guess, the observations with 0 for NaN, and their mask."""
-    check_observations(observations)
-    observed = ~np.isnan(observations)
+def _cost_and_start(problem: Problem) -> tuple[Any, Any, list]:
+    """The cost, the first guess, and the observations with 0 for NaN and their weights."""
+    import tensorflow as tf
+
+    from tf4dvar.layers import VariationalCost
+
+    check_double(problem.flow)
     cost = VariationalCost(
-        flow, observation_weight, prior_weight, learn_weights=False, dtype="float64"
+        problem.flow,
+        OBSERVATION_WEIGHT,
+        PRIOR_WEIGHT,
+        learn_weights=False,
+        operator=problem.operator.layer(),
+        dtype="float64",
     )
-    return (
-        cost,
-        tf.constant(first_guess(observations)),
-        tf.constant(np.where(observed, observations, 0.0), tf.float64),
-        tf.constant(observed, tf.float64),
-    )
-
-
-def _analysis(states, costs, iterations, converged, started):
-    report_convergence(converged)
-    seconds = (time.perf_counter() - started) / len(states)
-    return Analysis(states, costs, iterations, converged, seconds_per_window=seconds)
+    data = problem.values, problem.relative_weights()
+    return cost, tf.constant(first_guess(problem)), [tf.constant(each, tf.float64) for each in data]

@@ -1,167 +1,193 @@
 """Ensemble Kalman smoother."""
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
-import keras
 import numpy as np
 
-from tf4dvar.classical.analysis import Analysis, Progress, in_chunks, windows_at_once
-from tf4dvar.classical.covariance import Covariance, Gaussian, covariance_matrix
+from tf4dvar.classical.analysis import Analysis, in_chunks, windows_at_once
+from tf4dvar.classical.method import Method, setting
+from tf4dvar.classical.problem import Problem
 from tf4dvar.classical.tangent_linear import one_step_model
-from tf4dvar.errors import InputError
 from tf4dvar.systems import random_stream
+
+
+@dataclass(frozen=True)
+class EnKS(Method):
+    """Ensemble Kalman smoother, with its spread.
+
+    Every analysis updates all times up to its own. The update is stochastic, with perturbed
+    observations (Evensen and van Leeuwen 2000,
+    doi:10.1175/1520-0493(2000)128<1852:AEKSFN>2.0.CO;2), or the square root of Whitaker and
+    Hamill (2002), eq. 10, doi:10.1175/1520-0493(2002)130<1913:EDAWPO>2.0.CO;2. Localisation is
+    around a circle (Gaspari and Cohn 1999, eq. 4.10).
+
+    Costs are the sums of squared innovations, each in units of its variance: for linear dynamics,
+    the minimum of the strong-constraint cost. Iterations count analyses; a window has converged
+    if its ensemble stayed finite.
+    """
+
+    name = "enks"
+    members: int = setting(1000, "Size of the ensemble.", at_least=2)
+    inflation: float = setting(1.02, "Of the spread, at each analysis.", positive=True)
+    square_root: bool = setting(False, "No perturbed observations.")
+    localisation: float | None = setting(
+        None, "Components beyond which covariances are zero.", positive=True
+    )
+    seed: int = setting(0, "Same seed, same states.", at_least=0)
+
+    def solve(self, problem, progress):
+        """See `Method.analyse`."""
+        _, steps, components = problem.shape
+        model = one_step_model(problem.flow, components)
+        prior = problem.required_prior()
+        tapers = self._tapers(problem)
+        rng = random_stream("ensemble", self.seed)
+
+        def analyse(part: Problem) -> Analysis:
+            count = len(part.observations)
+            # A window's ensemble comes last but one: covariances are products of matrices.
+            # In single precision they are twice as fast, and errors of sampling are far larger.
+            ensemble = np.empty((count, self.members, steps, components), np.float32)
+            ensemble[:, :, 0] = prior.draw(rng, count, self.members)
+            costs, analyses = np.zeros(count), np.zeros(count, int)
+            for time in range(steps):
+                if time:
+                    ensemble[:, :, time] = model.forecast(ensemble[:, :, time - 1].astype(float))
+                seen = part.observed[:, time]
+                if seen.any():
+                    mean = ensemble[:, :, time].mean(axis=1, keepdims=True)
+                    ensemble[:, :, time] = mean + self.inflation * (ensemble[:, :, time] - mean)
+                    costs += _update(
+                        ensemble[:, :, : time + 1],
+                        part.operator(ensemble[:, :, time]),
+                        _observed(part, time, *tapers),
+                        self.square_root,
+                        rng,
+                    )
+                    analyses += seen.any(axis=1)
+            states = ensemble.mean(axis=1, dtype=float)
+            finite = np.isfinite(states).all(axis=(1, 2))
+            return Analysis(
+                states, costs, analyses, finite, ensemble.std(axis=1, ddof=1, dtype=float)
+            )
+
+        return in_chunks(
+            analyse, problem, windows_at_once(self.members * steps * components), progress
+        )
+
+    def _tapers(self, problem: Problem) -> tuple[np.ndarray, np.ndarray]:
+        """Factors on covariances of components with observations, and among these."""
+        observed = problem.observations.shape[-1]
+        if self.localisation is None:
+            return np.ones((problem.components, observed)), np.ones((observed, observed))
+        footprint = problem.operator.footprint()
+        taper = gaspari_cohn(problem.components, self.localisation) @ footprint.T
+        return taper, footprint @ taper
 
 
 class _Observed(NamedTuple):
     """What each window of a chunk observes at one time, filled up to the same number.
 
     Attributes:
-        components: indices, [window, observation]; 0 where filled up.
-        known: which are not filled up, same shape.
-        values: same shape.
-        covariance: R among them, [window, observation, observation].
+        entries: indices, [window, observation]; 0 where filled up.
+        scale: of every observation, the deviation of its error, same shape: in these units large
+            errors beside small ones are well conditioned. Infinite where filled up.
+        values: in these units, same shape.
+        correlation: of the errors, [window, observation, observation].
         taper: localisation, [window, component, observation].
+        among: localisation among them, as the correlation.
     """
 
-    components: np.ndarray
-    known: np.ndarray
+    entries: np.ndarray
+    scale: np.ndarray
     values: np.ndarray
-    covariance: np.ndarray
+    correlation: np.ndarray
     taper: np.ndarray
-
-
-def enks(
-    observations: np.ndarray,
-    flow: keras.layers.Layer,
-    observation_covariance: Covariance,
-    background: Gaussian,
-    members: int = 1000,
-    inflation: float = 1.02,
-    square_root: bool = False,
-    localisation: float | None = None,
-    seed: int = 0,
-    progress: Progress | None = None,
-) -> Analysis:
-    """Ensemble Kalman smoother: every analysis updates all times up to its own.
-
-    The update is stochastic, with perturbed observations (Evensen and van Leeuwen 2000,
-    doi:10.1175/1520-0493(2000)128<1852:AEKSFN>2.0.CO;2), or the square root of Whitaker and
-    Hamill (2002), eq. 10, doi:10.1175/1520-0493(2002)130<1913:EDAWPO>2.0.CO;2.
-
-    Args:
-        observations: [window, time, component], physical units, NaN = not observed.
-        flow: the dynamics, a `OneStepFlow` of dtype float64.
-        observation_covariance: R.
-        background: where the first ensemble is drawn from.
-        members: size of the ensemble.
-        inflation: factor on the deviations from the mean before each analysis.
-        square_root: update without perturbed observations.
-        localisation: distance, in components around a circle, beyond which covariances are
-            tapered to zero (Gaspari and Cohn 1999, eq. 4.10); none by default.
-        seed: of the ensemble and its perturbations.
-        progress: called with the windows done and their number.
-
-    Returns:
-        Ensemble mean and spread. Costs are the sums of squared innovations, each in units of
-        its variance: for linear dynamics, the minimum of the strong-constraint cost.
-        Iterations count analyses; a window has converged if its ensemble stayed finite.
-    """
-    steps, components = observations.shape[1:]
-    if members < 2 or inflation <= 0 or (localisation is not None and localisation <= 0):
-        raise InputError(
-            f"Received members={members}, inflation={inflation}, localisation={localisation}; "
-            "expected at least 2 members and positive numbers."
-        )
-    model = one_step_model(flow, components)
-    covariance = covariance_matrix(observation_covariance, components)
-    taper = _taper(components, localisation)
-    rng = random_stream("ensemble", seed)
-
-    def analyse(windows: slice) -> Analysis:
-        chunk = observations[windows]
-        count = len(chunk)
-        # A window's ensemble comes last but one: covariances are products of matrices.
-        # In single precision they are twice as fast, and errors of sampling are far larger.
-        ensemble = np.empty((count, members, steps, components), np.float32)
-        ensemble[:, :, 0] = background.draw(rng, count, members)
-        costs, analyses = np.zeros(count), np.zeros(count, int)
-        for time in range(steps):
-            if time:
-                ensemble[:, :, time] = model.forecast(ensemble[:, :, time - 1].astype(float))
-            seen = ~np.isnan(chunk[:, time])
-            if seen.any():
-                mean = ensemble[:, :, time].mean(axis=1, keepdims=True)
-                ensemble[:, :, time] = mean + inflation * (ensemble[:, :, time] - mean)
-                observed = _observed(chunk[:, time], covariance, taper)
-                costs += _update(ensemble[:, :, : time + 1], observed, square_root, rng)
-                analyses += seen.any(axis=1)
-        states = ensemble.mean(axis=1, dtype=float)
-        finite = np.isfinite(states).all(axis=(1, 2))
-        return Analysis(states, costs, analyses, finite, ensemble.std(axis=1, ddof=1, dtype=float))
-
-    return in_chunks(
-        analyse, observations, windows_at_once(members * observations[0].size), progress
-    )
+    among: np.ndarray
 
 
 def _update(
-    ensemble: np.ndarray, observed: _Observed, square_root: bool, rng: np.random.Generator
+    ensemble: np.ndarray,
+    simulated: np.ndarray,
+    observed: _Observed,
+    square_root: bool,
+    rng: np.random.Generator,
 ) -> np.ndarray:
     """Update an ensemble [window, member, time, component] whose last time is observed.
+
+    Args:
+        ensemble: changed in place.
+        simulated: H of its last time, [window, member, observed].
+        observed: the observations.
+        square_root: update without perturbed observations.
+        rng: of the perturbations.
 
     Returns:
         The squared innovations in units of their variance, [window].
     """
     count, members, steps, components = ensemble.shape
-    predicted = np.take_along_axis(ensemble[:, :, -1], observed.components[:, None], axis=2)
-    predicted *= observed.known[:, None]
+    predicted = np.take_along_axis(simulated, observed.entries[:, None], axis=2)
+    predicted = (predicted / observed.scale[:, None]).astype(ensemble.dtype)
     mean = predicted.mean(axis=1)
     anomalies = predicted - mean[:, None]
+    degrees = np.float32(members - 1)
     states = ensemble.reshape(count, members, -1)
-    cross = (states.swapaxes(1, 2) @ anomalies / np.float32(members - 1)).reshape(
+    cross = (states.swapaxes(1, 2) @ anomalies / degrees).reshape(
         count, steps, components, -1
     ) * observed.taper[:, None]
-    variance = np.take_along_axis(cross[:, -1], observed.components[..., None], axis=1)
-    total = variance * observed.known[..., None] + observed.covariance
+    variance = anomalies.swapaxes(1, 2) @ anomalies / degrees * observed.among
+    total = variance + observed.correlation
     innovation = observed.values - mean
     inverse = np.linalg.inv(total)
     if square_root:
         # Potter's gain with symmetric roots: P H^T [(S^1/2 + R^1/2) S^1/2]^-1.
         root = _square_root(total)
-        reduced = np.linalg.inv((root + _square_root(observed.covariance)) @ root)
+        reduced = np.linalg.inv((root + _square_root(observed.correlation)) @ root)
         gained = innovation[:, None] @ inverse - anomalies @ reduced.swapaxes(1, 2)
     else:
-        noise = rng.normal(size=anomalies.shape) @ _square_root(observed.covariance)
+        noise = rng.normal(size=anomalies.shape) @ _square_root(observed.correlation)
         noise -= noise.mean(axis=1, keepdims=True)
-        gained = (innovation[:, None] - anomalies + noise * observed.known[:, None]) @ inverse
+        known = np.isfinite(observed.scale)[:, None]
+        gained = (innovation[:, None] - anomalies + noise * known) @ inverse
     gained = gained.astype(states.dtype)
     states += gained @ cross.reshape(count, steps * components, -1).swapaxes(1, 2)
     return np.einsum("wi,wij,wj->w", innovation, inverse, innovation)
 
 
-def _observed(values: np.ndarray, covariance: np.ndarray, taper: np.ndarray) -> _Observed:
-    """The observations of one time, [window, component], without the gaps between them."""
-    seen = ~np.isnan(values)
+def _observed(problem: Problem, time: int, taper: np.ndarray, among: np.ndarray) -> _Observed:
+    """The observations of one time, without the gaps between them."""
+    seen = problem.observed[:, time]
     most = seen.sum(axis=1).max()
-    components = np.argsort(~seen, axis=1, kind="stable")[:, :most]
-    known = np.take_along_axis(seen, components, axis=1)
+    entries = np.argsort(~seen, axis=1, kind="stable")[:, :most]
+    rows, columns = entries[:, :, None], entries[:, None]
+    covariance = problem.covariance(times=time)[np.arange(len(seen))[:, None, None], rows, columns]
+    known = np.take_along_axis(seen, entries, axis=1)
+    scale = np.where(known, np.sqrt(np.einsum("wii->wi", covariance)), np.inf)
     both = known[:, :, None] & known[:, None]
-    among = covariance[components[:, :, None], components[:, None]]
+    products = scale[:, :, None] * scale[:, None]
     return _Observed(
-        components,
-        known,
-        np.where(known, np.take_along_axis(values, components, axis=1), 0.0),
-        np.where(both, among, np.eye(most)),
-        taper[:, components].swapaxes(0, 1).astype(np.float32),
+        entries,
+        scale,
+        np.take_along_axis(problem.values[:, time], entries, axis=1) / scale,
+        np.where(both, covariance / products, np.eye(most)),
+        taper[:, entries].swapaxes(0, 1).astype(np.float32),
+        among[rows, columns],
     )
 
 
-def _taper(components: int, localisation: float | None) -> np.ndarray:
-    """Factors on covariances between components, [component, component]."""
-    if localisation is None:
-        return np.ones((components, components))
+def gaspari_cohn(components: int, distance: float) -> np.ndarray:
+    """Factors on covariances between components around a circle, zero from a distance on.
+
+    Args:
+        components: their number.
+        distance: in components.
+
+    Returns:
+        [component, component].
+    """
     apart = np.abs(np.subtract.outer(np.arange(components), np.arange(components)))
-    r = 2 * np.minimum(apart, components - apart) / localisation
+    r = 2 * np.minimum(apart, components - apart) / distance
     near = 1 + r**2 * (-5 / 3 + r * (5 / 8 + r * (1 / 2 - r / 4)))
     with np.errstate(divide="ignore"):
         far = 4 - 2 / (3 * r) + r * (-5 + r * (5 / 3 + r * (5 / 8 + r * (-1 / 2 + r / 12))))

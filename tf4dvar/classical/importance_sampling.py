@@ -1,16 +1,17 @@
 """The Bayes limit: what the observations allow any method to reach."""
 
-import logging
-from typing import NamedTuple
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from tf4dvar.classical.analysis import Progress
-from tf4dvar.data import check_observations
+from tf4dvar.classical.analysis import Analysis
+from tf4dvar.classical.method import Method, setting
+from tf4dvar.classical.problem import Problem
+from tf4dvar.errors import InputError
 from tf4dvar.systems import System, random_stream, rk4_step, sample_windows
-
-logger = logging.getLogger(__name__)
 
 TRAJECTORIES, BLOCK_STEPS = 500, 400
 SPIN_UP_STEPS = 5000
@@ -19,95 +20,113 @@ GATHERED = 10_000
 NEGLIGIBLE = 25.0
 # The mean over n independent samples has 1/n of the posterior variance as its own error.
 SMALL_SAMPLE = 30
+# The number of samples that fit falls exponentially with the dimension.
+MOST_COMPONENTS = 10
 
 
-class Posterior(NamedTuple):
-    """Posterior of the state given all observations of its window.
+@dataclass(frozen=True)
+class ImportanceSampling(Method):
+    """The Bayes limit: posterior mean and spread by importance sampling.
 
-    Attributes:
-        mean: [window, time, component]: no estimate has a smaller expected squared error.
-        variance: same shape, squared units.
-        effective_sample_size: Kish's, [window]; the sample is too small to trust below
-            `SMALL_SAMPLE`.
+    Every segment of long free trajectories of the system, on its attractor, is a sample of the
+    prior; its weight is the likelihood of the window's observations. No estimate has a smaller
+    expected squared error than the mean, and the squared spread is that error.
+
+    Costs are -2 log of the mean likelihood, without its constant factor. A window has converged
+    if its effective sample size is `SMALL_SAMPLE` or more; iterations count the blocks of samples.
     """
 
-    mean: np.ndarray
-    variance: np.ndarray
-    effective_sample_size: np.ndarray
+    name = "importance-sampling"
+    failure = (f"have an effective sample size below {SMALL_SAMPLE}", "take more samples")
+    samples: int = setting(10_000_000, "Free trajectories to weigh.", at_least=1)
+    seed: int = setting(0, "Same seed, same states.", at_least=0)
+
+    def solve(self, problem, progress):
+        """See `Method.analyse`."""
+        started = time.perf_counter()
+        system, (count, steps, components) = problem.required_system(), problem.shape
+        if components > MOST_COMPONENTS:
+            raise InputError(
+                f"Received states of {components} components; importance sampling over free "
+                f"trajectories is hopeless with more than {MOST_COMPONENTS}."
+            )
+        kinds = [(alike, _Whitened(problem, alike)) for alike in problem.alike()]
+        sums = [_WeightedSums((steps, components)) for _ in range(count)]
+        blocks = -(-self.samples // (TRAJECTORIES * BLOCK_STEPS))
+        for block, free in enumerate(_free_trajectories(system, steps, blocks, self.seed), start=1):
+            segments = sliding_window_view(free, steps, axis=1)
+            simulated = problem.operator(free)
+            for alike, whitened in kinds:
+                predicted = whitened.predictions(simulated)
+                norms = np.square(predicted).sum(axis=0) / 2
+                for window, values in zip(alike, whitened.values, strict=True):
+                    sums[window].add(values.astype(predicted.dtype) @ predicted - norms, segments)
+            progress(block, blocks)
+        mean, variance, sizes, likelihoods = (
+            np.stack(each) for each in zip(*(each.moments() for each in sums), strict=True)
+        )
+        squares = np.empty(count)
+        for alike, whitened in kinds:
+            squares[alike] = np.square(whitened.values).sum(axis=1)
+        return Analysis(
+            mean,
+            squares - 2 * (likelihoods - np.log(blocks * TRAJECTORIES * BLOCK_STEPS)),
+            np.full(count, blocks),
+            sizes >= SMALL_SAMPLE,
+            np.sqrt(variance),
+            sizes,
+            (time.perf_counter() - started) / count,
+        )
 
 
-def bayes_limit(
-    observations: np.ndarray,
-    system: System,
-    noise_variance: float,
-    samples: int = 10_000_000,
-    seed: int = 0,
-    progress: Progress | None = None,
-) -> Posterior:
-    """Posterior mean and variance by importance sampling over free trajectories.
-
-    Every segment of long trajectories on the attractor is a sample of the prior; its weight is
-    the likelihood of the window's observations. Right for systems of few components only: the
-    number of samples that fit falls exponentially with the dimension.
-
-    Args:
-        observations: [window, time, component], physical units, NaN = not observed.
-        system: the dynamical system; windows are assumed to come from its attractor.
-        noise_variance: of the Gaussian errors of the observations.
-        samples: number of segments, rounded up to full blocks.
-        seed: of the trajectories.
-        progress: called with the blocks done and their number.
-    """
-    check_observations(observations, components=len(system.components))
-    steps = observations.shape[1]
+def _free_trajectories(system: System, steps: int, blocks: int, seed: int) -> Iterator[np.ndarray]:
+    """Blocks of long trajectories, [trajectory, time, component], in whose segments to sample."""
     rng = random_stream("free trajectories", seed)
     state = sample_windows(system, TRAJECTORIES, 2, rng)[:, -1]
     for _ in range(SPIN_UP_STEPS):
         state = rk4_step(system, state)
-    observed = ~np.isnan(observations)
-    patterns, kind = np.unique(observed.reshape(len(observed), -1), axis=0, return_inverse=True)
-    sums = [_WeightedSums(observations[0].shape) for _ in observations]
-    blocks = -(-samples // (TRAJECTORIES * BLOCK_STEPS))
     free = np.empty((TRAJECTORIES, steps - 1 + BLOCK_STEPS, len(system.components)))
     for block in range(blocks):
         # The last steps of a block begin the next one: no segment is simulated twice.
         kept = steps - 1 if block else 0
         free[:, :kept] = free[:, BLOCK_STEPS:].copy()[:, :kept]
-        for time in range(kept, free.shape[1]):
-            free[:, time] = state
+        for step in range(kept, free.shape[1]):
+            free[:, step] = state
             state = rk4_step(system, state)
-        segments = sliding_window_view(free, steps, axis=1)
-        for number, pattern in enumerate(patterns):
-            times, components = np.nonzero(pattern.reshape(steps, -1))
-            predicted = _predictions(free, times, components)
-            norms = np.square(predicted).sum(axis=0) / 2
-            for window in np.flatnonzero(kind.ravel() == number):
-                values = observations[window, times, components].astype(predicted.dtype)
-                likelihoods = (values @ predicted - norms) / noise_variance
-                sums[window].add(likelihoods, segments)
-        if progress is not None:
-            progress(block + 1, blocks)
-    moments = zip(*(each.moments() for each in sums), strict=True)
-    posterior = Posterior(*map(np.stack, moments))
-    few = np.flatnonzero(posterior.effective_sample_size < SMALL_SAMPLE)
-    if len(few):
-        logger.warning(
-            "%d of %d windows have an effective sample size below %d, the first of them number "
-            "%d: take more samples.",
-            len(few),
-            len(sums),
-            SMALL_SAMPLE,
-            few[0],
-        )
-    return posterior
+        yield free
 
 
-def _predictions(free: np.ndarray, times: np.ndarray, components: np.ndarray) -> np.ndarray:
-    """The observed entries of every segment, [entry, trajectory x start], single precision."""
-    predicted = np.empty((len(times), TRAJECTORIES, BLOCK_STEPS), np.float32)
-    for row, time, component in zip(predicted, times, components, strict=True):
-        row[:] = free[:, time : time + BLOCK_STEPS, component]
-    return predicted.reshape(len(times), TRAJECTORIES * BLOCK_STEPS)
+class _Whitened:
+    """The observations of windows alike, in units in which their errors are independent, of 1.
+
+    Attributes:
+        values: [window, entry].
+    """
+
+    def __init__(self, problem: Problem, alike: np.ndarray):
+        pattern = problem.observed[alike[0]]
+        precision = problem.part(alike[:1]).precision()[0]
+        self._roots = []
+        for step in np.flatnonzero(pattern.any(axis=1)):
+            entries = np.flatnonzero(pattern[step])
+            root = np.linalg.cholesky(precision[step][np.ix_(entries, entries)]).T
+            self._roots.append((step, entries, root))
+        values = [problem.values[alike, step][:, seen] @ root.T for step, seen, root in self._roots]
+        self.values = np.concatenate([np.empty((len(alike), 0)), *values], axis=1)
+
+    def predictions(self, simulated: np.ndarray) -> np.ndarray:
+        """The same of every segment, [entry, trajectory x start], single precision.
+
+        Args:
+            simulated: what is observed of free trajectories, [trajectory, time, observed].
+        """
+        predicted = np.empty((self.values.shape[1], TRAJECTORIES * BLOCK_STEPS), np.float32)
+        done = 0
+        for step, entries, root in self._roots:
+            shown = simulated[:, step : step + BLOCK_STEPS, entries]
+            predicted[done : done + len(entries)] = root @ shown.reshape(-1, len(entries)).T
+            done += len(entries)
+        return predicted
 
 
 class _WeightedSums:
@@ -137,8 +156,9 @@ class _WeightedSums:
             self.first += np.tensordot(weights, states, 1)
             self.second += np.tensordot(weights, np.square(states), 1)
 
-    def moments(self) -> tuple[np.ndarray, np.ndarray, float]:
-        """Mean, variance, effective sample size."""
+    def moments(self) -> tuple[np.ndarray, np.ndarray, float, float]:
+        """Mean, variance, effective sample size, and the logarithm of the sum of likelihoods."""
         mean = self.first / self.weight
         variance = np.maximum(self.second / self.weight - np.square(mean), 0.0)
-        return mean, variance, self.weight**2 / self.squared_weight
+        size = self.weight**2 / self.squared_weight
+        return mean, variance, size, self.best + np.log(self.weight)

@@ -1,63 +1,89 @@
 """Optimal interpolation in time and across components: the cheapest baseline."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from tf4dvar.classical.analysis import Analysis, Progress, in_chunks, windows_at_once
-from tf4dvar.classical.covariance import Covariance, covariance_matrix
+from tf4dvar.classical.method import Method, setting
+from tf4dvar.classical.problem import Problem
 from tf4dvar.errors import InputError
+from tf4dvar.systems import random_stream, sample_windows
+
+
+@dataclass(frozen=True)
+class OptimalInterpolation(Method):
+    """Optimal interpolation with a space-time covariance.
+
+    The covariance is that of simulated windows; see `optimal_interpolation`.
+    """
+
+    name = "oi"
+    training_windows: int = setting(4000, "Simulated windows that give the covariance.", at_least=2)
+    seed: int = setting(0, "Same seed, same states.", at_least=0)
+
+    def solve(self, problem, progress):
+        """See `Method.analyse`."""
+        rng = random_stream("optimal interpolation", self.seed)
+        steps = problem.shape[1]
+        states = sample_windows(problem.required_system(), self.training_windows, steps, rng)
+        return optimal_interpolation(problem, states, progress)
 
 
 def optimal_interpolation(
-    observations: np.ndarray,
+    problem: Problem,
     training_states: np.ndarray,
-    observation_covariance: Covariance,
-    progress: Progress | None = None,
+    progress: Progress = lambda done, total: None,
 ) -> Analysis:
     """The best linear estimate from the covariance of training windows (Gandin 1963).
 
         x = m + C H^T (H C H^T + R)^-1 (y - H m)
 
     with C the sample covariance of whole windows, between all times and components. It knows
-    no dynamics but through C.
+    no dynamics but through C. Of an H that is not linear, it is the covariance of H(x).
 
     Args:
-        observations: [window, time, component], physical units, NaN = not observed.
+        problem: the windows; their flow may be None.
         training_states: [sample, time, component], windows of the same length.
-        observation_covariance: R.
         progress: called with the windows done and their number.
 
     Returns:
         Costs are (y - H m)^T (H C H^T + R)^-1 (y - H m), the minimum of the quadratic cost.
     """
-    if training_states.shape[1:] != observations.shape[1:] or len(training_states) < 2:
+    if training_states.shape[1:] != problem.shape[1:] or len(training_states) < 2:
         raise InputError(
-            f"Received training states of shape {training_states.shape} for observations of "
-            f"shape {observations.shape}; expected at least two windows of the same length."
+            f"Received training states of shape {training_states.shape} for windows of shape "
+            f"{problem.shape}; expected at least two windows of the same length."
         )
-    mean = training_states.mean(axis=(0, 1))
-    # Anomalies scaled so that C is their product with themselves.
-    anomalies = (training_states - mean).reshape(len(training_states), -1)
-    anomalies /= np.sqrt(len(anomalies))
-    covariance = covariance_matrix(observation_covariance, len(mean))
-    observed = ~np.isnan(observations)
-    departures = observations - mean
+    mean, anomalies = _mean_and_anomalies(training_states)
+    observed_mean, observed_anomalies = mean, anomalies
+    simulated = problem.operator(training_states)
+    if simulated is not training_states:
+        observed_mean, observed_anomalies = _mean_and_anomalies(simulated)
 
-    def analyse(windows: slice) -> Analysis:
-        chunk, seen = departures[windows], observed[windows]
-        states, costs = np.empty(chunk.shape), np.empty(len(chunk))
-        patterns, kind = np.unique(seen.reshape(len(seen), -1), axis=0, return_inverse=True)
-        for number, pattern in enumerate(patterns):
-            alike = np.flatnonzero(kind.ravel() == number)
-            times, components = np.nonzero(pattern.reshape(seen.shape[1:]))
-            at_observations = anomalies[:, pattern]
-            errors = covariance[np.ix_(components, components)] * np.equal.outer(times, times)
-            innovations = chunk[alike][:, times, components].T
+    def analyse(part: Problem) -> Analysis:
+        departures = part.values - observed_mean
+        states, costs = np.empty(part.shape), np.empty(len(departures))
+        for alike in part.alike():
+            pattern = part.observed[alike[0]]
+            times, entries = np.nonzero(pattern)
+            at_observations = observed_anomalies[:, pattern.ravel()]
+            errors = part.covariance(alike[0])[times[:, None], entries[:, None], entries]
+            errors = errors * np.equal.outer(times, times)
+            innovations = departures[alike][:, times, entries].T
             # Takes a window without observations too, which SciPy 1.11's Cholesky solver does not.
             weights = np.linalg.solve(at_observations.T @ at_observations + errors, innovations)
             increments = (at_observations @ weights).T @ anomalies
-            states[alike] = mean + increments.reshape(-1, *chunk.shape[1:])
+            states[alike] = mean + increments.reshape(-1, *states.shape[1:])
             costs[alike] = (innovations * weights).sum(axis=0)
-        done = np.ones(len(chunk), int)
+        done = np.ones(len(states), int)
         return Analysis(states, costs, done, done.astype(bool))
 
-    return in_chunks(analyse, observations, windows_at_once(observations[0].size), progress)
+    _, steps, components = problem.shape
+    return in_chunks(analyse, problem, windows_at_once(steps * components), progress)
+
+
+def _mean_and_anomalies(windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The mean of all times, and deviations scaled so that C is their product with themselves."""
+    mean = windows.mean(axis=(0, 1))
+    return mean, (windows - mean).reshape(len(windows), -1) / np.sqrt(len(windows))

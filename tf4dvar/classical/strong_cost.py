@@ -2,42 +2,37 @@
 
 import numpy as np
 
-from tf4dvar.classical.covariance import Covariance, Gaussian, observation_precision
-from tf4dvar.classical.tangent_linear import OneStepModel
+from tf4dvar.classical.observation_operator import pull_back, pull_back_precision
+from tf4dvar.classical.problem import Problem
+from tf4dvar.classical.tangent_linear import one_step_model
+
+ITERATIONS = 100
+# Along a chaotic trajectory the last digits of the cost cost many steps and gain nothing.
+TOLERANCE = 1e-5
 
 
 class StrongConstraint:
     """The strong-constraint cost of each window as a sum of squares in its initial state.
 
-        (x_0 - m)^T B^-1 (x_0 - m) + sum_t (x_t - y_t)^T R^-1 (x_t - y_t),  x_{t+1} = f(x_t)
+        (x_0 - m)^T B^-1 (x_0 - m)
+        + sum_t (H(x_t) - y_t)^T R^-1 (H(x_t) - y_t),  x_{t+1} = f(x_t)
 
     twice the negative logarithm of the posterior density. It is the `LeastSquares` that
     `levenberg_marquardt` minimises.
 
     Args:
-        model: f.
-        observations: [window, time, component], physical units, NaN = not observed.
-        observation_covariance: R.
-        background: m and B.
+        problem: y, H, R, f, m and B.
     """
 
-    def __init__(
-        self,
-        model: OneStepModel,
-        observations: np.ndarray,
-        observation_covariance: Covariance,
-        background: Gaussian,
-    ):
-        self.model = model
-        self.background = background
-        self.background_precision = background.precision()
-        observed = ~np.isnan(observations)
-        self.observed_times = np.flatnonzero(observed.any(axis=(0, 2)))
-        self.values = np.where(observed, observations, 0.0)[:, self.observed_times]
-        self.precision = observation_precision(
-            observation_covariance, observed[:, self.observed_times]
-        )
-        self.show(observations.shape[1])
+    def __init__(self, problem: Problem):
+        self.model = one_step_model(problem.flow, problem.components)
+        self.operator = problem.operator
+        self.background = problem.required_prior()
+        self.background_precision = self.background.precision()
+        self.observed_times = np.flatnonzero(problem.observed.any(axis=(0, 2)))
+        self.values = problem.values[:, self.observed_times]
+        self.precision = problem.precision(self.observed_times)
+        self.show(problem.shape[1])
 
     def show(self, steps: int) -> None:
         """Let the cost see the first `steps` times only."""
@@ -67,9 +62,10 @@ class StrongConstraint:
                 propagator = jacobians[:, step] @ propagator
             propagators[:, slot], reached = propagator, time
         departure = states[:, 0] - self.background.mean
-        precision = self.precision[windows, : self._count]
+        observed = self.operator.jacobian(states[:, times])
+        precision = pull_back_precision(observed, self.precision[windows, : self._count])
         gradient = departure @ self.background_precision + np.einsum(
-            "wtij,wti->wj", propagators, weighted
+            "wtij,wti->wj", propagators, pull_back(observed, weighted)
         )
         hessian = self.background_precision + np.einsum(
             "wtji,wtjk->wik", propagators, precision @ propagators
@@ -83,6 +79,7 @@ class StrongConstraint:
         return np.linalg.solve(damped, gradient[..., None])[..., 0]
 
     def _misfit(self, states, windows):
-        """x - y at the observed times, and R^-1 times it."""
-        misfit = states[:, self.observed_times[: self._count]] - self.values[windows, : self._count]
+        """H(x) - y at the observed times, and R^-1 times it."""
+        simulated = self.operator(states[:, self.observed_times[: self._count]])
+        misfit = simulated - self.values[windows, : self._count]
         return misfit, np.einsum("wtij,wtj->wti", self.precision[windows, : self._count], misfit)

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 from tf4dvar.errors import InputError
-from tf4dvar.layers import OneStepFlow
-from tf4dvar.layers.checks import build_once
+
+if TYPE_CHECKING:
+    import keras
 
 # Small enough for a processor's cache, large enough to hide the time of a call.
 BLOCK_ENTRIES = 2**16
@@ -30,7 +30,13 @@ class OneStepModel:
         InputError: the prior does not step ahead in time, or not in double precision.
     """
 
-    def __init__(self, flow: keras.layers.Layer, components: int):
+    def __init__(self, flow: "keras.layers.Layer", components: int):
+        import tensorflow as tf
+
+        from tf4dvar.layers import OneStepFlow
+        from tf4dvar.layers.checks import build_once
+
+        check_given(flow)
         if not isinstance(flow, OneStepFlow):
             raise InputError(
                 f"Received the prior {type(flow).__name__}; this method needs one that predicts "
@@ -130,7 +136,7 @@ class OneStepModel:
 
 
 @lru_cache(maxsize=8)
-def one_step_model(flow: keras.layers.Layer, components: int) -> OneStepModel:
+def one_step_model(flow: "keras.layers.Layer", components: int) -> OneStepModel:
     """The `OneStepModel` of a flow, compiled once however many methods use it.
 
     Args:
@@ -140,10 +146,17 @@ def one_step_model(flow: keras.layers.Layer, components: int) -> OneStepModel:
     return OneStepModel(flow, components)
 
 
-def check_double(prior: keras.layers.Layer) -> None:
+def check_double(prior: "keras.layers.Layer") -> None:
     """Refuse a prior that does not compute in float64."""
+    check_given(prior)
     if prior.compute_dtype != "float64":
         raise InputError(
             f"Received a prior of dtype {prior.compute_dtype}; classical methods need float64: "
             'build it, and the ODE in it, with dtype="float64".'
         )
+
+
+def check_given(prior: "keras.layers.Layer | None") -> None:
+    """Refuse a problem without dynamics."""
+    if prior is None:
+        raise InputError("The method needs the dynamics: give the problem a flow.")

@@ -1,56 +1,93 @@
 """The weak-constraint cost: the whole window is the control, the dynamics may err."""
 
-from typing import Protocol
+from typing import NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from scipy.linalg import solveh_banded
 
-from tf4dvar.classical.covariance import Gaussian
-from tf4dvar.classical.tangent_linear import OneStepModel
+from tf4dvar.classical.covariance import Covariance, Gaussian, covariance_matrix
+from tf4dvar.classical.observation_operator import pull_back, pull_back_precision
+from tf4dvar.classical.problem import Problem
+from tf4dvar.classical.tangent_linear import one_step_model
 
 
-class CostWeights(Protocol):
-    """Weights of the terms: `ErrorCovariances` or `AveragedTerms`."""
+class Terms(NamedTuple):
+    """What weighs the terms of the weak-constraint cost.
 
-    def observation_precision(self, observed: np.ndarray) -> np.ndarray:
-        """Of the misfits, [window, time, component, component]."""
+    Attributes:
+        observation: R^-1 of what is observed, [window, time, observed, observed].
+        model: Q^-1, [component, component].
+        mean: m, [component].
+        background: B^-1, [component, component]; zero without a background.
+    """
 
-    def model_precision(self, steps: int, components: int) -> np.ndarray:
-        """Of the residuals of the dynamics, [component, component]."""
+    observation: np.ndarray
+    model: np.ndarray
+    mean: np.ndarray
+    background: np.ndarray
+
+
+def averaged_terms(problem: Problem, observation_weight: float, prior_weight: float) -> Terms:
+    """The terms as the paper writes them (eq. 4): mean squares, that of the misfits by 1 / R.
+
+    Args:
+        problem: the windows.
+        observation_weight: lambda_1, of the mean square over the observed entries.
+        prior_weight: lambda_2, of the mean square over all entries.
+    """
+    _, steps, components = problem.shape
+    precision = observation_weight * problem.relative_precision()
+    total = np.einsum("wtii->w", precision) / observation_weight
+    precision /= np.where(total, total, 1.0)[:, None, None, None]
+    model = prior_weight / (steps * components) * np.eye(components)
+    return Terms(precision, model, *background_terms(None, components))
+
+
+def covariance_terms(problem: Problem, model_covariance: Covariance) -> Terms:
+    """The terms by inverse error covariances, with the background where one is known.
+
+    Args:
+        problem: the windows.
+        model_covariance: Q, of the errors of one step of the model.
+    """
+    components = problem.components
+    return Terms(
+        problem.precision(),
+        np.linalg.inv(covariance_matrix(model_covariance, components)),
+        *background_terms(problem.prior, components),
+    )
+
+
+def background_terms(background: Gaussian | None, components: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and inverse covariance of a background, zeros without one."""
+    if background is None:
+        return np.zeros(components), np.zeros((components, components))
+    return background.mean, background.precision()
 
 
 class WeakConstraint:
     """The weak-constraint cost of each window as a sum of squares in all its states (eq. 4).
 
-        sum_t (x_t - y_t)^T R^-1 (x_t - y_t) + sum_t (x_{t+1} - f(x_t))^T Q^-1 (x_{t+1} - f(x_t))
+        sum_t (H(x_t) - y_t)^T R^-1 (H(x_t) - y_t)
+        + sum_t (x_{t+1} - f(x_t))^T Q^-1 (x_{t+1} - f(x_t))
         [+ (x_0 - m)^T B^-1 (x_0 - m)]
 
     It is the `LeastSquares` that `levenberg_marquardt` minimises: states are coupled with
     their neighbours in time alone, so that the Hessian is block tridiagonal.
 
     Args:
-        model: f.
-        observations: [window, time, component], physical units, NaN = not observed.
-        weights: what gives R^-1 and Q^-1.
-        background: m and B, left out without it.
+        problem: y, H and f.
+        terms: R^-1, Q^-1, m and B^-1.
     """
 
-    def __init__(
-        self,
-        model: OneStepModel,
-        observations: np.ndarray,
-        weights: CostWeights,
-        background: Gaussian | None = None,
-    ):
-        observed = ~np.isnan(observations)
-        self.model = model
-        self.values = np.where(observed, observations, 0.0)
-        self.precision = weights.observation_precision(observed)
-        self.model_precision = weights.model_precision(*observations.shape[1:])
-        self.background_mean, self.background_precision = background_terms(
-            background, observations.shape[-1]
-        )
+    def __init__(self, problem: Problem, terms: Terms):
+        self.model = one_step_model(problem.flow, problem.components)
+        self.operator = problem.operator
+        self.values = problem.values
+        self.precision = terms.observation
+        self.model_precision = terms.model
+        self.background_mean, self.background_precision = terms.mean, terms.background
 
     def evaluate(self, control, windows):
         """The costs; the states are the control itself."""
@@ -69,11 +106,12 @@ class WeakConstraint:
         jacobians = self.model.jacobians(states[:, :-1])
         weighted = residual @ self.model_precision
         lower = -self.model_precision @ jacobians
-        diagonal = self.precision[windows]
+        precision, observed = self.precision[windows], self.operator.jacobian(states)
+        diagonal = pull_back_precision(observed, precision)
+        gradient = pull_back(observed, (precision @ misfit[..., None])[..., 0])
         diagonal[:, 1:] += self.model_precision
         diagonal[:, :-1] -= jacobians.swapaxes(-1, -2) @ lower
         diagonal[:, 0] += self.background_precision
-        gradient = (self.precision[windows] @ misfit[..., None])[..., 0]
         gradient[:, 1:] += weighted
         gradient[:, :-1] -= (weighted[:, :, None] @ jacobians)[:, :, 0]
         gradient[:, 0] += departure @ self.background_precision
@@ -107,12 +145,6 @@ class WeakConstraint:
 
     def _errors(self, states, windows):
         """Misfit to the observations, residual of the dynamics, departure from the background."""
+        misfit = self.operator(states) - self.values[windows]
         residual = states[:, 1:] - self.model.forecast(states[:, :-1])
-        return states - self.values[windows], residual, states[:, 0] - self.background_mean
-
-
-def background_terms(background: Gaussian | None, components: int) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and inverse covariance of a background, zeros without one."""
-    if background is None:
-        return np.zeros(components), np.zeros((components, components))
-    return background.mean, background.precision()
+        return misfit, residual, states[:, 0] - self.background_mean
