@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from tf4dvar import export
 from tf4dvar.cli import app
-from tf4dvar.comparison import task_of
+from tf4dvar.comparison import problem_of
 from tf4dvar.data import protocol_plan, read_windows, simulate_dataset, write_dataset
 from tf4dvar.errors import InputError
 from tf4dvar.evaluation import evaluate, load_model, reconstruct
@@ -97,7 +97,7 @@ def hostile_windows(good, folder, rng, turn):
         return
     refused = []
     uses = (
-        *(lambda: evaluate(good.model, found), lambda: task_of(found)),
+        *(lambda: evaluate(good.model, found), lambda: problem_of(found)),
         lambda: write_dataset(found, folder / "again.nc"),
     )
     for use in uses:
