@@ -166,6 +166,7 @@ def test_export_describes_the_run(folder, tmp_path):
 def test_help_is_there_without_tensorflow(tmp_path):
     code = (
         "import sys; from tf4dvar.cli import app; app(['--help'], standalone_mode=False);"
+        "app(['assimilate', 'enks', '--help'], standalone_mode=False);"
         "assert 'tensorflow' not in sys.modules"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -70,6 +70,11 @@ def test_commands_of_a_page_exist(name):
 def test_examples_of_commands_are_right():
     examples = [e for path in SOURCES.values() for e in EXAMPLE.findall(path.read_text())]
     assert len(examples) > 15
+    # Those of the methods are made from their names.
+    methods = typer.main.get_command(app).commands["assimilate"].commands
+    made = [EXAMPLE.search(command.help).group(1) for command in methods.values()]
+    assert len(made) > 8
+    examples += made
     for example in examples:
         program, *arguments = shlex.split(example)
         assert program == "tf4dvar"
