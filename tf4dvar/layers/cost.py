@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf4dvar.layers.checks import build_once
+from tf4dvar.layers.checks import build_once, held_layers
 from tf4dvar.layers.pull_back import linearise
 
 
@@ -172,11 +172,7 @@ class VariationalCost(keras.layers.Layer):
     @classmethod
     def from_config(cls, config):
         """Rebuild the prior and the operator, then the cost."""
-        config = dict(config)
-        # A cost saved before it could have one has no `operator`.
-        for name in {"prior", "operator"} & config.keys():
-            config[name] = keras.saving.deserialize_keras_object(config[name])
-        return cls(**config)
+        return cls(**held_layers(config, "prior", "operator"))
 
 
 def precise(tensor):

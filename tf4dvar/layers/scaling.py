@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf4dvar.layers.checks import build_once
+from tf4dvar.layers.checks import build_once, held_layers
 from tf4dvar.layers.pull_back import linearise
 
 
@@ -110,10 +110,7 @@ class NormalisedPrior(keras.layers.Layer):
     @classmethod
     def from_config(cls, config):
         """Rebuild the prior and the scaling first."""
-        config = dict(config)
-        for name in ("prior", "scaling"):
-            config[name] = keras.saving.deserialize_keras_object(config[name])
-        return cls(**config)
+        return cls(**held_layers(config, "prior", "scaling"))
 
 
 def by_component(operation, state, *vectors):

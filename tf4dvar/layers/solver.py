@@ -7,8 +7,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf4dvar.layers.checks import build_once
+from tf4dvar.layers.checks import build_once, held_layers
 from tf4dvar.layers.gradient import CostGradient
+from tf4dvar.layers.held_state import HeldState
 from tf4dvar.layers.recompute import recomputed_loop
 
 # A smaller root mean square is a window at rest, whose gradient is left as it is: divided by
@@ -110,7 +111,7 @@ class GradientSolver(keras.layers.Layer):
     def build(self, first_guess_shape, *_):
         """Build the gradient and the cell; K becomes a weight."""
         build_once(self.gradient, first_guess_shape)
-        build_once(self.cell, first_guess_shape)
+        build_once(self.cell, first_guess_shape, call=self._first_update)
         self._iterations = self.add_weight(
             shape=(),
             dtype="int32",
@@ -119,24 +120,32 @@ class GradientSolver(keras.layers.Layer):
             name="iterations",
         )
 
-    def call(self, first_guess, observations, mask):
+    def call(self, first_guess, observations, mask, training=None):
         """Iterate K times."""
-        inputs = tuple(map(_of_any_batch, (first_guess, observations, mask)))
+        first_guess, observations, mask = map(_of_any_batch, (first_guess, observations, mask))
+        held = HeldState(self)
         if self.pieces == 1:
-            return self._solve(*inputs)
-        windows = tf.shape(first_guess)[0]
-        ends = [windows * piece // self.pieces for piece in range(self.pieces + 1)]
-        solved = [
-            self._solve(*(tensor[start:end] for tensor in inputs)) for start, end in pairwise(ends)
-        ]
-        return tf.concat(solved, axis=0)
+            solved = self._solve(first_guess, observations, mask, training, held)
+        else:
+            windows = tf.shape(first_guess)[0]
+            ends = [windows * piece // self.pieces for piece in range(self.pieces + 1)]
+            pieces = [
+                self._solve(first_guess[a:b], observations[a:b], mask[a:b], training, held)
+                for a, b in pairwise(ends)
+            ]
+            solved = tf.nest.map_structure(lambda *parts: tf.concat(parts, axis=0), *pieces)
+        state, scale, cell_states = solved
+        if held.needs_a_call:
+            self._iterate(self._iterations, state, scale, cell_states, observations, mask, training)
+        return state
 
-    def _solve(self, first_guess, observations, mask):
+    def _solve(self, first_guess, observations, mask, training, held):
         # A piece without windows is left as it is: not every operation takes an empty one.
         iterations = self._iterations * tf.cast(tf.shape(first_guess)[0] > 0, tf.int32)
 
         def iterate(k, state, scale, cell_states):
-            return self._iterate(k, state, scale, cell_states, observations, mask)[:3]
+            with held.calls():
+                return self._iterate(k, state, scale, cell_states, observations, mask, training)[:3]
 
         variables = (first_guess, *self._start(first_guess))
         if self.recompute:
@@ -150,7 +159,7 @@ class GradientSolver(keras.layers.Layer):
                 lambda k, *variables: (k + 1, *iterate(k, *variables)),
                 (0, *variables),
             )
-        return variables[0]
+        return tuple(variables)
 
     def pathway(self, first_guess, observations, mask, iterations=None, every_state=True):
         """The state and the cost at every iteration, not to be trained through.
@@ -166,12 +175,14 @@ class GradientSolver(keras.layers.Layer):
         """
         iterations = self._iterations if iterations is None else iterations
         iterations = tf.convert_to_tensor(iterations)
+        held = HeldState(self)
 
         def iterate(k, state, scale, cell_states, costs, *states):
             states = tuple(array.write(k, state) for array in states)
-            state, scale, cell_states, cost = self._iterate(
-                k, state, scale, cell_states, observations, mask
-            )
+            with held.calls():
+                state, scale, cell_states, cost = self._iterate(
+                    k, state, scale, cell_states, observations, mask, training=False
+                )
             return k + 1, state, scale, cell_states, costs.write(k, cost), *states
 
         size = iterations + 1
@@ -187,19 +198,23 @@ class GradientSolver(keras.layers.Layer):
             return Pathway(state[tf.newaxis], costs)
         return Pathway(states[0].write(iterations, state).stack(), costs)
 
+    def _first_update(self, gradient):
+        return self.cell(gradient, self.cell.get_initial_state(gradient))
+
     def _start(self, first_guess):
         scale = tf.ones_like(first_guess[:, :1, :1])
         return scale, self.cell.get_initial_state(first_guess)
 
-    def _iterate(self, k, state, scale, cell_states, observations, mask):
-        gradient, cost = self.gradient(state, observations, mask)
+    def _iterate(self, k, state, scale, cell_states, observations, mask, training):
+        # Said at every call: on the way back no outer call says it.
+        gradient, cost = self.gradient(state, observations, mask, training=training)
         if self.normalise:
             mean_square = tf.reduce_mean(tf.square(gradient), axis=(1, 2), keepdims=True)
             first = tf.math.rsqrt(tf.where(mean_square > AT_REST**2, mean_square, 1.0))
             first = tf.where(tf.math.is_finite(mean_square), first, np.nan)
             scale = tf.where(tf.equal(k, 0), first, scale)
         gradient *= scale
-        increment, cell_states = self.cell(gradient, cell_states)
+        increment, cell_states = self.cell(gradient, cell_states, training=training)
         # An overflow could pass for a large gradient in a cell that saturates.
         state = tf.where(tf.math.is_finite(gradient), state - increment, np.nan)
         return state, scale, cell_states, cost
@@ -223,10 +238,7 @@ class GradientSolver(keras.layers.Layer):
     @classmethod
     def from_config(cls, config):
         """Rebuild the cost and the cell, then the solver."""
-        config = dict(config)
-        for name in ("cost", "cell"):
-            config[name] = keras.saving.deserialize_keras_object(config[name])
-        return cls(**config)
+        return cls(**held_layers(config, "cost", "cell"))
 
 
 def _of_any_batch(tensor):

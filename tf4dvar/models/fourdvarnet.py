@@ -17,7 +17,7 @@ from tf4dvar.layers import (
     Scaling,
     VariationalCost,
 )
-from tf4dvar.layers.checks import build_once
+from tf4dvar.layers.checks import build_once, held_layers
 from tf4dvar.models.checked_model import CheckedModel
 from tf4dvar.models.losses import supervised_loss, unsupervised_loss
 
@@ -179,7 +179,8 @@ class FourDVarNet(CheckedModel):
                 f"Received observations of shape {shape}; expected [batch, time, component]."
             )
         shape = (None, None, shape[-1])
-        build_once(self.first_guess, shape)
+        # Observations and mask are of one shape.
+        build_once(self.first_guess, shape, call=lambda values: self.first_guess(values, values))
         state_shape = (None, None, self._state_components(shape))
         for layer in (self.scaling, self.solver):
             build_once(layer, state_shape)
@@ -235,8 +236,8 @@ class FourDVarNet(CheckedModel):
         """Number of components of the observations."""
         return self.observation_scaling().mean.shape[0]
 
-    def call(self, observations):
-        """Reconstruct the state."""
+    def call(self, observations, training=None):
+        """Reconstruct the state; layers see `training` as in every Keras model."""
         start, values, mask = self._prepare(observations)
         return self.scaling.physical(self.solver(start, values, mask))
 
@@ -350,8 +351,4 @@ class FourDVarNet(CheckedModel):
     @classmethod
     def from_config(cls, config):
         """Rebuild the layers that it holds, then the model."""
-        config = dict(config)
-        # Models saved before these were added lack the first guess or the operator.
-        for name in {"prior", "cell", "first_guess", "observation_operator"} & config.keys():
-            config[name] = keras.saving.deserialize_keras_object(config[name])
-        return cls(**config)
+        return cls(**held_layers(config, "prior", "cell", "first_guess", "observation_operator"))
