@@ -1,11 +1,13 @@
 """Windows, observation plans and NetCDF files. The `tf.data` part is in `data.pipeline`."""
 
+from tf4dvar.data.arrays import as_array
 from tf4dvar.data.checks import (
     check_observations,
     check_states,
     check_truth,
     warn_of_fill_values,
     warn_of_full_observation,
+    warn_of_scale,
     warn_of_swapped_components,
     warn_of_units,
 )
@@ -27,6 +29,7 @@ __all__ = [
     "DIMS",
     "PROTOCOLS",
     "ObservationPlan",
+    "as_array",
     "atomic_path",
     "check_observations",
     "check_output",
@@ -43,6 +46,7 @@ __all__ = [
     "to_disk",
     "warn_of_fill_values",
     "warn_of_full_observation",
+    "warn_of_scale",
     "warn_of_swapped_components",
     "warn_of_units",
     "write_dataset",

@@ -24,9 +24,13 @@ class Misfit(NamedTuple):
     weighted: tf.Tensor
     total: tf.Tensor
 
-    def mean_square(self):
-        """Weighted mean of the squared departures of every window, [batch]."""
-        squares = tf.reduce_sum(self.weighted * self.departure, axis=(1, 2))
+    def mean_square(self, factors=1.0):
+        """Weighted mean of the squared departures of every window, [batch].
+
+        Args:
+            factors: of the squares, of a shape that goes with them; the mean's weights stay.
+        """
+        squares = tf.reduce_sum(factors * self.weighted * self.departure, axis=(1, 2))
         return tf.math.divide_no_nan(squares, self.total)
 
 

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf4dvar.data import check_observations, warn_of_fill_values, warn_of_full_observation
+from tf4dvar.data import as_array
 from tf4dvar.layers import (
     GradientSolver,
     LinearInterpolation,
@@ -203,33 +203,10 @@ class FourDVarNet(CheckedModel):
         observations = keras.KerasTensor(shape, self.compute_dtype)
         return self.first_guess.compute_output_spec(observations, observations).shape[-1]
 
-    def adapt(self, observations: np.ndarray, truth: np.ndarray | None = None) -> None:
-        """Fit the scaling to training windows; see `Scaling`.
-
-        Args:
-            observations: [window, time, component].
-            truth: states, [window, time, component], for the scaling of the state. An observation
-                operator needs them: true ones, or others of the same climate. Where the state
-                itself is observed its scaling is that of the observations by default.
-        """
-        observations = np.asarray(observations)
-        if not self.built:
-            self.build(observations.shape)
-        check_observations(observations, self.observed_components)
-        warn_of_fill_values(observations)
-        if truth is not None:
-            truth = np.asarray(truth)
-        if self.operator is None:
-            warn_of_full_observation(observations)
-            self.scaling.adapt(observations if truth is None else truth)
-            return
-        if truth is None:
-            raise ValueError(
-                "The observations of an operator do not tell the scale of the state; "
-                "give adapt(observations, truth), with true states or others of their climate."
-            )
-        self.operator.observation_scaling.adapt(observations)
-        self.scaling.adapt(truth)
+    @property
+    def needs_truth(self) -> bool:
+        """Whether the training loss asks for true states."""
+        return self._compile_loss is not None or self.training_loss == "supervised"
 
     @property
     def observed_components(self) -> int:
@@ -250,7 +227,10 @@ class FourDVarNet(CheckedModel):
             every_state: as for `GradientSolver.pathway`.
         """
         observations = keras.tree.map_structure(
-            lambda values: tf.cast(values, self.compute_dtype), observations
+            lambda values: tf.cast(
+                values if tf.is_tensor(values) else as_array(values), self.compute_dtype
+            ),
+            observations,
         )
         if not self.built:
             self.build(keras.tree.flatten(observations)[0].shape)
@@ -264,31 +244,74 @@ class FourDVarNet(CheckedModel):
         return self.scaling.physical(self.normalised_prior(self.scaling(state)))
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """The training loss, in normalised units."""
+        """The training loss, in normalised units, and what layers add to it (`losses`).
+
+        Args:
+            x: observations, as for the call.
+            y: true states, [batch, time, component], NaN where not known.
+            y_pred: the reconstruction.
+            sample_weight: see `supervised_loss`.
+            training: what the prior is told where the loss asks for its predictions.
+        """
+        # Before the prior is called again, which would begin them anew.
+        added = list(self.losses)
         state = self.scaling(y_pred)
-        if self.training_loss == "supervised":
-            if y is None:
+        # Under a strategy Keras adds up what the replicas give, and has its own losses say less.
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+
+        def prior(state):
+            return self.normalised_prior(state, training=training)
+
+        def error(truth, state, weights):
+            return replicas * self._compile_loss(truth, state, weights)
+
+        # What these calls would move or add has been, in the reconstruction.
+        with keras.StatelessScope():
+            if not self.needs_truth:
+                x = keras.tree.map_structure(lambda values: tf.cast(values, state.dtype), x)
+                values, weights = self._normalised(x)
+                observation_weight, prior_weight = self.loss_weights
+                loss = unsupervised_loss(
+                    state,
+                    values,
+                    weights,
+                    prior,
+                    observation_weight,
+                    prior_weight,
+                    operator=self.operator,
+                    weights=sample_weight,
+                )
+            elif y is None:
                 raise ValueError(
                     "The supervised loss received no true states; give fit(observations, truth), "
                     "or build the model with loss='unsupervised'."
                 )
-            truth = self.scaling(tf.cast(y, state.dtype))
-            return supervised_loss(state, truth, self.normalised_prior, *self.prior_loss_weights)
-        x = keras.tree.map_structure(lambda values: tf.cast(values, state.dtype), x)
-        _, values, mask = self._prepare(x)
-        observation_weight, prior_weight = self.loss_weights
-        return unsupervised_loss(
-            state,
-            values,
-            mask,
-            self.normalised_prior,
-            observation_weight,
-            prior_weight,
-            self.operator,
-        )
+            else:
+                truth = self.scaling(tf.cast(y, state.dtype))
+                truth_weight, state_weight = self.prior_loss_weights
+                loss = supervised_loss(
+                    state,
+                    truth,
+                    prior,
+                    truth_weight,
+                    state_weight,
+                    weights=sample_weight,
+                    error=None if self._compile_loss is None else error,
+                )
+        for each in added:
+            loss += tf.cast(tf.reduce_sum(each), loss.dtype)
+        return loss / replicas
 
     def _prepare(self, inputs):
         """First guess, normalised observations with 0 for NaN, and weight of each, 0 for NaN."""
+        values, weights = self._normalised(inputs)
+        start = self.first_guess(values, tf.cast(weights > 0, values.dtype))
+        if self.operator is not None and isinstance(self.first_guess, LinearInterpolation):
+            start = self.operator.pseudo_inverse(start)
+        return start, values, weights
+
+    def _normalised(self, inputs):
+        """Normalised observations with 0 for NaN, and the weight of each, 0 for NaN."""
         observations, variance = inputs if isinstance(inputs, list | tuple) else (inputs, None)
         if variance is None and self.noise_variance is not None:
             variance = np.array(self.noise_variance)
@@ -305,19 +328,15 @@ class FourDVarNet(CheckedModel):
         )
         observed = ~tf.math.is_nan(observations)
         values = tf.where(observed, scaling(observations), 0.0)
-        mask = tf.cast(observed, values.dtype)
-        start = self.first_guess(values, mask)
-        if self.operator is not None and isinstance(self.first_guess, LinearInterpolation):
-            start = self.operator.pseudo_inverse(start)
         if variance is None:
-            return start, values, mask
+            return values, tf.cast(observed, values.dtype)
         variance = tf.cast(variance, values.dtype)
         tf.debugging.Assert(
             tf.reduce_all((variance > 0) | ~observed),
             ["Received a noise variance that is not positive where there is an observation."],
         )
         precision = tf.square(tf.cast(scaling.deviation, values.dtype)) / variance
-        return start, values, tf.where(observed, precision, 0.0)
+        return values, tf.where(observed, precision, 0.0)
 
     def observation_scaling(self) -> Scaling:
         """The scaling of the observations; without an operator that of the state."""
