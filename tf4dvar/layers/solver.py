@@ -90,6 +90,8 @@ class GradientSolver(keras.layers.Layer):
         self.recompute = recompute
         self.pieces = int(pieces)
         self._initial_iterations = _checked(iterations)
+        # XLA does not compile the gradient of a loop of any length, or makes it many times slower.
+        self.supports_jit = unroll
 
     @property
     def iterations(self) -> int:
