@@ -136,7 +136,8 @@ class CheckedModel(keras.Model):
             self._warn_of_time_step(y)
         if self.built and self.compiled and self.optimizer is not None:
             # Else its variables are made while the step is traced, which is then traced twice.
-            self.optimizer.build(self.trainable_variables)
+            with self.distribute_strategy.scope():
+                self.optimizer.build(self.trainable_variables)
         return super().fit(
             x, y, *args, sample_weight=sample_weight, validation_data=validation_data, **kwargs
         )
@@ -194,7 +195,9 @@ class CheckedModel(keras.Model):
 
     def _build_for(self, observations):
         if not self.built:
-            self.build(observations.shape)
+            # That in which the model was made; Keras asks for it where variables are made.
+            with self.distribute_strategy.scope():
+                self.build(observations.shape)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """As of `keras.Model`; notes which window's state is the farthest."""
