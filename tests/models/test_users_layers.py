@@ -70,8 +70,6 @@ class HalfBuilt(layers.Layer):
 class Update(layers.Layer):
     """An update of the ordinary style."""
 
-    state_size = (4,)
-
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         self.memory = layers.Dense(4, activation="tanh")

@@ -1,5 +1,6 @@
 """The solver that iterates gradient and update."""
 
+import inspect
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -7,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tf4dvar.errors import InputError
 from tf4dvar.layers.checks import build_once, held_layers
 from tf4dvar.layers.gradient import CostGradient
 from tf4dvar.layers.held_state import HeldState
@@ -43,8 +45,9 @@ class GradientSolver(keras.layers.Layer):
 
     Args:
         cost: a `VariationalCost`.
-        cell: an update with the contract of a Keras RNN cell:
-            `cell(gradient, states) -> (increment, new_states)` and `get_initial_state(gradient)`.
+        cell: an update, `cell(gradient, states) -> (increment, new_states)` with
+            `get_initial_state(gradient)`. It works on whole windows; Keras' own cells, which work
+            on single times, are none.
         iterations: K. It can be changed at any time by setting the attribute, with no new
             trace; with `unroll`, only before the first call.
         unroll: write the iterations out instead of looping. XLA and GPUs need it; on a CPU it
@@ -83,6 +86,7 @@ class GradientSolver(keras.layers.Layer):
             )
         if int(pieces) != pieces or pieces < 1:
             raise ValueError(f"Received pieces={pieces}; expected an integer of 1 or more.")
+        _check_update(cell)
         self.gradient = CostGradient(cost, dtype=self.dtype_policy)
         self.cell = cell
         self.unroll = unroll
@@ -253,6 +257,16 @@ def _of_any_batch(tensor):
     if tensor.shape[0] is None:
         return tensor
     return tf.raw_ops.PlaceholderWithDefault(input=tensor, shape=(None, *tensor.shape[1:]))
+
+
+def _check_update(cell: keras.layers.Layer) -> None:
+    begin = getattr(cell, "get_initial_state", None)
+    if begin is None or "batch_size" in inspect.signature(begin).parameters:
+        raise InputError(
+            f"Received the update {type(cell).__module__}.{type(cell).__name__}; expected one of "
+            "whole windows, `cell(gradient, states) -> (increment, new_states)` with "
+            "`get_initial_state(gradient)`: LSTMCell or ConvCell of tf4dvar.layers, or your own."
+        )
 
 
 def _checked(iterations: int) -> int:

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf4dvar.data import as_array
+from tf4dvar.errors import InputError
 from tf4dvar.layers import (
     GradientSolver,
     LinearInterpolation,
@@ -189,6 +190,15 @@ class FourDVarNet(CheckedModel):
                 f"Received observations of shape {tuple(input_shape)}; the observation operators "
                 f"give {self.operator.sources} components, which lie one after the other."
             )
+        for layer in (
+            self.scaling,
+            self.first_guess,
+            self.prior,
+            self.normalised_prior,
+            self.solver,
+        ):
+            if not isinstance(layer, keras.Model):  # which knows it
+                layer.output_shape = state_shape  # for `summary`
         if not self.prior.trainable:
             # A frozen layer does not by itself freeze the layers that it creates when built.
             for variable in self.prior.variables:
@@ -342,6 +352,27 @@ class FourDVarNet(CheckedModel):
         """The scaling of the observations; without an operator that of the state."""
         # No attribute: Keras would save the scaling under the first name that it finds.
         return self.scaling if self.operator is None else self.operator.observation_scaling
+
+    def export(self, filepath, format="tf_saved_model", **kwargs):
+        """Write a SavedModel for any batch and window length; see `tf4dvar.export.save`.
+
+        Args:
+            filepath: its folder.
+            format: of Keras' formats that of TensorFlow alone.
+            **kwargs: none. The signatures are always the two of `tf4dvar.export.save`.
+        """
+        if format != "tf_saved_model" or kwargs:
+            raise InputError(
+                f"Received format={format!r} and {sorted(kwargs)}; expected tf_saved_model, which "
+                "has signatures of its own. `tf4dvar.export_onnx.save_onnx` writes ONNX; for others "
+                "export the SavedModel and convert it."
+            )
+        if not self.built:
+            raise InputError("The model has no weights yet; train it, or call `build`, first.")
+        # It builds on models, as this one does.
+        from tf4dvar.export import write_saved_model
+
+        write_saved_model(self, filepath)
 
     def get_config(self):
         """All arguments; the prior and the cell serialised."""
