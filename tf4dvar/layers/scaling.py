@@ -5,6 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf4dvar.layers.checks import build_once, held_layers
+from tf4dvar.layers.precise_layer import PreciseLayer, check_precise
 from tf4dvar.layers.pull_back import linearise
 
 
@@ -37,7 +38,7 @@ class Moments:
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
-class Scaling(keras.layers.Layer):
+class Scaling(PreciseLayer):
     """Mean and deviation of each component, kept as weights.
 
     `adapt` fits them to observations. A component that is never observed says nothing of its
@@ -54,10 +55,10 @@ class Scaling(keras.layers.Layer):
     def build(self, input_shape):
         """Create the mean, 0, and the deviation, 1."""
         shape = (input_shape[-1],)
-        self.mean = self.add_weight(shape=shape, initializer="zeros", trainable=False, name="mean")
-        self.deviation = self.add_weight(
-            shape=shape, initializer="ones", trainable=False, name="deviation"
-        )
+        # Not cast: `physical` is called within layers of other policies.
+        settings = {"shape": shape, "trainable": False, "autocast": False}
+        self.mean = self.add_weight(initializer="zeros", name="mean", **settings)
+        self.deviation = self.add_weight(initializer="ones", name="deviation", **settings)
 
     def adapt(self, observations: "np.ndarray | Moments") -> None:
         """Fit mean and deviation to the observed values.
@@ -89,7 +90,7 @@ class Scaling(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
-class NormalisedPrior(keras.layers.Layer):
+class NormalisedPrior(PreciseLayer):
     """A prior of physical units as a prior of normalised ones.
 
     Args:
@@ -105,6 +106,7 @@ class NormalisedPrior(keras.layers.Layer):
 
     def __init__(self, prior: keras.layers.Layer, scaling: Scaling, **kwargs):
         super().__init__(**kwargs)
+        check_precise(prior)
         self.prior = prior
         self.scaling = scaling
 

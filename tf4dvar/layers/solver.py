@@ -12,6 +12,7 @@ from tf4dvar.errors import InputError
 from tf4dvar.layers.checks import build_once, held_layers
 from tf4dvar.layers.gradient import CostGradient
 from tf4dvar.layers.held_state import HeldState
+from tf4dvar.layers.precise_layer import PreciseLayer
 from tf4dvar.layers.recompute import recomputed_loop
 
 # A smaller root mean square is a window at rest, whose gradient is left as it is: divided by
@@ -33,7 +34,7 @@ class Pathway(NamedTuple):
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
-class GradientSolver(keras.layers.Layer):
+class GradientSolver(PreciseLayer):
     """Gamma: K iterations of a gradient-based solver (Algorithm of Section 3.1).
 
         increment, states = cell(gradient of the cost at x / its norm, states)
@@ -220,7 +221,12 @@ class GradientSolver(keras.layers.Layer):
             first = tf.where(tf.math.is_finite(mean_square), first, np.nan)
             scale = tf.where(tf.equal(k, 0), first, scale)
         gradient *= scale
-        increment, cell_states = self.cell(gradient, cell_states, training=training)
+        increment, new_states = self.cell(gradient, cell_states, training=training)
+        # The update may compute in half precision.
+        increment = tf.cast(increment, state.dtype)
+        cell_states = tf.nest.map_structure(
+            lambda new, old: tf.cast(new, old.dtype), new_states, cell_states
+        )
         # An overflow could pass for a large gradient in a cell that saturates.
         state = tf.where(tf.math.is_finite(gradient), state - increment, np.nan)
         return state, scale, cell_states, cost

@@ -162,6 +162,11 @@ class FourDVarNet(CheckedModel):
         )
 
     @property
+    def input_dtype(self):
+        """What Keras casts observations to: no half precision, they are in physical units."""
+        return self.scaling.compute_dtype
+
+    @property
     def iterations(self) -> int:
         """K, the number of iterations of the solver."""
         return self.solver.iterations
@@ -210,7 +215,7 @@ class FourDVarNet(CheckedModel):
             return shape[-1]
         if isinstance(self.first_guess, LinearInterpolation):
             return self.operator.operators[0].matrix.shape[1]
-        observations = keras.KerasTensor(shape, self.compute_dtype)
+        observations = keras.KerasTensor(shape, self.input_dtype)
         return self.first_guess.compute_output_spec(observations, observations).shape[-1]
 
     @property
@@ -238,7 +243,7 @@ class FourDVarNet(CheckedModel):
         """
         observations = keras.tree.map_structure(
             lambda values: tf.cast(
-                values if tf.is_tensor(values) else as_array(values), self.compute_dtype
+                values if tf.is_tensor(values) else as_array(values), self.input_dtype
             ),
             observations,
         )
@@ -250,8 +255,9 @@ class FourDVarNet(CheckedModel):
 
     def prior_prediction(self, state):
         """Phi(state), physical units in and out, [batch, time, component]."""
-        state = tf.cast(state, self.compute_dtype)
-        return self.scaling.physical(self.normalised_prior(self.scaling(state)))
+        state = tf.cast(state, self.input_dtype)
+        prediction = self.normalised_prior(self.scaling(state))
+        return self.scaling.physical(tf.cast(prediction, state.dtype))
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """The training loss, in normalised units, and what layers add to it (`losses`).
@@ -270,7 +276,7 @@ class FourDVarNet(CheckedModel):
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
 
         def prior(state):
-            return self.normalised_prior(state, training=training)
+            return tf.cast(self.normalised_prior(state, training=training), state.dtype)
 
         def error(truth, state, weights):
             return replicas * self._compile_loss(truth, state, weights)
@@ -316,6 +322,7 @@ class FourDVarNet(CheckedModel):
         """First guess, normalised observations with 0 for NaN, and weight of each, 0 for NaN."""
         values, weights = self._normalised(inputs)
         start = self.first_guess(values, tf.cast(weights > 0, values.dtype))
+        start = tf.cast(start, values.dtype)
         if self.operator is not None and isinstance(self.first_guess, LinearInterpolation):
             start = self.operator.pseudo_inverse(start)
         return start, values, weights
@@ -364,8 +371,8 @@ class FourDVarNet(CheckedModel):
         if format != "tf_saved_model" or kwargs:
             raise InputError(
                 f"Received format={format!r} and {sorted(kwargs)}; expected tf_saved_model, which "
-                "has signatures of its own. `tf4dvar.export_onnx.save_onnx` writes ONNX; for others "
-                "export the SavedModel and convert it."
+                "has signatures of its own. `tf4dvar.export_onnx.save_onnx` writes ONNX; for "
+                "others export the SavedModel and convert it."
             )
         if not self.built:
             raise InputError("The model has no weights yet; train it, or call `build`, first.")

@@ -83,7 +83,8 @@ def _train_step(model, strategy):
         with tf.GradientTape() as tape:
             state = model(observations, training=True)
             loss = model.compute_loss(observations, truth, state, sample_weight)
-        gradients = tape.gradient(loss, weights)
+            scaled = optimizer.scale_loss(loss)  # in half precision, where it would vanish
+        gradients = tape.gradient(scaled, weights)
         model.compute_metrics(observations, truth, state, sample_weight)
         # The loss is that of the worker's share of the windows already.
         return _all_reduce("SUM", [loss, *gradients])
