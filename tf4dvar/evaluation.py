@@ -23,6 +23,15 @@ from tf4dvar.systems import SYSTEMS, rk4_step, system_by_name
 logger = logging.getLogger(__name__)
 
 TRAINING = {"experiment": str, "seed": int}
+# The published models: in the package where it is installed, beside it in a checkout.
+SHIPPED = next(
+    (
+        folder
+        for folder in (Path(__file__).parents[depth] / "saved_models" for depth in (0, 1))
+        if folder.is_dir()
+    ),
+    Path("saved_models"),
+)
 # Windows a batch: few enough to stay in a processor's cache.
 BATCH = 32
 
@@ -39,30 +48,37 @@ class Reconstruction(NamedTuple):
     seconds_per_window: float
 
 
+def published_names() -> list[str]:
+    """The names of the models that come with the package."""
+    return sorted(file.parent.name for file in SHIPPED.glob("*/model.keras"))
+
+
 def model_file(path: str | Path) -> Path:
-    """The `.keras` file at a path or in a run directory.
+    """The `.keras` file at a path, in a run directory, or of a published model.
 
     Args:
-        path: the file or the folder.
+        path: the file or the folder; or, where neither is there, a published model's name.
 
     Raises:
         InputError: there is none.
     """
     path = Path(path)
+    if not path.exists() and str(path) in published_names():
+        path = SHIPPED / path
     file = path / "model.keras" if path.is_dir() else path
     if not file.is_file() or file.suffix != ".keras":
         raise InputError(
-            f"There is no model at {path}; expected a .keras file, or a run directory in which "
-            "at least one epoch was finished."
+            f"There is no model at {path}; expected a .keras file, a run directory in which at "
+            f"least one epoch was finished, or one of {', '.join(published_names())}."
         )
     return file
 
 
 def load_model(path: str | Path) -> FourDVarNet:
-    """A trained model from a `.keras` file or from a run directory.
+    """A trained model from a `.keras` file, from a run directory, or a published one by name.
 
     Args:
-        path: the file or the folder.
+        path: see `model_file`.
 
     Raises:
         InputError: there is none, or it is damaged or something else, or the training in the
@@ -109,7 +125,7 @@ def warn_of_training_windows(path: str | Path, dataset: xr.Dataset) -> None:
 
 def _training_of(path):
     """What the record beside a model says of its training, or None."""
-    folder = path if path.is_dir() else path.parent
+    folder = model_file(path).parent
     for name, form in (
         ("config.json", {"options": TRAINING}),
         ("card.json", {"source": {"training": TRAINING}}),
