@@ -8,6 +8,9 @@ class InputError(ValueError):
 
     The command line prints it as one line and exits with code 2. It is one: a name in it may hold
     a line break, and whoever chose the name shall not write lines of his own.
+
+    Args:
+        message: what was received, what was expected, and what to do.
     """
 
     def __init__(self, message: str):
