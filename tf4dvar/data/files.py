@@ -1,11 +1,13 @@
-"""Files that are whole or not at all, and directories that one process has to itself."""
+"""Files that are whole or not at all, or nothing to wait for; directories for one process."""
 
 import fcntl
 import os
 import re
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from tf4dvar.errors import InputError
 
@@ -76,6 +78,23 @@ def to_disk(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def open_regular(path: str | Path) -> BinaryIO:
+    """Open a regular file to be read: a pipe in its place would be waited for, a device be endless.
+
+    Args:
+        path: it.
+
+    Raises:
+        InputError: it is something else.
+        OSError: it cannot be opened.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise InputError(f"{path} is no regular file; expected one that can be read.")
+    return os.fdopen(descriptor, "rb")
 
 
 @contextmanager
