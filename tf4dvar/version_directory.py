@@ -122,7 +122,7 @@ def files_of(version: Path) -> dict[str, tuple[int, ...]]:
         InputError: something in it is neither a file nor a directory, a link say.
         OSError: it cannot be looked at.
     """
-    found = {}
+    found: dict[str, tuple[int, ...]] = {}
     # Directories that are still to be looked at.
     folders = [version]
     while folders:

@@ -1,13 +1,13 @@
 """Files that are whole or not at all, or nothing to wait for; directories for one process."""
 
 import fcntl
+import io
 import os
 import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 from tf4dvar.errors import InputError
 
@@ -80,7 +80,7 @@ def to_disk(path: Path) -> None:
         os.close(descriptor)
 
 
-def open_regular(path: str | Path) -> BinaryIO:
+def open_regular(path: str | Path) -> io.BufferedReader:
     """Open a regular file to be read: a pipe in its place would be waited for, a device be endless.
 
     Args:
