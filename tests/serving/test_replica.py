@@ -76,7 +76,7 @@ def test_the_iterations_that_will_be_made_count(replica, model, observations, it
 
 @pytest.mark.parametrize(("limit", "status"), [({"requests": 1}, 503), ({"seconds": 0.01}, 504)])
 def test_what_takes_too_long_or_is_too_much_is_refused(limit, status):
-    rest = Rest(None, None, "model", Limits(**limit))
+    rest = Rest(None, "model", Limits(**limit))
     rest.in_progress = 2
 
     async def never(request):
