@@ -41,11 +41,14 @@ class Pool:
         self._replicas = replicas
         self._batch = batch
         self._arguments = arguments
-        self._waiting: asyncio.Queue[tuple[Question, asyncio.Future]] = asyncio.Queue()
-        # Numbers of replicas that have loaded a model, once and now, and that could not.
-        self._loaded: set[int] = set()
+        # In the order in which they came; one that is given up is taken out.
+        self._waiting: dict[asyncio.Future, Question] = {}
+        self._asked = asyncio.Event()
+        # Numbers of replicas: those that can be asked, and those that failed to load.
         self._ready: set[int] = set()
         self._failed: set[int] = set()
+        # Whether any ever did.
+        self._loaded = False
 
     @property
     def ready(self) -> bool:
@@ -61,8 +64,12 @@ class Pool:
         if not self.ready:
             raise Refusal(503, "No replica is ready, the model is being loaded; try again.")
         future = asyncio.get_running_loop().create_future()
-        self._waiting.put_nowait((question, future))
-        answer = await future
+        self._waiting[future] = question
+        self._asked.set()
+        try:
+            answer = await future
+        finally:
+            self._waiting.pop(future, None)
         if isinstance(answer, Refusal):
             raise answer
         return answer
@@ -73,15 +80,12 @@ class Pool:
         Raises:
             InputError: not one could load a model.
         """
-        keepers = [asyncio.create_task(self._keep(number)) for number in range(self._replicas)]
         try:
-            done, _ = await asyncio.wait(keepers, return_when=asyncio.FIRST_EXCEPTION)
-        finally:
-            for keeper in keepers:
-                keeper.cancel()
-            await asyncio.wait(keepers)
-        for keeper in done:
-            keeper.result()
+            async with asyncio.TaskGroup() as group:
+                for number in range(self._replicas):
+                    group.create_task(self._keep(number))
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
 
     async def _keep(self, number: int) -> None:
         """Start a replica, and again when it has died."""
@@ -131,24 +135,23 @@ class Pool:
         """Give a replica the questions that wait, from when it has loaded a model to its end."""
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             await _exchange(process, self._arguments)
-            self._loaded.add(number)
+            self._loaded = True
             self._ready.add(number)
             while True:
-                batch = [await self._waiting.get()]
-                while len(batch) < self._batch and not self._waiting.empty():
-                    batch.append(self._waiting.get_nowait())
-                await _answer(process, batch)
+                while not self._waiting:
+                    self._asked.clear()
+                    await self._asked.wait()
+                await self._answer(process, list(self._waiting)[: self._batch])
 
-
-async def _answer(process: Process, batch: list[tuple[Question, asyncio.Future]]) -> None:
-    answers = [Refusal(503, "The replica that computed this has died; try again.")] * len(batch)
-    try:
-        answers = await _exchange(process, [question for question, _ in batch])
-    finally:
-        for (_, future), answer in zip(batch, answers, strict=True):
-            # Done is one that was given up.
-            if not future.done():
-                future.set_result(answer)
+    async def _answer(self, process: Process, futures: list[asyncio.Future]) -> None:
+        questions = [self._waiting.pop(future) for future in futures]
+        answers = [Refusal(503, "The replica that computed this died; try again.")] * len(futures)
+        try:
+            answers = await _exchange(process, questions)
+        finally:
+            for future, answer in zip(futures, answers, strict=True):
+                if not future.done():  # it was given up
+                    future.set_result(answer)
 
 
 async def _exchange(process: Process, message: Any) -> Any:

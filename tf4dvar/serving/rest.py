@@ -55,12 +55,12 @@ class Rest:
         """What an HTTP server calls."""
         routes = [
             # The longer ones first: a name may hold a colon.
-            Route(path + ending, _Endpoint(self, handler, method))
+            Route(path + ending, _Endpoint(self, handler, methods))
             for path in ("/v1/models/{name}", "/v1/models/{name}/versions/{version}")
-            for ending, handler, method in (
-                (":predict", self.predict, "POST"),
-                ("/metadata", self.metadata, "GET"),
-                ("", self.status, "GET"),
+            for ending, handler, methods in (
+                (":predict", self.predict, ("POST",)),
+                ("/metadata", self.metadata, ("GET", "HEAD")),
+                ("", self.status, ("GET", "HEAD")),
             )
         ]
         routes += [Route("/health", self.health), Route("/metrics", _metrics)]
@@ -123,13 +123,18 @@ class _Endpoint:
     Args:
         rest: whose limits and requests in progress they are.
         handler: of `rest`.
-        method: the one it is for.
+        methods: those it is for.
     """
 
-    def __init__(self, rest: Rest, handler: Callable[[Request], Awaitable[Response]], method: str):
+    def __init__(
+        self,
+        rest: Rest,
+        handler: Callable[[Request], Awaitable[Response]],
+        methods: tuple[str, ...],
+    ):
         self.rest = rest
         self.handler = handler
-        self.method = method
+        self.methods = methods
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.rest.in_progress += 1
@@ -146,8 +151,8 @@ class _Endpoint:
     async def _answer(self, request: Request) -> Response:
         started = time.perf_counter()
         try:
-            if request.method != self.method:
-                raise HTTPException(405, headers={"Allow": self.method})
+            if request.method not in self.methods:
+                raise HTTPException(405, headers={"Allow": ", ".join(self.methods)})
             response = await self.rest._within_limits(self.handler, request)
         except HTTPException as error:
             response = await _http_error(request, error)
