@@ -83,6 +83,13 @@ def test_what_is_neither_a_file_nor_a_directory_is_refused_by_name(make, tmp_pat
             check_digests(version, card)
 
 
+def test_what_does_not_fit_into_the_memory_is_not_read(tmp_path):
+    version = write(tmp_path)
+    os.truncate(version / "file", 2**42)
+    with pytest.raises(InputError, match="bytes, more than the memory"):
+        check_digests(version, json.loads((tmp_path / "card.json").read_text()))
+
+
 def test_only_numbers_as_they_are_written_are_versions(tmp_path):
     for name in ("0", "7", "9" * 19):
         (tmp_path / name).mkdir()

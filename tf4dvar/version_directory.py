@@ -9,7 +9,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tf4dvar.data import atomic_path, locked, open_regular, to_disk
 from tf4dvar.errors import InputError
@@ -77,7 +77,7 @@ class VersionDirectory:
                 number = max(self.versions(), default=0) + 1
                 final = self.path / str(number)
                 yield temporary, final
-                digests = {name: _digest(temporary / name) for name in sorted(_names(temporary))}
+                digests = {name: _digest(temporary / name) for name in sorted(files_of(temporary))}
                 card = {**card, "version": number, "sha256": digests}
                 inside = temporary / CARD_INSIDE
                 inside.parent.mkdir(exist_ok=True)
@@ -109,11 +109,23 @@ class VersionDirectory:
                 )
 
 
-def files_of(version: Path) -> dict[str, tuple[int, ...]]:
-    """The files in a version by their names, each with what would be another of another file.
+class FileState(NamedTuple):
+    """What tells a file from another in its place, even of the same size within the same second.
 
-    Device, inode, size, and times of change: a file of the same size in its place, within the
-    same second, has others.
+    Attributes:
+        device, inode, size: as `os.stat` has them.
+        modified, changed: nanoseconds.
+    """
+
+    device: int
+    inode: int
+    size: int
+    modified: int
+    changed: int
+
+
+def files_of(version: Path) -> dict[str, FileState]:
+    """The files in a version by their names.
 
     Args:
         version: its directory.
@@ -122,7 +134,7 @@ def files_of(version: Path) -> dict[str, tuple[int, ...]]:
         InputError: something in it is neither a file nor a directory, a link say.
         OSError: it cannot be looked at.
     """
-    found: dict[str, tuple[int, ...]] = {}
+    found = {}
     # Directories that are still to be looked at.
     folders = [version]
     while folders:
@@ -131,7 +143,7 @@ def files_of(version: Path) -> dict[str, tuple[int, ...]]:
             if stat.S_ISDIR(status.st_mode):
                 folders.append(path)
             elif stat.S_ISREG(status.st_mode):
-                found[path.relative_to(version).as_posix()] = (
+                found[path.relative_to(version).as_posix()] = FileState(
                     *(status.st_dev, status.st_ino, status.st_size),
                     *(status.st_mtime_ns, status.st_ctime_ns),
                 )
@@ -151,12 +163,17 @@ def check_digests(version: Path, card: dict[str, Any]) -> None:
         card: the one inside; that of an earlier release of this package has no digests.
 
     Raises:
-        InputError: a file is another, is missing, was not exported, or is no file.
+        InputError: a file is another, is missing, was not exported, or is no file; or they do
+            not fit into the memory.
         OSError: one cannot be read.
     """
-    names = _names(version)
+    files = files_of(version)
+    size = sum(file.size for file in files.values())
+    if size > os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"):
+        raise InputError(f"{version} has {size} bytes, more than the memory of this machine.")
     if "sha256" not in card:
         return
+    names = files.keys() - {CARD_INSIDE.as_posix()}
     listed = card["sha256"]
     for name in sorted(names - listed.keys()):
         raise InputError(f"{version} has the file {name}, which was not exported. Remove it.")
@@ -166,11 +183,6 @@ def check_digests(version: Path, card: dict[str, Any]) -> None:
                 f"{version} is damaged, or its copy is not finished: {name} is not the file that "
                 "was exported. Export or copy it again."
             )
-
-
-def _names(version: Path) -> set[str]:
-    """The files in a version but for its card."""
-    return files_of(version).keys() - {CARD_INSIDE.as_posix()}
 
 
 def _digest(path: Path) -> str:

@@ -64,7 +64,7 @@ def pipe_for_a_graph(version):
 
 
 BAD = {
-    "a pipe for its card": (pipe_for_a_card, "card.json is no regular file"),
+    "a pipe for its card": (pipe_for_a_card, "card.json, which is neither"),
     "a pipe for its graph": (pipe_for_a_graph, "saved_model.pb, which is neither"),
     "a link to itself": (lambda version: (version / "odd").symlink_to("odd"), "odd, which is"),
     "a link out": (lambda version: (version / "odd").symlink_to("/etc"), "odd, which is"),
