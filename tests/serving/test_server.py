@@ -1,4 +1,5 @@
 import contextlib
+import http.client
 import json
 import re
 import shlex
@@ -167,6 +168,27 @@ def test_what_is_not_there(server, path):
     assert answer.keys() == {"error"}
     body = {"instances": [[[1, 2, 3]]]}
     assert server.post(f"{path}:predict", body)[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("GET", f"{NAME}:predict", "POST"),
+        ("PUT", f"{NAME}/versions/1:predict", "POST"),
+        ("POST", NAME, "GET"),
+        ("POST", f"{NAME}/versions/1/metadata", "GET"),
+        ("POST", "/metrics", "GET"),
+        ("DELETE", "/health", "GET"),
+    ],
+)
+def test_a_path_says_what_it_is_for(server, method, path, allowed):
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    with contextlib.closing(connection):
+        connection.request(method, path)
+        response = connection.getresponse()
+        assert response.status == 405
+        assert allowed in response.headers["Allow"].split(", ")
+        assert path in json.loads(response.read())["error"]
 
 
 def test_status_and_metadata(server, exported):
