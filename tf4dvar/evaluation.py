@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 import xarray as xr
 
-from tf4dvar.data import check_observations, check_states, number_of
+from tf4dvar.data import as_array, check_observations, check_states, number_of
 from tf4dvar.errors import InputError, first_line
 from tf4dvar.experiments import EXPERIMENTS
 from tf4dvar.metrics import fourdvar_score, mean_where_known, ode_score, r_score
@@ -152,6 +152,7 @@ def checked_states(
     Raises:
         InputError: the observations do not fit the model or the memory, or a state is not finite.
     """
+    observations = as_array(observations)
     check_observations(observations, components=model.observed_components)
     states = _predict(
         model, observations.astype("float32"), type(model) if warnings else keras.Model
@@ -183,6 +184,7 @@ def reconstruct(model: FourDVarNet, observations: np.ndarray) -> Reconstruction:
         model: a trained model.
         observations: [window, time, component], physical units, NaN = not observed.
     """
+    observations = as_array(observations)
     check_observations(observations, components=model.observed_components)
     observations = observations.astype("float32")
     for size in {min(BATCH, len(observations)), len(observations) % BATCH} - {0}:

@@ -1,11 +1,13 @@
 """Windows, observation plans and NetCDF files. The `tf.data` part is in `data.pipeline`."""
 
+from tf4dvar.data.arrays import as_array
 from tf4dvar.data.checks import (
     check_observations,
     check_states,
     check_truth,
     warn_of_fill_values,
     warn_of_full_observation,
+    warn_of_scale,
     warn_of_swapped_components,
     warn_of_units,
 )
@@ -35,6 +37,7 @@ __all__ = [
     "PROTOCOLS",
     "Claim",
     "ObservationPlan",
+    "as_array",
     "atomic_path",
     "check_observations",
     "check_output",
@@ -52,6 +55,7 @@ __all__ = [
     "to_disk",
     "warn_of_fill_values",
     "warn_of_full_observation",
+    "warn_of_scale",
     "warn_of_swapped_components",
     "warn_of_units",
     "write_dataset",

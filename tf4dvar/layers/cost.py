@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf4dvar.layers.checks import build_once
+from tf4dvar.layers.checks import build_once, held_layers
 from tf4dvar.layers.pull_back import linearise
 
 
@@ -24,9 +24,13 @@ class Misfit(NamedTuple):
     weighted: tf.Tensor
     total: tf.Tensor
 
-    def mean_square(self):
-        """Weighted mean of the squared departures of every window, [batch]."""
-        squares = tf.reduce_sum(self.weighted * self.departure, axis=(1, 2))
+    def mean_square(self, factors=1.0):
+        """Weighted mean of the squared departures of every window, [batch].
+
+        Args:
+            factors: of the squares, of a shape that goes with them; the mean's weights stay.
+        """
+        squares = tf.reduce_sum(factors * self.weighted * self.departure, axis=(1, 2))
         return tf.math.divide_no_nan(squares, self.total)
 
 
@@ -172,11 +176,7 @@ class VariationalCost(keras.layers.Layer):
     @classmethod
     def from_config(cls, config):
         """Rebuild the prior and the operator, then the cost."""
-        config = dict(config)
-        # A cost saved before it could have one has no `operator`.
-        for name in {"prior", "operator"} & config.keys():
-            config[name] = keras.saving.deserialize_keras_object(config[name])
-        return cls(**config)
+        return cls(**held_layers(config, "prior", "operator"))
 
 
 def precise(tensor):

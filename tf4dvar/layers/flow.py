@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from tf4dvar.layers.checks import build_once
+from tf4dvar.layers.checks import build_once, held_layers
 from tf4dvar.layers.pull_back import linearise
 from tf4dvar.layers.times import first_times, last_times
 
@@ -74,9 +74,7 @@ class OneStepFlow(keras.layers.Layer):
     @classmethod
     def from_config(cls, config):
         """Rebuild the ODE, then the flow."""
-        config = dict(config)
-        config["ode"] = keras.saving.deserialize_keras_object(config["ode"])
-        return cls(**config)
+        return cls(**held_layers(config, "ode"))
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")

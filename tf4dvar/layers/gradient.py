@@ -2,7 +2,7 @@
 
 import keras
 
-from tf4dvar.layers.checks import build_once
+from tf4dvar.layers.checks import build_once, held_layers
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
@@ -43,6 +43,4 @@ class CostGradient(keras.layers.Layer):
     @classmethod
     def from_config(cls, config):
         """Rebuild the cost, then its gradient."""
-        config = dict(config)
-        config["cost"] = keras.saving.deserialize_keras_object(config["cost"])
-        return cls(**config)
+        return cls(**held_layers(config, "cost"))

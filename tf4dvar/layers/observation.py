@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf4dvar.layers.checks import build_once, check_components
+from tf4dvar.layers.checks import build_once, check_components, held_layers
 from tf4dvar.layers.pull_back import linearise
 from tf4dvar.layers.scaling import Scaling, by_component
 
@@ -148,7 +148,4 @@ class NormalisedObservation(keras.layers.Layer):
     @classmethod
     def from_config(cls, config):
         """Rebuild the operators and the scalings first."""
-        config = dict(config)
-        for name in ("operators", "scaling", "observation_scaling"):
-            config[name] = keras.saving.deserialize_keras_object(config[name])
-        return cls(**config)
+        return cls(**held_layers(config, "operators", "scaling", "observation_scaling"))

@@ -321,7 +321,5 @@ def new_model(
     model.compile(
         keras.optimizers.Adam(learning_rate, clipnorm=CLIPNORM),
         metrics=[RScore()],
-        # XLA is slow on loops, and they are what the solver is made of on a CPU.
-        jit_compile=False,
     )
     return model
