@@ -53,6 +53,12 @@ def published_names() -> list[str]:
     return sorted(file.parent.name for file in SHIPPED.glob("*/model.keras"))
 
 
+def _place(path: str | Path) -> Path:
+    """A path as it is, or that of a published model where it is not there and is one's name."""
+    path = Path(path)
+    return SHIPPED / path if not path.exists() and str(path) in published_names() else path
+
+
 def model_file(path: str | Path) -> Path:
     """The `.keras` file at a path, in a run directory, or of a published model.
 
@@ -62,9 +68,7 @@ def model_file(path: str | Path) -> Path:
     Raises:
         InputError: there is none.
     """
-    path = Path(path)
-    if not path.exists() and str(path) in published_names():
-        path = SHIPPED / path
+    path = _place(path)
     file = path / "model.keras" if path.is_dir() else path
     if not file.is_file() or file.suffix != ".keras":
         raise InputError(
@@ -125,7 +129,8 @@ def warn_of_training_windows(path: str | Path, dataset: xr.Dataset) -> None:
 
 def _training_of(path):
     """What the record beside a model says of its training, or None."""
-    folder = model_file(path).parent
+    path = _place(path)
+    folder = path if path.is_dir() else path.parent
     for name, form in (
         ("config.json", {"options": TRAINING}),
         ("card.json", {"source": {"training": TRAINING}}),
