@@ -31,13 +31,13 @@ def printable(text: str) -> str:
 
 
 def first_line(error: BaseException | str) -> str:
-    """What an error of a library says, short enough for a message of one line.
+    """What an error of a library says, short enough for a message of one line that prints.
 
     Args:
         error: it.
     """
     line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return line if len(line) <= 300 else f"{line[:300]}..."
+    return printable(line if len(line) <= 300 else f"{line[:300]}...")
 
 
 def shown(value: Any) -> str:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from tf4dvar.data import atomic_path, locked, open_regular, to_disk
 from tf4dvar.errors import InputError
+from tf4dvar.machine import memory
 from tf4dvar.records import read_record
 
 # No number: servers take it for no version.
@@ -170,7 +171,7 @@ def check_digests(version: Path, card: dict[str, Any]) -> None:
     """
     files = files_of(version)
     size = sum(file.size for file in files.values())
-    if size > os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"):
+    if size > memory():
         raise InputError(f"{version} has {size} bytes, more than the memory of this machine.")
     if "sha256" not in card:
         return

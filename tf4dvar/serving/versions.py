@@ -148,9 +148,7 @@ class Versions:
         try:
             version = Version(self.directory / str(number), self.force)
         except Exception as error:  # a reader of damaged files fails in many ways
-            # A file's name need not be text.
             problem = str(error) if isinstance(error, InputError) else first_line(error)
-            problem = problem.encode(errors="backslashreplace").decode()
             logger.error("Version %d is refused: %s", number, problem)
             return _Seen(files, None, problem)
         logger.info("Version %d is loaded", number)
