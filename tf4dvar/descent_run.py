@@ -61,18 +61,18 @@ def descent_run(
             number of steps, or another process is at work on them.
     """
     path.mkdir(parents=True, exist_ok=True)
-    with locked(path, wait=False):
-        return _descend(path, system, dataset, steps, minutes, resume)
+    with locked(path, wait=False) as claim:
+        return _descend(claim, system, dataset, steps, minutes, resume)
 
 
-def _descend(path, system, dataset, steps, minutes, resume) -> DescentRun:
-    file = path / "descent.npz"
+def _descend(claim, system, dataset, steps, minutes, resume) -> DescentRun:
+    file = claim.path / "descent.npz"
     windows = dataset.sizes["window"]
     run = None
     if file.is_file():
         if not resume:
             raise InputError(f"{file} exists and is left as it is; --resume goes on with it.")
-        run = load_descent(path)
+        run = load_descent(claim.path)
         if run.steps != steps:
             raise InputError(f"{file} took {run.steps} steps; received {steps}.")
     flow = true_flow(system, dtype="float64")
@@ -85,6 +85,7 @@ def _descend(path, system, dataset, steps, minutes, resume) -> DescentRun:
         run = new if run is None else _joined(run, new)
         with atomic_path(file) as temporary:
             np.savez(temporary, **run._asdict())
+            claim.check()
         logger.info("descent: %d of %d windows", len(run.states), windows)
     done = min(len(run.states), windows)
     seconds = run.seconds * done / len(run.states)

@@ -1,13 +1,14 @@
 """Reconstructing and scoring the windows of a data set."""
 
 import logging
+import re
 import time
-import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
+import tensorflow as tf
 import xarray as xr
 
 from tf4dvar.data import as_array, check_observations, check_states, number_of
@@ -15,12 +16,22 @@ from tf4dvar.errors import InputError, first_line
 from tf4dvar.experiments import EXPERIMENTS
 from tf4dvar.metrics import fourdvar_score, mean_where_known, ode_score, r_score
 from tf4dvar.models import FourDVarNet
+from tf4dvar.models.archive import load_archive
 from tf4dvar.records import read_record
 from tf4dvar.systems import SYSTEMS, rk4_step, system_by_name
 
 logger = logging.getLogger(__name__)
 
 TRAINING = {"experiment": str, "seed": int}
+# The published models: in the package where it is installed, beside it in a checkout.
+SHIPPED = next(
+    (
+        folder
+        for folder in (Path(__file__).parents[depth] / "saved_models" for depth in (0, 1))
+        if folder.is_dir()
+    ),
+    Path("saved_models"),
+)
 # Windows a batch: few enough to stay in a processor's cache.
 BATCH = 32
 
@@ -37,30 +48,41 @@ class Reconstruction(NamedTuple):
     seconds_per_window: float
 
 
+def published_names() -> list[str]:
+    """The names of the models that come with the package."""
+    return sorted(file.parent.name for file in SHIPPED.glob("*/model.keras"))
+
+
+def _place(path: str | Path) -> Path:
+    """A path as it is, or that of a published model where it is not there and is one's name."""
+    path = Path(path)
+    return SHIPPED / path if not path.exists() and str(path) in published_names() else path
+
+
 def model_file(path: str | Path) -> Path:
-    """The `.keras` file at a path or in a run directory.
+    """The `.keras` file at a path, in a run directory, or of a published model.
 
     Args:
-        path: the file or the folder.
+        path: the file or the folder; or, where neither is there, a published model's name.
 
     Raises:
         InputError: there is none.
     """
-    path = Path(path)
+    path = _place(path)
     file = path / "model.keras" if path.is_dir() else path
     if not file.is_file() or file.suffix != ".keras":
         raise InputError(
-            f"There is no model at {path}; expected a .keras file, or a run directory in which "
-            "at least one epoch was finished."
+            f"There is no model at {path}; expected a .keras file, a run directory in which at "
+            f"least one epoch was finished, or one of {', '.join(published_names())}."
         )
     return file
 
 
 def load_model(path: str | Path) -> FourDVarNet:
-    """A trained model from a `.keras` file or from a run directory.
+    """A trained model from a `.keras` file, from a run directory, or a published one by name.
 
     Args:
-        path: the file or the folder.
+        path: see `model_file`.
 
     Raises:
         InputError: there is none, or it is damaged or something else, or the training in the
@@ -68,8 +90,7 @@ def load_model(path: str | Path) -> FourDVarNet:
     """
     file = model_file(path)
     try:
-        _check_archive(file)
-        model = keras.saving.load_model(file)
+        model = load_archive(file)
     except Exception as error:  # a damaged archive fails in many ways
         raise InputError(f"{file} cannot be loaded ({first_line(error)}).") from error
     if not isinstance(model, FourDVarNet):
@@ -108,6 +129,7 @@ def warn_of_training_windows(path: str | Path, dataset: xr.Dataset) -> None:
 
 def _training_of(path):
     """What the record beside a model says of its training, or None."""
+    path = _place(path)
     folder = path if path.is_dir() else path.parent
     for name, form in (
         ("config.json", {"options": TRAINING}),
@@ -122,17 +144,6 @@ def _training_of(path):
     return None
 
 
-def _check_archive(file):
-    """Compare the checksums in a `.keras` file: Keras reads damaged weights without a word."""
-    with zipfile.ZipFile(file) as archive:
-        # Keras does not compress. What claims to is a bomb, or was not written by it.
-        if sum(member.file_size for member in archive.infolist()) > file.stat().st_size:
-            raise zipfile.BadZipFile("its files are larger than itself")
-        damaged = archive.testzip()
-    if damaged is not None:
-        raise zipfile.BadZipFile(f"its {damaged} is damaged")
-
-
 def checked_states(
     model: FourDVarNet, observations: np.ndarray, warnings: bool = True
 ) -> np.ndarray:
@@ -144,18 +155,31 @@ def checked_states(
         warnings: whether to warn of observations that are likely wrong.
 
     Raises:
-        InputError: the observations do not fit the model, or a state is not finite.
+        InputError: the observations do not fit the model or the memory, or a state is not finite.
     """
     observations = as_array(observations)
     check_observations(observations, components=model.observed_components)
-    predict = (type(model) if warnings else keras.Model).predict
-    states = predict(model, observations.astype("float32"), batch_size=BATCH, verbose=0)
+    states = _predict(
+        model, observations.astype("float32"), type(model) if warnings else keras.Model
+    )
     check_states(
         states,
         "the model's solver diverges there. Look at the units of the observations and the prior's "
         "time step, or train the model further",
     )
     return states
+
+
+def _predict(model: FourDVarNet, observations: np.ndarray, kind: type[keras.Model]) -> np.ndarray:
+    """The states; by Keras' own method, which warns of nothing, or by that of the model."""
+    try:
+        return kind.predict(model, observations, batch_size=BATCH, verbose=0)
+    except tf.errors.OpError as error:
+        asserted = re.search(r"assertion failed: (.*)", str(error))
+        said = first_line(re.sub(r"[][]", "", asserted[1]) if asserted else error)
+        raise InputError(
+            f"The model cannot take observations of shape {observations.shape}: {said}"
+        ) from error
 
 
 def reconstruct(model: FourDVarNet, observations: np.ndarray) -> Reconstruction:
@@ -170,7 +194,7 @@ def reconstruct(model: FourDVarNet, observations: np.ndarray) -> Reconstruction:
     observations = observations.astype("float32")
     for size in {min(BATCH, len(observations)), len(observations) % BATCH} - {0}:
         # Keras' own: a look at the whole of the observations is still to come, and once is enough.
-        keras.Model.predict(model, observations[:size], batch_size=BATCH, verbose=0)
+        _predict(model, observations[:size], keras.Model)
     started = time.perf_counter()
     states = checked_states(model, observations)
     seconds = time.perf_counter() - started

@@ -1,19 +1,22 @@
 """Right-hand sides as SymPy expressions: ODEs, and PDEs on a periodic grid.
 
-SymPy is optional: `pip install '.[symbolic]'` in a checkout.
+SymPy is optional: `pip install '.[symbolic]'` in a checkout. Equations that a file holds are
+computed without it.
 """
 
 import inspect
-from collections.abc import Mapping
-from functools import cache
-from importlib import import_module
+from collections.abc import Iterable, Mapping
+from numbers import Real
 from typing import Any
 
 import numpy as np
-import sympy
-from sympy.core.function import AppliedUndef
 
-from tf4dvar.errors import InputError
+from tf4dvar.errors import InputError, shown
+from tf4dvar.expressions import Program, Tree, parse, walk, words
+
+# What a file may ask for: components of the state, and orders of derivatives as trees have them.
+COMPONENTS = 2**20
+ORDERS = {("Rational", str(order)): order for order in range(1, 9)}
 
 
 class Equations:
@@ -21,7 +24,7 @@ class Equations:
 
     It serves `tf4dvar.systems.System` and `tf4dvar.layers.ode_layer` alike: it computes with
     NumPy on arrays and with TensorFlow on tensors. What an expression holds besides the
-    variables is a parameter.
+    variables is a parameter. Expressions are elementary ones, see `tf4dvar.expressions`.
 
     A variable u(x) is a field on a periodic grid, u(x + length) = u(x). Its derivatives in x
     become centred finite differences of second order, so that a PDE becomes an ODE of the
@@ -30,9 +33,14 @@ class Equations:
 
     Args:
         rates: d/dt by variable: all of them symbols, or all of them functions u(x) of one x.
+            Or pairs of trees, as `to_config` gives them.
         points: of the grid. The state's components are the values of the first field at all
             points, then those of the next.
         length: of the period.
+
+    Raises:
+        InputError: the equations are not closed or not elementary, a name is no identifier, or
+            the grid is none.
 
     Usage:
 
@@ -46,44 +54,37 @@ class Equations:
     """
 
     def __init__(
-        self, rates: Mapping[sympy.Expr, sympy.Expr], points: int = 1, length: float = 1.0
+        self,
+        rates: Mapping[Any, Any] | Iterable[tuple[Any, Any]],
+        points: int = 1,
+        length: float = 1.0,
     ):
-        self.rates = {variable: sympy.sympify(rate).doit() for variable, rate in rates.items()}
+        pairs = rates.items() if isinstance(rates, Mapping) else rates
+        self._rates = dict(_pair(pair) for pair in pairs)
+        self._space = _space(self._rates)
+        _check_grid(self._rates, self._space, points, length)
         self.points = points
         self.length = float(length)
-        self._space = _space(self.rates, points, length)
-        found = set().union(*(rate.atoms(sympy.Derivative) for rate in self.rates.values()))
-        derivatives = sorted(found, key=sympy.default_sort_key)
-        for derivative in derivatives:
-            if derivative.expr not in self.rates or set(derivative.variables) != {self._space}:
-                raise InputError(
-                    f"Received the derivative {derivative}; expected derivatives of "
-                    f"{', '.join(map(str, self.rates))} in the grid's coordinate alone."
-                )
-        self._stencils = [
-            (each.expr, _stencil(int(each.derivative_count), self.length / points))
-            for each in derivatives
-        ]
-        places = {term: sympy.Dummy() for term in (*self.rates, *derivatives)}
-        expressions = [rate.xreplace(places) for rate in self.rates.values()]
-        unknown = set().union(*(e.atoms(AppliedUndef) for e in expressions))
+        nodes = [node for rate in self._rates.values() for node in walk(rate)]
+        derivatives = sorted({node for node in nodes if node[0] == "Derivative"}, key=str)
+        self._slopes = [self._slope(each) for each in derivatives]
+        unknown = {words(n) for n in nodes if n[0] == "Function" and n not in self._rates}
         if unknown:
             raise InputError(
-                f"Received the unknown functions {sorted(map(str, unknown))}; "
-                "give an equation for each."
+                f"Received the unknown functions {sorted(unknown)}; give an equation for each."
             )
-        symbols = set().union(*(e.free_symbols for e in expressions))
-        parameters = symbols - set(places.values()) - {self._space}
-        self._parameters = sorted(parameters, key=str)
-        coordinate = self._space or sympy.Dummy()
-        self._arguments = [*places.values(), coordinate, *self._parameters]
-        self._expressions = expressions
-        self._function = cache(self._lambdify)
+        variables = [*self._rates, *([self._space] if self._space else [])]
+        symbols = {node for node in nodes if node[0] == "Symbol"} - set(variables)
+        self._parameters = sorted(name for _, name in symbols)
+        if "state" in self._parameters:
+            raise InputError("Received a parameter named state, as the state is; rename it.")
+        inputs = [*variables, *derivatives, *(("Symbol", name) for name in self._parameters)]
+        self._program = Program(inputs, list(self._rates.values()))
         self.__name__ = "equations"
         self.__signature__ = inspect.Signature(
             [inspect.Parameter("state", inspect.Parameter.POSITIONAL_ONLY)]
             + [
-                inspect.Parameter(str(parameter), inspect.Parameter.KEYWORD_ONLY)
+                inspect.Parameter(parameter, inspect.Parameter.KEYWORD_ONLY)
                 for parameter in self._parameters
             ]
         )
@@ -91,124 +92,139 @@ class Equations:
     @property
     def components(self) -> tuple[str, ...]:
         """Names: of the variables, with the number of the grid's point where there is one."""
+        names = [variable[1] for variable in self._rates]
         if self._space is None:
-            return tuple(map(str, self.rates))
-        return tuple(f"{u.func}{i}" for u in self.rates for i in range(self.points))
+            return tuple(names)
+        return tuple(f"{name}{i}" for name in names for i in range(self.points))
 
     @property
     def grid(self) -> np.ndarray:
         """Coordinates of the points, [point]."""
         return np.arange(self.points) * (self.length / self.points)
 
-    def __call__(self, state: Any, **parameters: Any) -> Any:
+    def __call__(self, state: Any, /, **parameters: Any) -> Any:
         """dx/dt of a state [..., component], same shape and library."""
-        on_arrays = isinstance(state, np.ndarray)
-        library: Any = np if on_arrays else import_module("tensorflow")
-        concatenate = np.concatenate if on_arrays else library.concat
-        fields = dict(zip(self.rates, library.split(state, len(self.rates), -1), strict=True))
+        library: Any
+        if isinstance(state, np.ndarray):
+            library, concatenate, dtype, grid = np, np.concatenate, None, self.grid
+        else:
+            import tensorflow as tf
+
+            library, concatenate, dtype = tf, tf.concat, state.dtype
+            grid = tf.cast(self.grid, dtype)
+        split = library.split(state, len(self._rates), -1)
+        fields = dict(zip(self._rates, split, strict=True))
         slopes = [
             sum(weight * library.roll(fields[u], -offset, -1) for offset, weight in stencil)
-            for u, stencil in self._stencils
+            for u, stencil in self._slopes
         ]
-        values = [parameters[str(parameter)] for parameter in self._parameters]
-        grid = library.cast(self.grid, state.dtype) if not on_arrays else self.grid
-        rates = self._function(library.__name__)(*fields.values(), *slopes, grid, *values)
+        values = [*split, *([grid] if self._space else []), *slopes]
+        rates = self._program([*values, *(parameters[name] for name in self._parameters)], dtype)
         # A rate may be a mere number.
         return concatenate(
-            [library.zeros_like(u) + rate for u, rate in zip(fields.values(), rates, strict=True)],
-            -1,
-        )
-
-    def _lambdify(self, library: str) -> Any:
-        return sympy.lambdify(
-            self._arguments, self._expressions, modules=library, cse=True, dummify=True
+            [library.zeros_like(u) + rate for u, rate in zip(split, rates, strict=True)], -1
         )
 
     def to_config(self) -> dict[str, Any]:
         """As plain lists and numbers, for a file."""
-        rates = [[_to_lists(term) for term in pair] for pair in self.rates.items()]
+        rates = [[_lists(variable), _lists(rate)] for variable, rate in self._rates.items()]
         return {"rates": rates, "points": self.points, "length": self.length}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "Equations":
         """The equations of `to_config`; a file's text is never evaluated as code."""
-        rates = dict(tuple(map(_from_lists, pair)) for pair in config["rates"])
-        return cls(rates, config["points"], config["length"])
-
-
-def _space(rates: Mapping, points: int, length: float) -> sympy.Symbol | None:
-    """The coordinate that the fields share, None of an ODE."""
-    arguments = {variable.args for variable in rates}
-    if arguments == {()} and all(isinstance(variable, sympy.Symbol) for variable in rates):
-        if points != 1:
+        try:
+            return cls(config["rates"], config["points"], config["length"])
+        except (KeyError, TypeError) as error:
             raise InputError(
-                f"Received points={points} for the symbols {', '.join(map(str, rates))}; "
-                "a variable on a grid is a function, sympy.Function('u')(x)."
+                f"Received equations that are damaged ({error!r}); expected rates, points, length."
+            ) from error
+
+    def _slope(self, derivative: Tree) -> tuple[Tree, list[tuple[int, float]]]:
+        """The field, and offsets and weights of the centred difference of second order."""
+        field, along = derivative[1:] if len(derivative) == 3 else (None, None)
+        orders: dict[Any, int] = {
+            ("Tuple", self._space, number): order for number, order in ORDERS.items()
+        }
+        order = orders.get(along, 0)
+        if field not in self._rates or not order:
+            raise InputError(
+                f"Received the derivative {words(derivative)}; expected derivatives of "
+                f"{', '.join(map(words, self._rates))} in the grid's coordinate alone, of an order "
+                f"of {len(ORDERS)} at most."
             )
+        weights = np.ones(1)
+        for factor in [[1, -2, 1]] * (order // 2) + [[-0.5, 0, 0.5]] * (order % 2):
+            weights = np.convolve(weights, factor)
+        weights /= (self.length / self.points) ** order
+        reach = len(weights) // 2
+        return field, [(k - reach, float(weight)) for k, weight in enumerate(weights) if weight]
+
+
+def _pair(pair: Any) -> tuple[Tree, Tree]:
+    if not (isinstance(pair, list | tuple) and len(pair) == 2):
+        raise InputError(f"Received {shown(pair)}; expected a variable and its rate.")
+    variable, rate = pair
+    return parse(_tree_of(variable)), parse(_tree_of(rate))
+
+
+def _space(rates: Mapping[Tree, Tree]) -> Tree | None:
+    """The coordinate that the fields share, None of an ODE."""
+    kinds = {variable[0] for variable in rates}
+    if kinds == {"Symbol"}:
         return None
-    shared: tuple = arguments.pop() if len(arguments) == 1 else ()
-    if len(shared) != 1 or not all(isinstance(u, AppliedUndef) for u in rates):
+    arguments = {variable[2:] for variable in rates}
+    shared = arguments.pop() if len(arguments) == 1 else ()
+    symbols = [each for each in shared if isinstance(each, tuple) and each[0] == "Symbol"]
+    if kinds != {"Function"} or not len(shared) == len(symbols) == 1:
         raise InputError(
-            f"Received equations of {', '.join(map(str, rates)) or 'nothing'}; expected "
+            f"Received equations of {', '.join(map(words, rates)) or 'nothing'}; expected "
             "variables that are all symbols, or all functions of one and the same coordinate."
         )
-    if points < 3 or not length > 0:
+    return symbols[0]
+
+
+def _check_grid(rates: Mapping[Tree, Tree], space: Tree | None, points: Any, length: Any) -> None:
+    if space is None and points != 1:
         raise InputError(
-            f"Received points={points}, length={length}; "
-            "expected three points or more and a positive length."
+            f"Received points={shown(points)} for the symbols {', '.join(map(words, rates))}; a "
+            "variable on a grid is a function, sympy.Function('u')(x)."
         )
-    return shared[0]
+    most = COMPONENTS // len(rates)
+    whole = isinstance(points, int | np.integer)
+    positive = isinstance(length, int | float | np.number) and 1e-30 < length < 1e30
+    if not (whole and positive and (space is None or 3 <= points <= most)):
+        raise InputError(
+            f"Received points={shown(points)}, length={shown(length)}; expected three points or "
+            f"more, {most} at most, and a positive length."
+        )
 
 
-def _stencil(order: int, step: float) -> list[tuple[int, float]]:
-    """Offsets and weights of the centred difference of second order."""
-    width = (order + 1) // 2
-    offsets = list(range(-width, width + 1))
-    weights = sympy.finite_diff_weights(order, offsets, 0)[-1][-1]
-    return [
-        (offset, float(weight) / step**order)
-        for offset, weight in zip(offsets, weights, strict=True)
-        if weight
-    ]
+def _tree_of(term: Any) -> Any:
+    """A SymPy expression as nested lists; what is none as it is."""
+    if isinstance(term, list | tuple):
+        return term
+    if isinstance(term, Real):
+        return ["Float", float(term)]
+    import sympy
+
+    return _tree_of_sympy(term.doit()) if isinstance(term, sympy.Basic) else term
 
 
-def _to_lists(term: sympy.Basic) -> list:
-    """An expression as a tree of lists, each the name of an operation and its arguments."""
+def _tree_of_sympy(term: Any) -> list:
+    import sympy
+    from sympy.core.function import AppliedUndef
+
     if isinstance(term, sympy.Symbol):
         return ["Symbol", term.name]
     if isinstance(term, sympy.Rational):
         return ["Rational", str(term)]
-    if isinstance(term, sympy.Float):
+    if isinstance(term, sympy.Float | sympy.NumberSymbol):
         return ["Float", float(term)]
-    if isinstance(term, sympy.NumberSymbol):
-        return ["S", type(term).__name__]
-    if isinstance(term, AppliedUndef):
-        return ["Function", str(term.func), *map(_to_lists, term.args)]
-    _operation(type(term).__name__)
-    return [type(term).__name__, *map(_to_lists, term.args)]
+    name = str(term.func) if isinstance(term, AppliedUndef) else None
+    arguments = map(_tree_of_sympy, term.args)
+    return [type(term).__name__, *arguments] if name is None else ["Function", name, *arguments]
 
 
-def _from_lists(tree: list) -> sympy.Basic:
-    name, *arguments = tree
-    if name == "Symbol":
-        return sympy.Symbol(arguments[0])
-    if name == "Rational":
-        return sympy.Rational(arguments[0])
-    if name == "Float":
-        return sympy.Float(arguments[0])
-    if name == "S":
-        return getattr(sympy.S, arguments[0])
-    if name == "Function":
-        return sympy.Function(arguments[0])(*map(_from_lists, arguments[1:]))
-    return _operation(name)(*map(_from_lists, arguments))
-
-
-def _operation(name: str) -> Any:
-    """SymPy's class of expressions of that name; nothing else can be called by a file."""
-    operation = getattr(sympy, name, None)
-    if not (isinstance(operation, type) and issubclass(operation, (sympy.Expr, sympy.Tuple))):
-        raise InputError(
-            f"The operation {name!r} cannot be kept in a file; "
-            "write the right-hand side as a Python function."
-        )
-    return operation
+def _lists(tree: Any) -> Any:
+    return [_lists(each) for each in tree] if isinstance(tree, tuple) else tree

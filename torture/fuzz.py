@@ -37,9 +37,11 @@ SHARES = {
     "hostile windows": 3,
     "bytes of a model": 4,
     "hostile models": 3,
+    "hostile equations": 3,
     "cards": 4,
     "run directories": 5,
     "exports": 4,
+    "hostile exports": 2,
 }
 KINDS = [kind for kind, share in SHARES.items() for _ in range(share)]
 FORBIDDEN = (

@@ -92,7 +92,17 @@ def _by_h5py(edit):
     return lambda path: _edited(path, edit)
 
 
+def _nested(file):
+    group = file
+    for _ in range(2000):
+        group = group.create_group("g")
+
+
 NETCDF = {
+    "groups in groups": _by_h5py(_nested),
+    "text that is not UTF-8": _by_h5py(
+        lambda file: file.attrs.create("title", b"\xb0C", dtype=h5py.string_dtype())
+    ),
     "more than any memory": _by_h5py(_huge),
     "a pipe in place of the values": _by_h5py(_pipe),
     "values in another file": _by_h5py(_stolen),
@@ -230,6 +240,17 @@ def payloads(folder: Path) -> dict[str, dict]:
         "no module": _layer(None, "system", {}),
         "typespec": {"class_name": "__typespec__", "spec_name": "os.system", "config": [command]},
         "ellipsis": {"class_name": "__ellipsis__", "config": {}},
+        "a billion units": _layer("keras.layers", "Dense", {"units": 10**9}),
+        "two layers of many units": _layer(
+            "keras",
+            "Sequential",
+            {
+                "layers": [
+                    _layer("keras.layers", "Dense", {"name": name, "units": 10**5})
+                    for name in ("one", "two")
+                ]
+            },
+        ),
     }
 
 

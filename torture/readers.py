@@ -9,6 +9,8 @@ import shutil
 from pathlib import Path
 
 import hostile
+import hostile_equations
+import hostile_exports as hostile_exports_of
 import numpy as np
 import tensorflow as tf
 from damage import BYTES, TEXT, change_json
@@ -21,9 +23,11 @@ from tf4dvar.data import protocol_plan, read_windows, simulate_dataset, write_da
 from tf4dvar.errors import InputError
 from tf4dvar.evaluation import evaluate, load_model, reconstruct
 from tf4dvar.experiments import experiment_by_name
-from tf4dvar.layers import LSTMCell, TwoScaleGENN
+from tf4dvar.layers import LSTMCell, RK4Flow, TwoScaleGENN, ode_layer
 from tf4dvar.models import FourDVarNet
+from tf4dvar.serving.directory import check_directory
 from tf4dvar.serving.versions import Versions
+from tf4dvar.symbolic import Equations
 from tf4dvar.systems import Lorenz63
 from tf4dvar.training.run_directory import RunDirectory
 
@@ -46,6 +50,11 @@ class Good:
         self.states = self.model(self.observations).numpy()
         self.model.save(folder / "model.keras")
         self.archive = (folder / "model.keras").read_bytes()
+        equations = Equations.from_config(hostile_equations.GOOD["an ODE"])
+        flow = FourDVarNet(RK4Flow(ode_layer(equations, a=1.0), 0.01), LSTMCell(units=2), 2)
+        flow.build((None, None, 2))
+        flow.save(folder / "flow.keras")
+        self.flow = (folder / "flow.keras").read_bytes()
         self.exported = folder / "exported"
         self.run = folder / "run"
         self.run.mkdir()
@@ -89,7 +98,11 @@ def hostile_windows(good, folder, rng, turn):
         yield "the bytes of another file"
         return
     refused = []
-    for use in (lambda: evaluate(good.model, found), lambda: task_of(found)):
+    uses = (
+        *(lambda: evaluate(good.model, found), lambda: task_of(found)),
+        lambda: write_dataset(found, folder / "again.nc"),
+    )
+    for use in uses:
         try:
             use()
         except InputError as error:
@@ -141,6 +154,20 @@ def hostile_models(good, folder, rng, turn):
     yield OTHER
 
 
+def hostile_equations_of_models(good, folder, rng, turn):
+    """A model whose right-hand side has something ill meant in it."""
+    cases = list(hostile_equations.equations(folder / "mark"))
+    # Some of each kind in a short run, too.
+    name, equations = cases[turn * 617 % len(cases)]
+    config = json.loads(hostile.members(good.flow)["config.json"])
+    config["config"]["prior"]["config"]["ode"]["config"]["tendency"] = equations
+    path = folder / "model.keras"
+    path.write_bytes(hostile.archive(good.flow, config=json.dumps(config).encode()))
+    yield name
+    reconstruct(load_model(path), good.observations[..., :2])
+    yield OTHER
+
+
 def cards(good, folder, rng):
     """The card of a published model, as `tf4dvar models` reads it."""
     path = folder / "models" / "small" / "card.json"
@@ -189,14 +216,38 @@ def exports(good, folder, rng):
     return RIGHT if same else "the model is another"
 
 
+def hostile_exports(good, folder, rng, turn):
+    """Something else than a file in one of three versions: it is refused, the others are served."""
+    directory = folder / "exported"
+    for number in "123":
+        shutil.copytree(good.exported / "1", directory / number)
+    places = (hostile_exports_of.GRAPH, hostile_exports_of.CARD, "variables", "added")
+    cases = [(place, name) for place in places for name in hostile_exports_of.OBJECTS]
+    place, name = cases[turn % len(cases)]
+    yield f"{name} for {place}"
+    hostile_exports_of.spoilt(directory / "2", place, name)
+    check_directory(directory, force=False)
+    versions = Versions(directory)
+    for _ in range(2):
+        versions.refresh()
+    states = versions.status(None)["model_version_status"]
+    if [state["state"] for state in states] != ["AVAILABLE", "END", "AVAILABLE"]:
+        # An empty directory is no file that the card does not list.
+        yield RIGHT if (place, name) == ("added", "a directory") else f"the states are {states}"
+        return
+    raise InputError(states[1]["status"]["error_message"])
+
+
 READERS = {
     "bytes of windows": bytes_of_windows,
     "hostile windows": hostile_windows,
     "bytes of a model": bytes_of_a_model,
     "hostile models": hostile_models,
+    "hostile equations": hostile_equations_of_models,
     "cards": cards,
     "run directories": runs,
     "exports": exports,
+    "hostile exports": hostile_exports,
 }
 
 tf.get_logger().setLevel("ERROR")

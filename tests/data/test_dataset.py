@@ -1,3 +1,5 @@
+import time
+
 import h5py
 import numpy as np
 import pytest
@@ -245,3 +247,46 @@ def test_states_written_piece_by_piece_are_those_written_at_once(
         read_windows(tmp_path / "pieces.nc", "state"),
         read_windows(tmp_path / "at_once.nc", "state"),
     )
+
+
+def test_texts_that_are_not_utf8_are_read_and_written(tmp_path):
+    """As other programs write degrees: Latin-1, in attributes of the file and of variables."""
+    windows = simulate()
+    path = tmp_path / "windows.nc"
+    write_dataset(windows, path)
+    unknown = "caf\xe9 \xb0C".encode("latin-1")
+    with h5py.File(path, "r+") as file:
+        file.attrs.create("title", unknown, dtype=h5py.string_dtype())
+        file.attrs.create("titles", [unknown, b"x"], dtype=h5py.string_dtype())
+        file.attrs.create(b"\xe9", 1)
+        file["observations"].attrs["units"] = np.bytes_(unknown)
+    found = read_windows(path)
+    assert found.attrs["title"] == found["observations"].attrs["units"] == "caf\xe9 \xb0C"
+    write_dataset(states_dataset(found, found["truth"].values), tmp_path / "states.nc")
+    states = read_windows(tmp_path / "states.nc", "state")
+    assert states.attrs["title"] == "caf\xe9 \xb0C"
+    assert states.attrs["\xe9"] == 1
+    assert list(states.attrs["titles"]) == ["caf\xe9 \xb0C", "x"]
+
+
+def test_what_netcdf_cannot_hold_is_said(tmp_path):
+    windows = simulate()
+    for attribute in ({"a": 1}, None, object()):
+        with pytest.raises(InputError, match="cannot be written as NetCDF"):
+            write_dataset(windows.assign_attrs(more=attribute), tmp_path / "windows.nc")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_time_to_read_does_not_grow_with_groups_in_groups(tmp_path):
+    """They are not looked into: nothing of them is read."""
+    windows = simulate()
+    path = tmp_path / "windows.nc"
+    write_dataset(windows, path)
+    with h5py.File(path, "r+") as file:
+        group = file
+        for _ in range(2000):
+            group = group.create_group("g")
+        group["far"] = h5py.ExternalLink("nowhere", "/x")
+    started = time.process_time()
+    xr.testing.assert_identical(read_windows(path), windows)
+    assert time.process_time() - started < 5

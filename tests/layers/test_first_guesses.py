@@ -7,12 +7,16 @@ import numpy as np
 import pytest
 
 from tests.layers.layer_check import check_layer
+from tf4dvar.errors import InputError
+from tf4dvar.evaluation import checked_states
 from tf4dvar.layers import (
     AttentionFirstGuess,
     FixedStepCell,
+    LSTMCell,
     PlaneBlock,
     PlaneFirstGuess,
     TransformerBlock,
+    TwoScaleGENN,
 )
 from tf4dvar.models import FourDVarNet
 
@@ -112,3 +116,13 @@ def test_on_the_plane_an_observation_reaches_as_far_as_the_blocks():
     changed = (layer(seen, seen).numpy() != layer(nothing, nothing).numpy())[0]
     np.testing.assert_array_equal(np.flatnonzero(changed.any(axis=0)), np.arange(10, 21))
     np.testing.assert_array_equal(np.flatnonzero(changed.any(axis=1)), np.arange(40))
+
+
+def test_attention_over_too_many_slots_says_so_before_it_takes_the_memory(rng):
+    """It compares all with all: a window of a million steps would take 250 GB."""
+    model = FourDVarNet(TwoScaleGENN(2), LSTMCell(2), 1, first_guess=AttentionFirstGuess(depth=1))
+    observations = rng.normal(size=(1, 400_000, 3)).astype("float32")
+    model.build(observations.shape)
+    with pytest.raises(InputError, match="50000 slots of 8 steps; cut them"):
+        checked_states(model, observations)
+    assert checked_states(model, observations[:, :200]).shape == (1, 200, 3)

@@ -12,7 +12,7 @@ from tests.scale.conftest import SIZES, first_guesses, write
 from tf4dvar.data import read_windows, states_dataset, write_dataset
 from tf4dvar.errors import InputError
 from tf4dvar.evaluation import load_model, reconstruct
-from tf4dvar.scale.archive import reconstruct_archive, with_model
+from tf4dvar.scale.archive import _find, reconstruct_archive, with_model
 
 
 @pytest.fixture(scope="module")
@@ -264,3 +264,24 @@ def test_memory_does_not_grow_with_the_archive(archive, model_file, tmp_path, mo
     assert few > 1024 * 24 * 3 * 8
     assert peak(40960, 1) < 1.1 * few
     assert peak(4096, 10) < 1.1 * few
+
+
+def test_a_name_that_exists_is_no_pattern(tmp_path, monkeypatch):
+    folder = tmp_path / "a[b]"
+    folder.mkdir()
+    for name in ("g[1].nc", "g1.nc", "line\nbreak.nc"):
+        (folder / name).touch()
+    (tmp_path / "ab").mkdir()
+
+    def names(pattern):
+        return [name for _, name in _find(str(pattern))]
+
+    assert names(folder / "g[1].nc") == ["g[1].nc"]
+    assert names(folder / "g?.nc") == ["g1.nc"]
+    assert names(folder / "*.nc") == ["g1.nc", "g[1].nc", "line\nbreak.nc"]
+    assert names(tmp_path / "**" / "g1.nc") == ["a[b]/g1.nc"]
+    monkeypatch.chdir(folder)
+    assert names("g[1].nc") == ["g[1].nc"]
+    for nothing in ("g[2].nc", "none/*.nc", folder):
+        with pytest.raises(InputError, match="No file matches"):
+            names(nothing)

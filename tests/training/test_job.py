@@ -2,6 +2,7 @@ import csv
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,10 +13,12 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from tensorflow.python.framework import config
+import tensorflow as tf
 
 from tf4dvar.errors import InputError
+from tf4dvar.evaluation import load_model
 from tf4dvar.experiments import experiment_by_name
+from tf4dvar.export import twin
 from tf4dvar.layers import FixedStepCell
 from tf4dvar.models import FourDVarNet
 from tf4dvar.training import DivergenceGuard, RunDirectory, job, train
@@ -34,10 +37,7 @@ def run(out, row=ROW, **changes):
 @pytest.fixture(scope="module", autouse=True)
 def deterministic():
     """As the commands are: trainings are compared, and differences of rounding grow in them."""
-    config.enable_op_determinism()
-    yield
-    # TensorFlow has no public way back, and XLA, which others test, is off meanwhile.
-    config.disable_op_determinism()
+    tf.config.experimental.enable_op_determinism()
 
 
 # Traced in a second, for what does not depend on the model.
@@ -101,8 +101,8 @@ def test_kill_9_and_resume_end_where_an_uninterrupted_training_does(uninterrupte
     _, whole = uninterrupted
     out = tmp_path / "killed"
     command = (
-        "import pathlib, sys; from tests.training.test_job import config, run; "
-        "config.enable_op_determinism(); run(pathlib.Path(sys.argv[1]))"
+        "import pathlib, sys; from tests.training.test_job import run, tf; "
+        "tf.config.experimental.enable_op_determinism(); run(pathlib.Path(sys.argv[1]))"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", command, str(out)],
@@ -326,3 +326,50 @@ def test_a_log_with_other_epochs_than_the_model_is_not_cut(tmp_path, monkeypatch
     with pytest.raises(InputError, match=r"3 epochs, .*model\.keras 1 of 2 steps"):
         run(out, **TINY_OPTIONS, resume=True)
     assert epochs_of(out) == [0, 1, 2]
+
+
+def test_a_training_does_not_go_on_with_the_model_of_another(tmp_path, monkeypatch):
+    """A file that fits the log's number of epochs, and the steps of an epoch."""
+    out, other = tmp_path / "run", tmp_path / "other"
+    interrupted(monkeypatch, out, **TINY_OPTIONS)
+    before = (out / "model.keras").read_bytes()
+
+    def tanh():
+        return FourDVarNet(keras.layers.Dense(3, "tanh"), FixedStepCell(0.1))
+
+    def unsupervised():
+        return FourDVarNet(keras.layers.Dense(3), FixedStepCell(0.1), loss="unsupervised")
+
+    for build, part in ((tanh, "activation"), (unsupervised, "loss")):
+        shutil.rmtree(other, ignore_errors=True)
+        interrupted(monkeypatch, other, **{**TINY_OPTIONS, "row": replace(TINY, build=build)})
+        shutil.copy(other / "model.keras", out)
+        with pytest.raises(InputError, match=rf"model\.keras has another {part}.*elsewhere"):
+            run(out, **TINY_OPTIONS, resume=True)
+    # As a published one.
+    twin(load_model(out / "model.keras")).save(out / "model.keras")
+    with pytest.raises(InputError, match="has no optimiser"):
+        run(out, **TINY_OPTIONS, resume=True)
+    (out / "model.keras").write_bytes(before)
+    run(out, **TINY_OPTIONS, resume=True)
+    assert epochs_of(out) == [0, 1]
+
+
+def test_a_training_whose_folder_was_replaced_writes_nothing_into_the_new_one(
+    tmp_path, monkeypatch
+):
+    out, moved = tmp_path / "run", tmp_path / "moved"
+    checkpoint = Checkpoint.on_epoch_end
+
+    def move_then_save(self, epoch, logs=None):
+        out.rename(moved)
+        out.mkdir()
+        checkpoint(self, epoch, logs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoint, "on_epoch_end", move_then_save)
+        with pytest.raises(InputError, match="moved or removed meanwhile"):
+            run(out, **TINY_OPTIONS)
+    assert list(out.iterdir()) == []
+    run(moved, **TINY_OPTIONS, resume=True)
+    assert epochs_of(moved) == [0, 1]

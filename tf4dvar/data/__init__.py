@@ -22,12 +22,20 @@ from tf4dvar.data.dataset import (
     write_dataset,
     write_states,
 )
-from tf4dvar.data.files import atomic_path, check_output, locked, to_disk
+from tf4dvar.data.files import (
+    Claim,
+    atomic_path,
+    check_output,
+    locked,
+    open_regular,
+    to_disk,
+)
 from tf4dvar.data.plan import PROTOCOLS, ObservationPlan, protocol_plan
 
 __all__ = [
     "DIMS",
     "PROTOCOLS",
+    "Claim",
     "ObservationPlan",
     "as_array",
     "atomic_path",
@@ -37,6 +45,7 @@ __all__ = [
     "check_truth",
     "locked",
     "number_of",
+    "open_regular",
     "open_windows",
     "protocol_plan",
     "read_windows",

@@ -4,7 +4,6 @@ A data set has the dimensions `window, time, component`; `observations` (NaN = n
 and, where they are known, `truth` or a reconstructed `state`, all in physical units.
 """
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain
@@ -19,6 +18,7 @@ from tf4dvar.data.checks import check_observations
 from tf4dvar.data.files import atomic_path, check_output
 from tf4dvar.data.plan import ObservationPlan
 from tf4dvar.errors import InputError, first_line
+from tf4dvar.machine import memory
 from tf4dvar.systems import System, random_stream, sample_windows, windows_from
 
 DIMS = ("window", "time", "component")
@@ -135,7 +135,7 @@ def open_windows(
                     f"{name!r} of {path} has the dimensions {dims} and the type {dtype}; "
                     f"expected {DIMS} and floating-point numbers."
                 )
-        yield dataset.transpose(*DIMS, ..., missing_dims="ignore")
+        yield _with_attributes(dataset, _text).transpose(*DIMS, ..., missing_dims="ignore")
 
 
 def read_windows(path: str | Path, variable: str = "observations") -> xr.Dataset:
@@ -157,21 +157,19 @@ def _storage_complaint(path, in_memory):
 
     HDF5 lets values lie in any other file or device, and be declared without being there.
     """
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if in_memory else np.inf
+    most = memory() if in_memory else np.inf
+    # Groups inside are not looked into: nothing of them is read.
     with h5py.File(path) as file:
-
-        def look(name, link):
-            if not isinstance(link, h5py.HardLink):
+        for name in file:
+            if not isinstance(file.get(name, getlink=True), h5py.HardLink):
                 return f"{name} is a link"
             item = file[name]
             if isinstance(item, h5py.Dataset):
                 if item.is_virtual or item.external:
                     return f"the values of {name} are in another file"
-                if item.size is not None and item.nbytes > memory:
+                if item.size is not None and item.nbytes > most:
                     return f"{name} of shape {item.shape} is larger than the memory"
-            return None
-
-        return file.visititems_links(look)
+    return None
 
 
 def number_of(dataset: xr.Dataset, attribute: str) -> float:
@@ -228,18 +226,22 @@ def write_dataset(dataset: xr.Dataset, path: str | Path, force: bool = False) ->
         InputError: the file exists and `force` is not set.
     """
     check_output(path, force)
-    dataset, encoding = _with_checksums(dataset)
     with atomic_path(path) as temporary:
-        dataset.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
+        _write(dataset, temporary)
+
+
+def _write(dataset: xr.Dataset, path: Path) -> None:
+    try:
+        dataset, encoding = _with_checksums(dataset)
+        dataset.to_netcdf(path, engine="h5netcdf", encoding=encoding)
+    except (ValueError, TypeError, NotImplementedError) as error:
+        raise InputError(f"The data set cannot be written as NetCDF: {error}") from error
 
 
 def _with_checksums(dataset):
     """A data set and its encoding, so that damage is noticed."""
     # The format has checksums of its metadata, but for texts of any length; not of values.
-    dataset = dataset.copy()
-    dataset.attrs = _of_fixed_length(dataset.attrs)
-    for variable in dataset.variables.values():
-        variable.attrs = _of_fixed_length(variable.attrs)
+    dataset = _with_attributes(dataset, _of_fixed_length)
     encoding = {
         name: {"fletcher32": True}
         for name, variable in dataset.variables.items()
@@ -248,14 +250,37 @@ def _with_checksums(dataset):
     return dataset, encoding
 
 
-def _of_fixed_length(attributes):
-    """Attributes with their texts of a fixed length, which ASCII alone can be."""
-    return {
-        name: np.array(value.encode())
-        if isinstance(value, str) and value and value.isascii()
-        else value
-        for name, value in attributes.items()
-    }
+def _with_attributes(dataset, change):
+    """A data set in which something is done to all names and values of attributes."""
+    dataset = dataset.copy()
+    for holder in (dataset, *dataset.variables.values()):
+        holder.attrs = {_text(name): change(value) for name, value in holder.attrs.items()}
+    return dataset
+
+
+def _text(value):
+    """A text as it was meant; what is none as it is.
+
+    Bytes that are not UTF-8, as h5py hands them on, are Latin-1 in files of other programs: °C.
+    """
+    if isinstance(value, list):
+        return [_text(each) for each in value]
+    if isinstance(value, str):
+        value = value.encode("utf-8", "surrogateescape")
+    if not isinstance(value, bytes):
+        return value
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
+
+
+def _of_fixed_length(value):
+    """An attribute's text of a fixed length, which ASCII alone can be."""
+    value = _text(value)
+    return (
+        np.array(value.encode()) if isinstance(value, str) and value and value.isascii() else value
+    )
 
 
 def write_states(
@@ -275,8 +300,7 @@ def write_states(
     # One number in the place of all: what is left of it are the coordinates and the attributes.
     frame = states_dataset(source, np.broadcast_to(first[0, 0, 0], shape), **attributes)
     with atomic_path(path) as temporary:
-        coordinates, encoding = _with_checksums(frame.drop_vars("state"))
-        coordinates.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
+        _write(frame.drop_vars("state"), temporary)
         with h5netcdf.File(temporary, "a") as file:
             for name, size in zip(DIMS, shape, strict=True):
                 if name not in file.dimensions:
@@ -284,7 +308,8 @@ def write_states(
             state = file.create_variable(
                 "state", DIMS, first.dtype, fillvalue=np.nan, fletcher32=True
             )
-            state.attrs.update(_of_fixed_length(frame["state"].attrs))
+            described = {name: _of_fixed_length(of) for name, of in frame["state"].attrs.items()}
+            state.attrs.update(described)
             start = 0
             for piece in chain([first], pieces):
                 state[start : start + len(piece)] = piece

@@ -1,11 +1,14 @@
-"""Files that are whole or not at all, and directories that one process has to itself."""
+"""Files that are whole or not at all, or nothing to wait for; directories for one process."""
 
 import fcntl
+import io
 import os
 import re
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from tf4dvar.errors import InputError
 
@@ -78,13 +81,57 @@ def to_disk(path: Path) -> None:
         os.close(descriptor)
 
 
+class Claim(NamedTuple):
+    """A directory that this process has to itself, under whatever name it goes.
+
+    Attributes:
+        path: where it was.
+        inode: by which it is known; as long as it is locked no other directory gets it.
+    """
+
+    path: Path
+    inode: int
+
+    def check(self) -> None:
+        """Refuse to write where the directory was, but another one is now, or none.
+
+        Raises:
+            InputError: so it is.
+        """
+        if not self.path.is_dir() or self.path.stat().st_ino != self.inode:
+            raise InputError(
+                f"{self.path} is no longer the directory in which this process is at work: it was "
+                "moved or removed meanwhile. Nothing more is written; go on from where it is now."
+            )
+
+
+def open_regular(path: str | Path) -> io.BufferedReader:
+    """Open a regular file to be read: a pipe in its place would be waited for, a device be endless.
+
+    Args:
+        path: it.
+
+    Raises:
+        InputError: it is something else.
+        OSError: it cannot be opened.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise InputError(f"{path} is no regular file; expected one that can be read.")
+    return os.fdopen(descriptor, "rb")
+
+
 @contextmanager
-def locked(directory: Path, wait: bool = True) -> Iterator[None]:
+def locked(directory: Path, wait: bool = True) -> Iterator[Claim]:
     """Alone in a directory; the system ends the lock with the process, however that ends.
 
     Args:
         directory: it exists.
         wait: until another process is done with it.
+
+    Yields:
+        What tells whether it is still there.
 
     Raises:
         InputError: another process has it, and `wait` is not set.
@@ -98,6 +145,6 @@ def locked(directory: Path, wait: bool = True) -> Iterator[None]:
                 f"Another process is at work in {directory}; wait for its end, or choose another "
                 "folder."
             ) from error
-        yield
+        yield Claim(directory, os.fstat(descriptor).st_ino)
     finally:
         os.close(descriptor)

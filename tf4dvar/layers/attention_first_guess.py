@@ -9,6 +9,8 @@ from tf4dvar.layers.transformer_block import TransformerBlock
 
 # Longest period of the position's waves, in slots; as in Vaswani et al. 2017.
 LONGEST_PERIOD = 10_000.0
+# Of slots, over windows and heads: 4 GiB in single precision, twice at a time.
+MOST_PAIRS = 2**30
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
@@ -79,6 +81,7 @@ class AttentionFirstGuess(keras.layers.Layer):
         observed = observations.shape[-1]
         slots = padded_blocks(tf.concat([observations, mask], axis=-1), self.slot)
         batch, count = tf.unstack(tf.shape(slots)[:2])
+        self._check_memory(batch, count)
         slots = self.enter(tf.reshape(slots, (batch, count, 2 * self.slot * observed)))
         sequence = slots + self._positions(count)
         for block in self.blocks:
@@ -86,6 +89,18 @@ class AttentionFirstGuess(keras.layers.Layer):
         states = self.leave(self.widen(self.norm(sequence)))
         states = tf.reshape(states, (batch, count, self.slot, self.components or observed))
         return from_blocks(states, tf.shape(observations)[1])
+
+    def _check_memory(self, windows, slots):
+        """Refuse what would take all of it: attention compares every slot with every other."""
+        pairs = tf.cast(windows * self.heads, tf.float64) * tf.square(tf.cast(slots, tf.float64))
+        tf.debugging.Assert(
+            pairs <= MOST_PAIRS,
+            [
+                "Received windows that are too long, or too many at once, for attention over their",
+                slots,
+                f"slots of {self.slot} steps; cut them to shorter ones.",
+            ],
+        )
 
     def _positions(self, count):
         """Sines and cosines of the slot's number at geometric frequencies, [slot, width]."""

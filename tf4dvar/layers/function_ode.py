@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf4dvar.errors import InputError
+from tf4dvar.errors import InputError, shown
 from tf4dvar.layers.checks import check_components
 from tf4dvar.layers.precise_layer import PreciseLayer
 from tf4dvar.tendency import (
@@ -149,14 +149,25 @@ class FunctionODE(PreciseLayer):
 
     @classmethod
     def from_config(cls, config):
-        """Find the registered function, or rebuild the equations."""
+        """Find the registered function, or rebuild the equations.
+
+        Raises:
+            InputError: no function is registered under the name, or the equations are damaged.
+        """
         config = dict(config)
         if config.pop("symbolic"):
             from tf4dvar.symbolic import Equations
 
             config["tendency"] = Equations.from_config(config["tendency"])
         else:
-            config["tendency"] = keras.saving.deserialize_keras_object(config["tendency"])
+            # Of the name alone: Keras would import a module that a file names.
+            name = config["tendency"]["config"]
+            config["tendency"] = keras.saving.get_registered_object(name)
+            if config["tendency"] is None:
+                raise InputError(
+                    f"The right-hand side {shown(name)} is not known here; import the module in "
+                    "which it is registered before the model is loaded."
+                )
         return cls(**config)
 
 

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf4dvar.errors import InputError
+from tf4dvar.errors import InputError, shown
 from tf4dvar.layers.checks import build_once, held_layers
 from tf4dvar.layers.gradient import CostGradient
 from tf4dvar.layers.held_state import HeldState
@@ -276,6 +276,9 @@ def _check_update(cell: keras.layers.Layer) -> None:
 
 
 def _checked(iterations: int) -> int:
-    if int(iterations) != iterations or iterations < 0:
-        raise ValueError(f"Received iterations={iterations}; expected an integer of 0 or more.")
+    whole = not isinstance(iterations, bool) and int(iterations) == iterations
+    if not (whole and 0 <= iterations < 2**31):
+        raise ValueError(
+            f"Received iterations={shown(iterations)}; expected an integer from 0 to 2^31 - 1."
+        )
     return int(iterations)

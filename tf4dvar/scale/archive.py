@@ -135,10 +135,11 @@ def reconstruct_archive(
         out.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:
         raise InputError(f"{out} is a file; expected a folder to write into.") from error
-    with locked(out, wait=False):
+    with locked(out, wait=False) as claim:
         manifest = Manifest(out / "manifest.jsonl", digest, force)
         run = _Run(files, manifest, str(model), force, progress or (lambda share, windows: None))
         for chunk, states in reconstructor(run.chunks()):
+            claim.check()
             run.accept(chunk, states)
         shutil.rmtree(out / UNFINISHED, ignore_errors=True)
     return Summary(len(files) - len(run.errors), run.already_there, run.windows, run.errors)
@@ -196,14 +197,20 @@ def states_or_error(
 
 
 def _find(pattern: str) -> list[tuple[Path, str]]:
-    """The files of a pattern, and their names below its part without wildcards."""
-    sources = sorted(Path(path) for path in glob.glob(pattern, recursive=True))
-    sources = [path for path in sources if path.is_file()]
-    if not sources:
+    """The files of a pattern, and their names below its part without wildcards.
+
+    What is there under its very name is no wildcard: `g[1].nc`.
+    """
+    root, parts = Path(), list(Path(pattern).parts)
+    while parts and (root / parts[0]).exists():
+        root /= parts.pop(0)
+    if root.is_file() and not parts:
+        return [(root, root.name)]
+    names = glob.glob("/".join(parts), root_dir=root, recursive=True) if parts else []
+    found = [(root / name, name) for name in sorted(names) if (root / name).is_file()]
+    if not found:
         raise InputError(f"No file matches {pattern}.")
-    parents = list(Path(pattern).parents)
-    root = next(folder for folder in parents if not glob.has_magic(str(folder)))
-    return [(path, str(path.relative_to(root))) for path in sources]
+    return found
 
 
 class _Run:

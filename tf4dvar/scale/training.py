@@ -9,7 +9,6 @@ from typing import Any
 
 import keras
 
-from tf4dvar.data import atomic_path
 from tf4dvar.errors import InputError
 from tf4dvar.evaluation import load_model
 from tf4dvar.experiments import Experiment
@@ -61,8 +60,11 @@ def train_with_workers(
             "that divides it, so that every worker has as many of them."
         )
     run = RunDirectory(Path(out).absolute())
-    with run.claimed(options, definition_of(experiment), resume), ray_at(address, workers):
-        _fit(experiment, run, options, workers)
+    with (
+        run.claimed(options, definition_of(experiment), resume) as claimed,
+        ray_at(address, workers),
+    ):
+        _fit(experiment, claimed, options, workers)
     return load_model(run.model)
 
 
@@ -113,7 +115,7 @@ def _work(config: Mapping[str, Any]) -> None:
     if checkpoint and part.keeps_the_run:
         with checkpoint.as_directory() as folder:
             for file in _files(run):
-                with atomic_path(file) as temporary:
+                with run.replacing(file) as temporary:
                     shutil.copyfile(Path(folder) / file.name, temporary)
     work(config["experiment"], run, config["options"], part)
 

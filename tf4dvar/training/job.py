@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tf4dvar.data import atomic_path, protocol_plan, simulate_dataset
+from tf4dvar.data import protocol_plan, simulate_dataset
 from tf4dvar.data.pipeline import fixed_windows, simulated_windows
 from tf4dvar.errors import InputError
 from tf4dvar.evaluation import load_model
@@ -34,6 +34,10 @@ VALIDATION_WINDOWS = 500
 VALIDATION_SHARE = 0.05
 # Added to the seed: the validation windows are another data set than the training windows.
 VALIDATION_SEED = 1_000_003
+
+CLIPNORM = 1.0
+# What changes in a training: K by its schedule, what is frozen when the prior was identified.
+PASSING = {"name", "iterations", "trainable", "build_config", "shared_object_id"}
 
 # Keras asks for a number of epochs also where the clock ends a training.
 NO_END = 1_000_000
@@ -76,8 +80,8 @@ def train(
     """
     run = RunDirectory(Path(out))
     options = options_of(experiment, epochs, minutes, iterations, windows, seed)
-    with run.claimed(options, definition_of(experiment), resume):
-        return work(experiment, run, options)
+    with run.claimed(options, definition_of(experiment), resume) as claimed:
+        return work(experiment, claimed, options)
 
 
 def options_of(
@@ -173,10 +177,13 @@ def work(
     steps_per_pass = windows // batch_size
     steps_per_epoch = min(experiment.steps_per_epoch or steps_per_pass, steps_per_pass)
 
-    if part.keeps_the_run and not run.model.is_file():
+    resumed = run.model.is_file()
+    if part.keeps_the_run and not resumed:
         _begin(experiment, run, observations, truth, seed)
     part.wait_for_all()
     model = load_model(run.model)
+    if resumed:
+        _check_model(model, experiment, run)
     first_epoch = int(model.optimizer.iterations) // steps_per_epoch
     logged = len(run.history())
     if logged > first_epoch + 1:
@@ -212,7 +219,7 @@ def work(
         callbacks += [
             # Before the checkpoint: the log may be ahead of the model, never behind.
             Log(run),
-            Checkpoint(run.model),
+            Checkpoint(run),
             keras.callbacks.TensorBoard(run.path / "tensorboard", write_graph=False),
         ]
     done = first_epoch * steps_per_epoch
@@ -262,8 +269,42 @@ def _begin(experiment, run, observations, truth, seed):
         identify_prior(model, truth, experiment.identification_epochs)
         run.note_identification(time.monotonic() - started)
     model.optimizer.build(model.trainable_variables)
-    with atomic_path(run.model) as temporary:
+    with run.replacing(run.model) as temporary:
         model.save(temporary)
+
+
+def _check_model(model: FourDVarNet, experiment: Experiment, run: RunDirectory) -> None:
+    """Refuse to go on with a model that the experiment would not have made."""
+    assert experiment.build is not None
+    expected = experiment.build()
+    expected.build((None, None, model.observed_components))
+    found = getattr(model, "optimizer", None)
+    if not isinstance(found, keras.optimizers.Adam) or found.clipnorm != CLIPNORM:
+        what = f"is trained by {type(found).__name__}" if found else "has no optimiser"
+    else:
+        differing = _differing(model.get_config(), expected.get_config())
+        if differing is None:
+            return
+        what = f"has another {differing}"
+    raise InputError(
+        f"{run.model} {what}, and is not one that {experiment.name} trains: it came from "
+        "elsewhere. Put the run's own model there, or train it anew in another folder."
+    )
+
+
+def _differing(found: Any, expected: Any, name: str = "model") -> str | None:
+    """The innermost part in which two configurations differ; None if they are the same."""
+    if isinstance(found, dict) and isinstance(expected, dict):
+        for key in sorted((found.keys() | expected.keys()) - PASSING, key=str):
+            inner = _differing(found.get(key), expected.get(key), str(key))
+            if inner is not None:
+                return name if inner == "config" else inner
+        return None
+    if isinstance(found, list | tuple) and isinstance(expected, list | tuple):
+        same = len(found) == len(expected)
+        parts = [_differing(*pair, name) for pair in zip(found, expected, strict=False)]
+        return None if same and not any(parts) else name
+    return None if found == expected else name
 
 
 def _is_used_up(history: list[dict[str, Any]], identification: float, budget: float) -> bool:
@@ -280,7 +321,7 @@ def new_model(
     model = build()
     model.adapt(observations)
     model.compile(
-        keras.optimizers.Adam(learning_rate, clipnorm=1.0),
+        keras.optimizers.Adam(learning_rate, clipnorm=CLIPNORM),
         metrics=[RScore()],
     )
     return model

@@ -5,7 +5,7 @@ import json
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from types import NoneType
@@ -13,7 +13,7 @@ from typing import Any
 
 import keras
 
-from tf4dvar.data import atomic_path, locked
+from tf4dvar.data import Claim, atomic_path, locked
 from tf4dvar.errors import InputError
 from tf4dvar.records import NUMBER, read_record
 
@@ -41,9 +41,11 @@ class RunDirectory:
 
     Attributes:
         path: the folder.
+        claim: of whoever trains in it.
     """
 
     path: Path
+    claim: Claim | None = None
 
     @property
     def config(self) -> Path:
@@ -63,13 +65,16 @@ class RunDirectory:
     @contextmanager
     def claimed(
         self, options: dict[str, Any], definition: dict[str, Any], resume: bool
-    ) -> Iterator[None]:
+    ) -> Iterator["RunDirectory"]:
         """The folder, for a training with these options alone.
 
         Args:
             options: what the training is asked.
             definition: of its experiment.
             resume: go on with the one that is there.
+
+        Yields:
+            The folder, claimed.
 
         Raises:
             InputError: there is a training already and `resume` is not set, or there is none to
@@ -81,12 +86,28 @@ class RunDirectory:
             raise InputError(f"{self.path} is a file; choose a folder.")
         else:
             self.path.mkdir(parents=True, exist_ok=True)
-        with locked(self.path, wait=False):
+        with locked(self.path, wait=False) as claim:
+            claimed = replace(self, claim=claim)
             if resume:
-                self._compare(options, definition)
+                claimed._compare(options, definition)
             else:
-                self._begin(options, definition)
-            yield
+                claimed._begin(options, definition)
+            yield claimed
+
+    @contextmanager
+    def replacing(self, path: Path) -> Iterator[Path]:
+        """As `atomic_path` for a file in the folder, while it is the one that was claimed.
+
+        Args:
+            path: the file to be.
+
+        Raises:
+            InputError: another folder has taken its place, which another may be training in.
+        """
+        with atomic_path(path) as temporary:
+            yield temporary
+            if self.claim:
+                self.claim.check()
 
     def _compare(self, options, definition):
         record = self._record()
@@ -122,7 +143,7 @@ class RunDirectory:
         self._write(record)
 
     def _write(self, record):
-        with atomic_path(self.config) as temporary:
+        with self.replacing(self.config) as temporary:
             temporary.write_text(json.dumps(record, indent=2) + "\n")
 
     def note_identification(self, seconds: float) -> None:
@@ -191,7 +212,7 @@ class RunDirectory:
             rows: one an epoch.
         """
         columns = dict.fromkeys(name for row in rows for name in row)
-        with atomic_path(self.log) as temporary, temporary.open("w", newline="") as file:
+        with self.replacing(self.log) as temporary, temporary.open("w", newline="") as file:
             writer = csv.DictWriter(file, list(columns))
             writer.writeheader()
             writer.writerows(rows)
@@ -212,11 +233,11 @@ class Log(keras.callbacks.Callback):
 class Checkpoint(keras.callbacks.Callback):
     """Saves the model at the end of every epoch, whole or not at all."""
 
-    def __init__(self, path: Path):
+    def __init__(self, run: RunDirectory):
         super().__init__()
-        self.path = path
+        self.run = run
 
     def on_epoch_end(self, epoch, logs=None):
         """Save under another name, then take the old one's place."""
-        with atomic_path(self.path) as temporary:
+        with self.run.replacing(self.run.model) as temporary:
             self.model.save(temporary)
