@@ -199,7 +199,7 @@ def write(rows, start, size, arguments):
     ]
     lines += ["", *(f"{name}: {value:.3g}" for name, value in summary.items())]
     report = {
-        "machine": measured_on(("tensorflow", "keras", "numpy", "litserve")),
+        "machine": measured_on(("tensorflow", "keras", "numpy", "uvicorn")),
         "iterations": arguments.iterations,
         "request_bytes": size,
         "rows": rows,

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from hypothesis import settings
+from tensorflow.python.framework import config
 
 from tf4dvar.data import protocol_plan, simulate_dataset
 from tf4dvar.systems import Lorenz63
@@ -31,6 +32,13 @@ def windows():
 def seed():
     """Every test draws the same initial weights, alone or among others."""
     keras.utils.set_random_seed(0)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def determinism():
+    """A command called in this process asks for it, and XLA, which others test, would stay off."""
+    yield
+    config.disable_op_determinism()  # TensorFlow has no public way back.
 
 
 @pytest.fixture

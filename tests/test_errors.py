@@ -28,3 +28,4 @@ def test_an_error_is_one_line_that_prints_whatever_a_name_holds(name, shown, tmp
 def test_letters_of_any_language_print():
     assert printable("Température, °C, 温度") == "Température, °C, 温度"
     assert first_line(ValueError("\n\nfirst\nsecond")) == "first"
+    assert first_line(ValueError("a\x1bb\udce9")) == r"a\x1bb\udce9"

@@ -7,7 +7,7 @@ from base64 import b64encode
 import numpy as np
 import pytest
 
-from tf4dvar.comparison import task_of
+from tf4dvar.comparison import problem_of
 from tf4dvar.errors import InputError
 from tf4dvar.evaluation import evaluate, load_model, reconstruct, score, warn_of_training_windows
 from tf4dvar.experiments import true_flow
@@ -201,4 +201,4 @@ def test_attributes_that_make_no_sense_are_an_answer_of_one_line(windows):
         ({"system": np.array([1, 2])}, "not known here"),
     ):
         with pytest.raises(InputError, match=message):
-            task_of(windows.assign_attrs(attributes))
+            problem_of(windows.assign_attrs(attributes))

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tf4dvar.errors import InputError
 from tf4dvar.export import MAX_ITERATIONS, save
 from tf4dvar.layers import (
     ConvCell,
@@ -125,6 +126,24 @@ def test_it_gives_the_same_where_the_package_is_not(model, exported, tmp_path):
             np.testing.assert_allclose(results[name + "_state"], states[-1], rtol=1e-5, atol=1e-5)
             assert results[name + "_cost"].shape == (len(observations), 8)
             np.testing.assert_allclose(results[name + "_cost"].T, costs, rtol=1e-5, atol=1e-5)
+
+
+def test_keras_own_export_is_the_packages(model, loaded, tmp_path):
+    model.export(tmp_path / "saved")
+    signatures = tf.saved_model.load(str(tmp_path / "saved")).signatures
+    assert set(signatures) == set(loaded.signatures)
+    for window in make_windows().values():
+        ours, theirs = (
+            each["serving_default"](observations=tf.constant(window))["state"]
+            for each in (signatures, loaded.signatures)
+        )
+        np.testing.assert_array_equal(ours, theirs)
+    with pytest.raises(InputError, match="save_onnx"):
+        model.export(tmp_path / "other", format="onnx")
+    with pytest.raises(InputError, match="input_signature"):
+        model.export(tmp_path / "other", input_signature=[])
+    with pytest.raises(InputError, match="no weights yet"):
+        FourDVarNet(TwoScaleGENN(units=6), LSTMCell()).export(tmp_path / "other")
 
 
 def test_saved_model_cli_runs_it(exported, model, tmp_path):

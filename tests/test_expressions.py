@@ -135,3 +135,12 @@ def test_the_good_ones_among_them_are_computed(name):
     rates = function(state, **parameters)
     assert np.isfinite(rates).all()
     np.testing.assert_allclose(function(tf.constant(state), **parameters), rates, rtol=1e-13)
+
+
+@pytest.mark.parametrize("name", ["_number", "_condition", "", "Tuple"])
+def test_no_name_stands_for_what_was_computed_before(name):
+    """An operation that is not known is refused, also beside the same arguments of a known one."""
+    x, sine = ["Symbol", "x"], ["sin", ["Symbol", "x"]]
+    config = {"rates": [[x, ["Add", sine, [name, sine]]]], "points": 1, "length": 1.0}
+    with pytest.raises(InputError, match="expected an operation of"):
+        Equations.from_config(config)

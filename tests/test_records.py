@@ -1,4 +1,5 @@
 import json
+import os
 
 import pytest
 
@@ -27,6 +28,19 @@ def test_a_record_is_what_was_written(file):
 def test_what_is_no_json_is_damaged(file, content):
     file.write_bytes(content)
     with pytest.raises(InputError, match=r"record\.json is damaged: it is no JSON"):
+        read_record(file, FORM)
+
+
+def test_what_is_no_file_is_not_waited_for(file):
+    os.mkfifo(file)
+    with pytest.raises(InputError, match=r"record\.json is no regular file"):
+        read_record(file, FORM)
+
+
+def test_what_is_too_large_is_not_read(file):
+    with file.open("wb") as sparse:
+        sparse.truncate(2**40)
+    with pytest.raises(InputError, match=r"record\.json is damaged: it has more than"):
         read_record(file, FORM)
 
 

@@ -75,7 +75,7 @@ def test_a_stopped_table_goes_on_where_it_was(tmp_path, monkeypatch):
     monkeypatch.setattr(tables, "evaluate", evaluate)
     rows = make_table("l63", tmp_path, windows=3, minutes_per_row=60, resume=True)
     monkeypatch.setattr(tables, "evaluate", stop)
-    monkeypatch.setattr("tf4dvar.descent_run.fixed_step_descent", stop)
+    monkeypatch.setattr("tf4dvar.descent_run._descend_at_once", stop)
     assert make_table("l63", tmp_path, windows=3, resume=True) == rows
     # Fewer windows are the first of the same ones.
     (fewer,) = make_table("l63", tmp_path, windows=2, names=[DESCENT.name], resume=True)

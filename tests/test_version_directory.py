@@ -1,7 +1,9 @@
+import contextlib
 import hashlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -41,13 +43,61 @@ def test_versions_count_up_and_the_card_describes_the_newest(tmp_path):
 def test_files_that_are_not_those_exported_are_noticed(tmp_path):
     version = write(tmp_path)
     card = json.loads((tmp_path / "card.json").read_text())
-    (version / "added by a user").write_text("y")
     check_digests(version, card)
+    (version / "inside").mkdir()
+    (version / "inside" / "added by a user").write_text("y")
+    with pytest.raises(InputError, match="inside/added by a user, which was not exported"):
+        check_digests(version, card)
     check_digests(version, CARD)  # of a release that wrote no digests
+    (version / "inside" / "added by a user").unlink()
     for damage in (lambda: (version / "file").write_text("y"), (version / "file").unlink):
         damage()
         with pytest.raises(InputError, match="file is not the file that was exported"):
             check_digests(version, card)
+
+
+def bound_socket(path):
+    # Its address may have a hundred bytes.
+    with socket.socket(socket.AF_UNIX) as one, contextlib.chdir(path.parent):
+        one.bind(path.name)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        os.mkfifo,
+        bound_socket,
+        lambda path: path.symlink_to(path),
+        lambda path: path.symlink_to("nowhere"),
+        lambda path: path.symlink_to("/etc/hostname"),
+        lambda path: path.symlink_to("/etc"),
+        lambda path: path.symlink_to("/dev/zero"),
+    ],
+    ids=["pipe", "socket", "loop", "broken link", "link", "link to a directory", "device"],
+)
+def test_what_is_neither_a_file_nor_a_directory_is_refused_by_name(make, tmp_path):
+    version = write(tmp_path)
+    make(version / "odd")
+    for card in (CARD, json.loads((tmp_path / "card.json").read_text())):
+        with pytest.raises(InputError, match="has odd, which is neither a file nor a directory"):
+            check_digests(version, card)
+
+
+def test_what_does_not_fit_into_the_memory_is_not_read(tmp_path):
+    version = write(tmp_path)
+    os.truncate(version / "file", 2**42)
+    with pytest.raises(InputError, match="bytes, more than the memory"):
+        check_digests(version, json.loads((tmp_path / "card.json").read_text()))
+
+
+def test_only_numbers_as_they_are_written_are_versions(tmp_path):
+    for name in ("0", "7", "9" * 19):
+        (tmp_path / name).mkdir()
+    for name in ("01", "-1", "+1", "1.0", "1_0", "\u0663", "\u00b2", "9" * 200, "1 ", "x"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "8").write_text("a file")
+    (tmp_path / "9").symlink_to(tmp_path / "9")
+    assert VersionDirectory(tmp_path).versions() == [0, 7, int("9" * 19)]
 
 
 def test_a_failure_leaves_nothing(tmp_path):

@@ -4,10 +4,26 @@ Given noisy, partial observations of a dynamical system over a time window, reco
 whole state with a variational cost and a gradient-based solver that are both learned
 (Fablet et al. 2021, doi:10.1029/2021MS002572).
 
-Import from the subpackages, which load TensorFlow only where it is needed:
+`tf4dvar.FourDVarNet` is the model and `tf4dvar.load_model("l63-c")` a trained one. All else is in
+the subpackages, which load TensorFlow only where it is needed:
 `tf4dvar.systems`, `tf4dvar.symbolic`, `tf4dvar.data`, `tf4dvar.layers`, `tf4dvar.models`,
 `tf4dvar.classical`, `tf4dvar.training`, `tf4dvar.experiments`, `tf4dvar.metrics`, `tf4dvar.plots`,
 `tf4dvar.export`, `tf4dvar.serving`.
 """
 
+from typing import Any
+
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """The model and its loader, for which TensorFlow is imported when they are asked for."""
+    if name == "FourDVarNet":
+        from tf4dvar.models import FourDVarNet
+
+        return FourDVarNet
+    if name == "load_model":
+        from tf4dvar.evaluation import load_model
+
+        return load_model
+    raise AttributeError(f"module 'tf4dvar' has no attribute {name!r}")

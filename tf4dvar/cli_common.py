@@ -9,7 +9,9 @@ from typer.core import TyperGroup
 
 from tf4dvar.errors import InputError
 
-ModelArgument = Annotated[Path, typer.Argument(help="A run directory, or a .keras file.")]
+ModelArgument = Annotated[
+    Path, typer.Argument(help="A run directory, a .keras file, or a published model's name.")
+]
 DataOption = Annotated[Path, typer.Option("--data", help="NetCDF file of windows.")]
 OutOption = Annotated[Path, typer.Option("--out", help="File to write.")]
 ProtocolOption = Annotated[

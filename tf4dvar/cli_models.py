@@ -30,7 +30,9 @@ def publish(
 
 
 def models(
-    folder: Annotated[Path, typer.Argument(help="Where they are.")] = Path("saved_models"),
+    folder: Annotated[
+        Path | None, typer.Argument(help="Where they are; by default those of the package.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """List the published models with their scores.
@@ -38,9 +40,10 @@ def models(
     Example: `tf4dvar models --json`
     """
     load_tensorflow()
+    from tf4dvar.evaluation import SHIPPED
     from tf4dvar.published import published_models
 
-    cards = published_models(folder)
+    cards = published_models(SHIPPED if folder is None else folder)
     if as_json:
         typer.echo(json.dumps(cards))
         return

@@ -16,6 +16,7 @@ from tf4dvar.errors import InputError
 from tf4dvar.evaluation import (
     load_model,
     model_ode_score,
+    published_names,
     reconstruct,
     score,
     warn_of_training_windows,
@@ -89,7 +90,12 @@ def compare(
         raise InputError("Received no methods and no models; name some to compare.")
     parts = [name.split("+") for name in methods]
     first = {chain[0] for chain in parts if len(chain) > 1}
-    starts = {name: load_model(name) for name in first - set(METHODS) if Path(name).exists()}
+    shipped = published_names()
+    starts = {
+        name: load_model(name)
+        for name in first - set(METHODS)
+        if Path(name).exists() or name in shipped
+    }
     unknown = {part for chain in parts for part in chain} - set(METHODS) - set(starts)
     if unknown:
         raise InputError(

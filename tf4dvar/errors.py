@@ -8,6 +8,9 @@ class InputError(ValueError):
 
     The command line prints it as one line and exits with code 2. It is one: a name in it may hold
     a line break, and whoever chose the name shall not write lines of his own.
+
+    Args:
+        message: what was received, what was expected, and what to do.
     """
 
     def __init__(self, message: str):
@@ -28,13 +31,13 @@ def printable(text: str) -> str:
 
 
 def first_line(error: BaseException | str) -> str:
-    """What an error of a library says, short enough for a message of one line.
+    """What an error of a library says, short enough for a message of one line that prints.
 
     Args:
         error: it.
     """
     line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return line if len(line) <= 300 else f"{line[:300]}..."
+    return printable(line if len(line) <= 300 else f"{line[:300]}...")
 
 
 def shown(value: Any) -> str:

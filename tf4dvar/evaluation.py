@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 import xarray as xr
 
-from tf4dvar.data import check_observations, check_states, number_of
+from tf4dvar.data import as_array, check_observations, check_states, number_of
 from tf4dvar.errors import InputError, first_line
 from tf4dvar.experiments import EXPERIMENTS
 from tf4dvar.metrics import fourdvar_score, mean_where_known, ode_score, r_score
@@ -23,6 +23,15 @@ from tf4dvar.systems import SYSTEMS, rk4_step, system_by_name
 logger = logging.getLogger(__name__)
 
 TRAINING = {"experiment": str, "seed": int}
+# The published models: in the package where it is installed, beside it in a checkout.
+SHIPPED = next(
+    (
+        folder
+        for folder in (Path(__file__).parents[depth] / "saved_models" for depth in (0, 1))
+        if folder.is_dir()
+    ),
+    Path("saved_models"),
+)
 # Windows a batch: few enough to stay in a processor's cache.
 BATCH = 32
 
@@ -39,30 +48,41 @@ class Reconstruction(NamedTuple):
     seconds_per_window: float
 
 
+def published_names() -> list[str]:
+    """The names of the models that come with the package."""
+    return sorted(file.parent.name for file in SHIPPED.glob("*/model.keras"))
+
+
+def _place(path: str | Path) -> Path:
+    """A path as it is, or that of a published model where it is not there and is one's name."""
+    path = Path(path)
+    return SHIPPED / path if not path.exists() and str(path) in published_names() else path
+
+
 def model_file(path: str | Path) -> Path:
-    """The `.keras` file at a path or in a run directory.
+    """The `.keras` file at a path, in a run directory, or of a published model.
 
     Args:
-        path: the file or the folder.
+        path: the file or the folder; or, where neither is there, a published model's name.
 
     Raises:
         InputError: there is none.
     """
-    path = Path(path)
+    path = _place(path)
     file = path / "model.keras" if path.is_dir() else path
     if not file.is_file() or file.suffix != ".keras":
         raise InputError(
-            f"There is no model at {path}; expected a .keras file, or a run directory in which "
-            "at least one epoch was finished."
+            f"There is no model at {path}; expected a .keras file, a run directory in which at "
+            f"least one epoch was finished, or one of {', '.join(published_names())}."
         )
     return file
 
 
 def load_model(path: str | Path) -> FourDVarNet:
-    """A trained model from a `.keras` file or from a run directory.
+    """A trained model from a `.keras` file, from a run directory, or a published one by name.
 
     Args:
-        path: the file or the folder.
+        path: see `model_file`.
 
     Raises:
         InputError: there is none, or it is damaged or something else, or the training in the
@@ -109,6 +129,7 @@ def warn_of_training_windows(path: str | Path, dataset: xr.Dataset) -> None:
 
 def _training_of(path):
     """What the record beside a model says of its training, or None."""
+    path = _place(path)
     folder = path if path.is_dir() else path.parent
     for name, form in (
         ("config.json", {"options": TRAINING}),
@@ -136,6 +157,7 @@ def checked_states(
     Raises:
         InputError: the observations do not fit the model or the memory, or a state is not finite.
     """
+    observations = as_array(observations)
     check_observations(observations, components=model.observed_components)
     states = _predict(
         model, observations.astype("float32"), type(model) if warnings else keras.Model
@@ -167,6 +189,7 @@ def reconstruct(model: FourDVarNet, observations: np.ndarray) -> Reconstruction:
         model: a trained model.
         observations: [window, time, component], physical units, NaN = not observed.
     """
+    observations = as_array(observations)
     check_observations(observations, components=model.observed_components)
     observations = observations.astype("float32")
     for size in {min(BATCH, len(observations)), len(observations) % BATCH} - {0}:

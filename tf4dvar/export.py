@@ -66,20 +66,31 @@ def save(
         },
     }
     with VersionDirectory(directory).new_version(card) as (temporary, final):
-        module = _Served(model, unroll)
-        # How it names what is inside, and a directory that is going to be renamed.
-        with silent("absl"), silent("tensorflow"):
-            tf.saved_model.save(
-                module,
-                str(temporary),
-                signatures={
-                    "serving_default": module.reconstruct,
-                    "reconstruct_with": module.reconstruct_with,
-                },
-                # Derivatives are for training.
-                options=tf.saved_model.SaveOptions(experimental_custom_gradients=False),
-            )
+        write_saved_model(model, temporary, unroll)
     return final
+
+
+def write_saved_model(model: FourDVarNet, path: str | Path, unroll: bool = False) -> None:
+    """Write a SavedModel with the two signatures of `save`, without a card or versions.
+
+    Args:
+        model: a built model.
+        path: the folder of the SavedModel.
+        unroll: see `save`.
+    """
+    module = _Served(model, unroll)
+    # How it names what is inside, and a directory that is going to be renamed.
+    with silent("absl"), silent("tensorflow"):
+        tf.saved_model.save(
+            module,
+            str(path),
+            signatures={
+                "serving_default": module.reconstruct,
+                "reconstruct_with": module.reconstruct_with,
+            },
+            # Derivatives are for training.
+            options=tf.saved_model.SaveOptions(experimental_custom_gradients=False),
+        )
 
 
 def twin(model: FourDVarNet, **settings: Any) -> FourDVarNet:

@@ -136,9 +136,9 @@ class Program:
     """
 
     def __init__(self, inputs: Sequence[Tree], trees: Sequence[Tree]):
-        self._places: dict[Any, int] = {tree: place for place, tree in enumerate(inputs)}
+        self._given = {tree: place for place, tree in enumerate(inputs)}
+        self._found: dict[tuple[str, Any], int] = {}
         self._constants: dict[int, float] = {}
-        self._inputs = len(inputs)
         # The operation of each, and the places of its arguments; of a constant the number.
         self._steps: list[tuple[str, Any]] = []
         self._outputs = [self._place(tree, self._number) for tree in trees]
@@ -161,12 +161,12 @@ class Program:
 
     def _place(self, tree: Any, kind: Callable[[str, Tree], int]) -> int:
         """Where the value of a tree is found; its kind is a number or a condition."""
+        if tree in self._given:
+            return self._given[tree]
         key = (kind.__name__, tree)
-        if tree in self._places:
-            return self._places[tree]
-        if key not in self._places:
-            self._places[key] = kind(tree[0] if isinstance(tree, tuple) else "", tree)
-        return self._places[key]
+        if key not in self._found:
+            self._found[key] = kind(tree[0] if isinstance(tree, tuple) else "", tree)
+        return self._found[key]
 
     def _number(self, name: str, tree: Tree) -> int:
         if name in ("Float", "Rational", "S") and len(tree) == 2:
@@ -212,14 +212,13 @@ class Program:
                 "as a Python function."
             )
         self._steps.append((name, arguments))
-        return self._inputs + len(self._steps) - 1
+        return len(self._given) + len(self._steps) - 1
 
 
 def _check_arguments(name: str, tree: Any, known: dict[str, int | None]) -> None:
     wanted = known.get(name, -1)
-    if wanted != (len(tree) - 1 if isinstance(tree, tuple) else -2) and (
-        wanted is not None or len(tree) < 2
-    ):
+    count = len(tree) - 1 if isinstance(tree, tuple) else 0
+    if not (count == wanted or (wanted is None and count)):
         raise InputError(
             f"Received {words(tree)} in an expression; expected an operation of "
             f"{', '.join(known)}. Write the right-hand side as a Python function."

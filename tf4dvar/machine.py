@@ -1,9 +1,14 @@
-"""What was measured on: for figures that depend on it."""
+"""The machine that this runs on: for figures that depend on it, and for what would not fit."""
 
 import os
 import platform
 from pathlib import Path
 from typing import Any
+
+
+def memory() -> int:
+    """Bytes of memory that it has."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def machine() -> dict[str, Any]:

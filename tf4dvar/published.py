@@ -187,10 +187,10 @@ def _readme(card: dict[str, Any]) -> str:
         "",
         "## Use",
         "",
-        f"    tf4dvar reconstruct saved_models/{card['name']} --data windows.nc --out states.nc",
+        f"    tf4dvar reconstruct {card['name']} --data windows.nc --out states.nc",
         "",
-        f"or `keras.models.load_model('saved_models/{card['name']}/model.keras')` with this "
-        f"package imported, or without it `tf.saved_model.load('saved_models/{card['name']}/1')`. "
+        f"or `tf4dvar.load_model('{card['name']}')` in Python, or without this package "
+        f"`tf.saved_model.load('saved_models/{card['name']}/1')`. "
         f"Observations are [window, time, component], components "
         f"{', '.join(card['components'])}, units {card['units']}, NaN = not observed.",
         "",

@@ -4,9 +4,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+from tf4dvar.data import open_regular
 from tf4dvar.errors import InputError, shown
 
 NUMBER = (int, float)
+# Bytes, many times those of any record.
+LARGEST = 2**24
 
 
 def read_record(
@@ -20,10 +23,15 @@ def read_record(
         optional: the same of entries that it may have.
 
     Raises:
-        InputError: it is no JSON, or lacks an entry, or has one of another type.
+        InputError: it is no regular file, too large or no JSON, or lacks an entry, or has one of
+            another type.
     """
+    with open_regular(path) as file:
+        content = file.read(LARGEST + 1)
+    if len(content) > LARGEST:
+        raise InputError(f"{path} is damaged: it has more than {LARGEST} bytes.")
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(content.decode())
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is damaged: it is no JSON ({error}).") from error
     _check(record, form, path, "")

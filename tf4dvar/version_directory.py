@@ -3,20 +3,25 @@
 import hashlib
 import json
 import os
+import re
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from tf4dvar.data import atomic_path, locked, to_disk
+from tf4dvar.data import atomic_path, locked, open_regular, to_disk
 from tf4dvar.errors import InputError
+from tf4dvar.machine import memory
 from tf4dvar.records import read_record
 
 # No number: servers take it for no version.
 UNFINISHED = ".unfinished"
 # `assets.extra` is a SavedModel's place for files that its users add.
 CARD_INSIDE = Path("assets.extra", "card.json")
+# As servers write it: one name for a number, of at most 64 bits.
+NUMBER = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
 
 
 class VersionDirectory:
@@ -36,11 +41,12 @@ class VersionDirectory:
 
     def versions(self) -> list[int]:
         """The numbers there are, in rising order."""
-        return sorted(
-            int(child.name)
-            for child in self.path.iterdir()
-            if child.is_dir() and child.name.isdecimal()
-        )
+        with os.scandir(self.path) as children:
+            return sorted(
+                int(child.name)
+                for child in children
+                if NUMBER.fullmatch(child.name) and os.path.isdir(child.path)
+            )
 
     @contextmanager
     def new_version(self, card: dict[str, Any]) -> Iterator[tuple[Path, Path]]:
@@ -62,7 +68,7 @@ class VersionDirectory:
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"{self.path} is a file; expected a directory to export into.")
         self.path.mkdir(parents=True, exist_ok=True)
-        with locked(self.path):
+        with locked(self.path) as claim:
             self._check_format(card["format"])
             temporary = self.path / UNFINISHED
             # Whoever began it is dead: the lock was free.
@@ -72,12 +78,14 @@ class VersionDirectory:
                 number = max(self.versions(), default=0) + 1
                 final = self.path / str(number)
                 yield temporary, final
-                card = {**card, "version": number, "sha256": _digests(temporary)}
+                digests = {name: _digest(temporary / name) for name in sorted(files_of(temporary))}
+                card = {**card, "version": number, "sha256": digests}
                 inside = temporary / CARD_INSIDE
                 inside.parent.mkdir(exist_ok=True)
                 inside.write_text(json.dumps(card, indent=2) + "\n")
                 for file in (temporary, *temporary.rglob("*")):
                     to_disk(file)
+                claim.check()
                 os.rename(temporary, final)
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
@@ -103,6 +111,52 @@ class VersionDirectory:
                 )
 
 
+class FileState(NamedTuple):
+    """What tells a file from another in its place, even of the same size within the same second.
+
+    Attributes:
+        device, inode, size: as `os.stat` has them.
+        modified, changed: nanoseconds.
+    """
+
+    device: int
+    inode: int
+    size: int
+    modified: int
+    changed: int
+
+
+def files_of(version: Path) -> dict[str, FileState]:
+    """The files in a version by their names.
+
+    Args:
+        version: its directory.
+
+    Raises:
+        InputError: something in it is neither a file nor a directory, a link say.
+        OSError: it cannot be looked at.
+    """
+    found = {}
+    # Directories that are still to be looked at.
+    folders = [version]
+    while folders:
+        for path in folders.pop().iterdir():
+            status = path.lstat()
+            if stat.S_ISDIR(status.st_mode):
+                folders.append(path)
+            elif stat.S_ISREG(status.st_mode):
+                found[path.relative_to(version).as_posix()] = FileState(
+                    *(status.st_dev, status.st_ino, status.st_size),
+                    *(status.st_mtime_ns, status.st_ctime_ns),
+                )
+            else:
+                raise InputError(
+                    f"{version} has {path.relative_to(version)}, which is neither a file nor a "
+                    "directory (a link, perhaps). Export or copy it again."
+                )
+    return found
+
+
 def check_digests(version: Path, card: dict[str, Any]) -> None:
     """Refuse a version whose files are not those that were exported.
 
@@ -111,24 +165,28 @@ def check_digests(version: Path, card: dict[str, Any]) -> None:
         card: the one inside; that of an earlier release of this package has no digests.
 
     Raises:
-        InputError: a file is another or is missing.
+        InputError: a file is another, is missing, was not exported, or is no file; or they do
+            not fit into the memory.
+        OSError: one cannot be read.
     """
+    files = files_of(version)
+    size = sum(file.size for file in files.values())
+    if size > memory():
+        raise InputError(f"{version} has {size} bytes, more than the memory of this machine.")
     if "sha256" not in card:
         return
-    found = _digests(version)
-    for name, digest in card["sha256"].items():
-        if found.get(name) != digest:
+    names = files.keys() - {CARD_INSIDE.as_posix()}
+    listed = card["sha256"]
+    for name in sorted(names - listed.keys()):
+        raise InputError(f"{version} has the file {name}, which was not exported. Remove it.")
+    for name, digest in listed.items():
+        if name not in names or _digest(version / name) != digest:
             raise InputError(
                 f"{version} is damaged, or its copy is not finished: {name} is not the file that "
                 "was exported. Export or copy it again."
             )
 
 
-def _digests(directory: Path) -> dict[str, str]:
-    """SHA-256 of the files in a version, by their names, but for its card."""
-    digests = {}
-    for file in sorted(directory.rglob("*")):
-        name = file.relative_to(directory)
-        if file.is_file() and name != CARD_INSIDE:
-            digests[name.as_posix()] = hashlib.sha256(file.read_bytes()).hexdigest()
-    return digests
+def _digest(path: Path) -> str:
+    with open_regular(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -41,6 +41,7 @@ SHARES = {
     "cards": 4,
     "run directories": 5,
     "exports": 4,
+    "hostile exports": 2,
 }
 KINDS = [kind for kind, share in SHARES.items() for _ in range(share)]
 FORBIDDEN = (

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import hostile
 import hostile_equations
+import hostile_exports as hostile_exports_of
 import numpy as np
 import tensorflow as tf
 from damage import BYTES, TEXT, change_json
@@ -24,6 +25,7 @@ from tf4dvar.evaluation import evaluate, load_model, reconstruct
 from tf4dvar.experiments import experiment_by_name
 from tf4dvar.layers import LSTMCell, RK4Flow, TwoScaleGENN, ode_layer
 from tf4dvar.models import FourDVarNet
+from tf4dvar.serving.directory import check_directory
 from tf4dvar.serving.versions import Versions
 from tf4dvar.symbolic import Equations
 from tf4dvar.systems import Lorenz63
@@ -214,6 +216,28 @@ def exports(good, folder, rng):
     return RIGHT if same else "the model is another"
 
 
+def hostile_exports(good, folder, rng, turn):
+    """Something else than a file in one of three versions: it is refused, the others are served."""
+    directory = folder / "exported"
+    for number in "123":
+        shutil.copytree(good.exported / "1", directory / number)
+    places = (hostile_exports_of.GRAPH, hostile_exports_of.CARD, "variables", "added")
+    cases = [(place, name) for place in places for name in hostile_exports_of.OBJECTS]
+    place, name = cases[turn % len(cases)]
+    yield f"{name} for {place}"
+    hostile_exports_of.spoilt(directory / "2", place, name)
+    check_directory(directory, force=False)
+    versions = Versions(directory)
+    for _ in range(2):
+        versions.refresh()
+    states = versions.status(None)["model_version_status"]
+    if [state["state"] for state in states] != ["AVAILABLE", "END", "AVAILABLE"]:
+        # An empty directory is no file that the card does not list.
+        yield RIGHT if (place, name) == ("added", "a directory") else f"the states are {states}"
+        return
+    raise InputError(states[1]["status"]["error_message"])
+
+
 READERS = {
     "bytes of windows": bytes_of_windows,
     "hostile windows": hostile_windows,
@@ -223,6 +247,7 @@ READERS = {
     "cards": cards,
     "run directories": runs,
     "exports": exports,
+    "hostile exports": hostile_exports,
 }
 
 tf.get_logger().setLevel("ERROR")

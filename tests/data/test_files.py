@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tf4dvar.data import atomic_path, locked
+from tf4dvar.data import atomic_path, locked, open_regular
 from tf4dvar.errors import InputError
 
 
@@ -85,3 +85,15 @@ def test_a_lock_ends_with_its_process(tmp_path):
         process.wait()
         with locked(tmp_path, wait=False):
             pass
+
+
+def test_only_a_regular_file_is_opened_and_nothing_is_waited_for(tmp_path):
+    (tmp_path / "file").write_bytes(b"content")
+    with open_regular(tmp_path / "file") as file:
+        assert file.read() == b"content"
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", "/dev/zero", tmp_path):
+        with pytest.raises(InputError, match=f"{path} is no regular file"):
+            open_regular(path)
+    with pytest.raises(FileNotFoundError, match="missing"):
+        open_regular(tmp_path / "missing")

@@ -222,6 +222,9 @@ def test_what_does_not_fit_is_refused(trained, data):
         FourDVarNet(TwoScaleGENN, LSTMCell())
     with pytest.raises(ValueError, match=r"cell=Ellipsis; expected a Keras layer"):
         FourDVarNet(TwoScaleGENN(), ...)
+    for cell in (keras.layers.LSTMCell(3), keras.layers.Dense(3)):
+        with pytest.raises(ValueError, match=r"keras.*expected one of whole windows"):
+            FourDVarNet(TwoScaleGENN(), cell)
     with pytest.raises(ValueError, match="loss='mse'"):
         make_model(loss="mse")
 
@@ -231,4 +234,7 @@ def test_summary_counts_the_paper_sizes(capsys):
     model.build((None, None, 3))
     assert model.count_params() == 15_300 + 3_345 + 2 + 1 + 6
     model.summary()
-    assert "18,647" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "18,647" in printed
+    assert printed.count("(None, None, 3)") == 4
+    assert "?" not in printed

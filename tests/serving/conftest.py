@@ -26,9 +26,9 @@ def free_port():
 
 
 class Server:
-    """A process of `tf4dvar serve` on loopback."""
+    """A process of `tf4dvar serve` on loopback; it is waited for, if it shall be ready."""
 
-    def __init__(self, directory, log, *options, port=None):
+    def __init__(self, directory, log, *options, port=None, ready=True):
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log_file = log
@@ -39,6 +39,10 @@ class Server:
                 stderr=stderr,
                 stdout=stderr,
             )
+        if ready:
+            self.until_ready()
+
+    def until_ready(self):
         self.until(lambda: self.get("/health")[0] == 200)
 
     def until(self, condition):
@@ -98,6 +102,22 @@ def exported(model, tmp_path_factory):
     directory = tmp_path_factory.mktemp("serving") / "served"
     save(model, directory)
     return directory
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Starts servers; none outlives its test."""
+    started = []
+
+    def start_one(directory, *options, log="log", **settings):
+        server = Server(directory, tmp_path / log, *options, **settings, ready=False)
+        started.append(server)
+        return server
+
+    yield start_one
+    for server in started:
+        server.process.kill()
+        server.process.wait()
 
 
 @pytest.fixture

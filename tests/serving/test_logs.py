@@ -5,12 +5,10 @@ import sys
 CODE = """
 import logging
 
-import litserve
-
 from tf4dvar.serving.logs import log_as_json
 
 log_as_json()
-for name in ("tf4dvar.serving.rest", "litserve.server", "uvicorn.error"):
+for name in ("tf4dvar.serving.rest", "uvicorn.error"):
     logging.getLogger(name).warning("%s", "a 'word'", extra={"fields": {"status": 200}})
 """
 
@@ -21,7 +19,6 @@ def test_whoever_logs_a_line_is_an_object():
     lines = [json.loads(line) for line in done.stderr.splitlines()]
     assert [line["logger"] for line in lines] == [
         "tf4dvar.serving.rest",
-        "litserve.server",
         "uvicorn.error",
     ]
     for line in lines:

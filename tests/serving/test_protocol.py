@@ -1,4 +1,6 @@
+import contextlib
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -51,6 +53,9 @@ def test_iterations_go_with_their_signature():
         (b'{"instances": [[[Infinity]]]}', "JSON"),
         (b"[" * 100_000, "JSON"),
         (b"\xff\xfe", "JSON"),
+        (b'{"\xff": 1}', "JSON"),
+        (b'{"instances": [[[1.0]]]}]', "JSON"),
+        ({"x" * 2**20: 1}, "unknown field"),
         ([WINDOW], "either"),
         ({}, "either"),
         ({"instances": [WINDOW], "inputs": [WINDOW]}, "either"),
@@ -67,12 +72,15 @@ def test_iterations_go_with_their_signature():
         ({"instances": [[["1.0", 2.0]]]}, "number"),
         ({"instances": [[[True, 2.0]]]}, "number"),
         ({"instances": [[[{}, 2.0]]]}, "number"),
+        ({"instances": [1] * 3}, r"\$.instances\[0\]"),
+        ({"instances": [WINDOW, [{}] * 3]}, r"\$.instances\[1\]\[0\]"),
         ({"instances": [[[1e39, 2.0]]]}, "float32"),
         ({"instances": [[[10**400, 2.0]]]}, "JSON|float32"),
         ({"instances": [{"observations": WINDOW}, WINDOW]}, "instance"),
         ({"instances": [{"observations": WINDOW, "x": 1}]}, "instance"),
         ({"inputs": {"x": [WINDOW]}}, "inputs"),
         ({"signature_name": "reconstruct_with", "inputs": [WINDOW]}, "iterations"),
+        ({"inputs": {"observations": [WINDOW], "iterations": 3}}, "iterations"),
         ({"signature_name": "reconstruct_with", "instances": [WINDOW]}, "column"),
         *(
             (
@@ -103,8 +111,8 @@ def test_what_is_too_large_is_refused(limit):
     assert refusal.value.status == 413
 
 
-@pytest.mark.parametrize("windows", [[1] * 3, [WINDOW, WINDOW * 2], [WINDOW, [{}] * 3]])
-def test_what_is_too_large_is_not_looked_at(windows):
+@pytest.mark.parametrize("windows", [[[[1.0]]] * 3, [WINDOW, WINDOW * 2], [[]] * 10])
+def test_what_is_too_large_is_not_made_an_array(windows):
     with pytest.raises(Refusal, match="limits are 2 windows and 2 times") as refusal:
         parse({"instances": windows}, windows=2, steps=2)
     assert refusal.value.status == 413
@@ -124,3 +132,49 @@ def test_answers_have_the_form_of_their_questions(rng):
     np.testing.assert_array_equal(np.float32([row["cost"] for row in rows]), cost)
     columns = read(both, False)["outputs"]
     np.testing.assert_array_equal(np.float32(columns["state"]), state)
+
+
+# An eighth of the defaults.
+SMALL = Limits(body=2**19, windows=32)
+
+
+def filled(start, piece, end):
+    """A body of the largest size."""
+    return start + piece * ((SMALL.body - len(start) - len(end)) // len(piece)) + end
+
+
+LARGE = {
+    "empty objects": filled(b'{"instances": [', b"{},", b"{}]}"),
+    "objects": filled(b'{"instances": [', b'{"observations":[]},', b'{"observations":[]}]}'),
+    "empty lists": filled(b'{"instances": [', b"[],", b"[]]}"),
+    "lists in a list": filled(b'{"instances": [[', b"[],", b"[]]]}"),
+    "lists of one": filled(b'{"instances": [[', b"[1],", b"[1]]]}"),
+    "windows of one": filled(b'{"instances": [', b"[[1]],", b"[[1]]]}"),
+    "lists for numbers": filled(b'{"instances": [[[', b"[],", b"[]]]]}"),
+    "texts": filled(b'{"instances": [[[', b'"",', b'""]]]}'),
+    "numbers": filled(b'{"instances": [[[', b"1,", b"1]]]}"),
+    "as many lists as may be, and numbers": filled(
+        b'{"instances": [[' + b"[1]," * 64_000 + b"[", b"1,", b"1]]]}"
+    ),
+    "a number": filled(b'{"instances": [[[', b"1", b"]]]}"),
+    "keys": b"{" + b",".join(b'"%d":0' % i for i in range(50_000)) + b"}",
+    "a key": filled(b'{"', b"x", b'": 0}'),
+    "the same key": filled(b"{", b'"instances":[],', b'"instances":[]}'),
+    "depth": b"[" * SMALL.body,
+    "depth inside": b'{"instances": ' + b"[" * (SMALL.body - 20),
+}
+
+
+@pytest.mark.parametrize("kind", LARGE)
+def test_no_body_takes_much_more_memory_than_a_good_one(kind):
+    """Parsed as any JSON, empty objects take two hundred times their body."""
+    body = LARGE[kind]
+    assert 0.9 * SMALL.body < len(body) <= SMALL.body
+    tracemalloc.start()
+    try:
+        with contextlib.suppress(Refusal):
+            parse_call(body, SMALL)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 25 * len(body)

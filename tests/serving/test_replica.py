@@ -4,6 +4,7 @@ import time
 import numpy as np
 import pytest
 
+from tf4dvar.serving import replica as replica_module
 from tf4dvar.serving.protocol import Call, Limits, Refusal
 from tf4dvar.serving.replica import Prediction, Question, Replica
 from tf4dvar.serving.rest import Rest
@@ -74,9 +75,29 @@ def test_the_iterations_that_will_be_made_count(replica, model, observations, it
     assert f"needs {replica.values + 1} values" in refusal.message
 
 
+def test_a_directory_that_cannot_be_looked_at_is_told_once(replica, monkeypatch, caplog):
+    """And looked at again: what is loaded is served, what comes later is found."""
+    fails = OSError(5, "Input/output error")
+    looks = iter([fails, fails, None, fails, ValueError("other"), KeyboardInterrupt])
+
+    def refresh():
+        look = next(looks)
+        if look:
+            raise look
+
+    monkeypatch.setattr(replica_module, "REFRESH", 0)
+    monkeypatch.setattr(replica.versions, "refresh", refresh)
+    with pytest.raises(KeyboardInterrupt):
+        replica._follow()
+    said = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert len(said) == 3
+    assert said[0] == said[1]
+    assert "Input/output error" in said[0]
+
+
 @pytest.mark.parametrize(("limit", "status"), [({"requests": 1}, 503), ({"seconds": 0.01}, 504)])
 def test_what_takes_too_long_or_is_too_much_is_refused(limit, status):
-    rest = Rest(None, None, "model", Limits(**limit))
+    rest = Rest(None, "model", Limits(**limit))
     rest.in_progress = 2
 
     async def never(request):

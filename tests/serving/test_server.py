@@ -1,9 +1,9 @@
 import contextlib
+import http.client
 import json
 import re
 import shlex
 import shutil
-import signal
 import socket
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -169,6 +169,27 @@ def test_what_is_not_there(server, path):
     assert server.post(f"{path}:predict", body)[0] == 404
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("GET", f"{NAME}:predict", "POST"),
+        ("PUT", f"{NAME}/versions/1:predict", "POST"),
+        ("POST", NAME, "GET"),
+        ("POST", f"{NAME}/versions/1/metadata", "GET"),
+        ("POST", "/metrics", "GET"),
+        ("DELETE", "/health", "GET"),
+    ],
+)
+def test_a_path_says_what_it_is_for(server, method, path, allowed):
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    with contextlib.closing(connection):
+        connection.request(method, path)
+        response = connection.getresponse()
+        assert response.status == 405
+        assert allowed in response.headers["Allow"].split(", ")
+        assert path in json.loads(response.read())["error"]
+
+
 def test_status_and_metadata(server, exported):
     available = {"error_code": "OK", "error_message": ""}
     for path in (NAME, f"{NAME}/versions/1"):
@@ -252,63 +273,3 @@ def test_a_slow_client_keeps_nobody_waiting(server, observations):
         slow.sendall(b"POST /v1/models/tf4dvar:predict HTTP/1.1\r\nContent-Length: 100\r\n\r\n{")
         with server.client() as client:
             client.predict(observations)
-
-
-def test_newcomers_are_refused_while_the_accepted_are_answered(exported, tmp_path):
-    server = Server(exported, tmp_path / "log")
-    address = ("127.0.0.1", server.port)
-    with socket.create_connection(address, timeout=60) as accepted:
-        accepted.sendall(
-            b"POST /v1/models/tf4dvar:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 28\r\n\r\n"
-        )
-        server.until(lambda: "in_progress 1.0" in server.get("/metrics")[1])
-        server.process.send_signal(signal.SIGTERM)
-        with contextlib.suppress(ConnectionError):
-            while True:
-                # One that is let in and waits for nobody ends the test with a TimeoutError.
-                with socket.create_connection(address, timeout=5) as newcomer:
-                    newcomer.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
-                    newcomer.recv(1)
-        with pytest.raises(ConnectionRefusedError):
-            socket.create_connection(address, timeout=5)
-        accepted.sendall(b'{"instances": [[[1, 2, 3]]]}')
-        assert accepted.recv(1000).startswith(b"HTTP/1.1 200")
-    assert server.process.wait(60) == 0
-
-
-def test_stop_in_the_middle_and_restart(exported, tmp_path, model, observations):
-    """After SIGTERM what was accepted is answered, what comes later is refused at once."""
-    server = Server(exported, tmp_path / "log")
-    body = json.dumps({"instances": observations.tolist()}).encode()
-    stopping = []
-
-    def ask_until_refused(_):
-        answered = []
-        while True:
-            asked_before_the_signal = not stopping
-            try:
-                status, answer = server.post(f"{NAME}:predict", body)
-            except ConnectionError:
-                return answered
-            answered.append((status, answer, asked_before_the_signal and bool(stopping)))
-
-    with ThreadPoolExecutor(16) as threads:
-        clients = [threads.submit(ask_until_refused, i) for i in range(16)]
-        server.until(lambda: server.log_file.read_text().count(":predict") > 32)
-        stopping.append(True)
-        assert server.stop() == 0
-        answers = [one for client in clients for one in client.result()]
-    assert {status for status, *_ in answers} == {200}
-    expected = predict(model, observations)
-    for _, answer, _ in answers:
-        np.testing.assert_allclose(answer["predictions"], expected, atol=1e-5)
-    assert any(in_flight for *_, in_flight in answers)
-    # None was computed and its answer lost.
-    assert sum(line.get("status") == 200 for line in server.log()) == len(answers)
-    assert not [line for line in server.log() if line["level"] in ("error", "critical")]
-
-    again = Server(exported, tmp_path / "again", port=server.port)
-    status, answer = again.post(f"{NAME}:predict", body)
-    assert status == 200
-    np.testing.assert_allclose(answer["predictions"], expected, atol=1e-5)
-    assert again.stop() == 0

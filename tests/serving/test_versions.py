@@ -1,9 +1,11 @@
 import json
+import os
 import shutil
 import socket
 from types import SimpleNamespace
 
 import numpy as np
+import orjson
 import pytest
 import tensorflow as tf
 from typer.testing import CliRunner
@@ -13,6 +15,7 @@ from tf4dvar.cli import app
 from tf4dvar.errors import InputError
 from tf4dvar.export import save
 from tf4dvar.serving import versions as versions_module
+from tf4dvar.serving.directory import check_directory
 from tf4dvar.serving.versions import Version, Versions
 
 
@@ -47,6 +50,119 @@ def test_a_damaged_version_is_told_and_passed_over(exported, tmp_path):
     assert (newest["version"], newest["state"]) == ("2", "END")
     assert "saved_model.pb is not the file" in newest["status"]["error_message"]
     assert (oldest["version"], oldest["state"]) == ("1", "AVAILABLE")
+
+
+def pipe_for_a_card(version):
+    card = version / "assets.extra" / "card.json"
+    card.unlink()
+    os.mkfifo(card)
+
+
+def pipe_for_a_graph(version):
+    (version / "saved_model.pb").unlink()
+    os.mkfifo(version / "saved_model.pb")
+
+
+BAD = {
+    "a pipe for its card": (pipe_for_a_card, "card.json, which is neither"),
+    "a pipe for its graph": (pipe_for_a_graph, "saved_model.pb, which is neither"),
+    "a link to itself": (lambda version: (version / "odd").symlink_to("odd"), "odd, which is"),
+    "a link out": (lambda version: (version / "odd").symlink_to("/etc"), "odd, which is"),
+    "a file too many": (lambda version: (version / "odd").touch(), "odd, which was not exported"),
+    "a name that is no text": (
+        lambda version: (version / os.fsdecode(b"\xff")).touch(),
+        "udcff, which was not exported",
+    ),
+    "no card": (lambda version: shutil.rmtree(version / "assets.extra"), "No such file"),
+    "nothing": (lambda version: shutil.rmtree(version) or version.mkdir(), "No such file"),
+}
+
+
+@pytest.mark.parametrize("make", BAD)
+def test_a_bad_version_is_judged_alone(exported, make, tmp_path, caplog):
+    """It is said once; versions on both sides of it come and go as without it."""
+    for number in "12":
+        shutil.copytree(exported / "1", tmp_path / number)
+    spoil, said = BAD[make]
+    spoil(tmp_path / "2")
+    check_directory(tmp_path, force=False)
+    versions = Versions(tmp_path)
+    versions.refresh()
+    shutil.copytree(exported / "1", tmp_path / "3")
+    versions.refresh()
+    assert states(versions) == {3: "AVAILABLE", 2: "END", 1: "AVAILABLE"}
+    shutil.rmtree(tmp_path / "3")
+    versions.refresh()
+    assert states(versions) == {2: "END", 1: "AVAILABLE"}
+    assert versions.get(None)[0] == 1
+    (line,) = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert said in line
+    (status,) = versions.status(2)["model_version_status"]
+    assert said in orjson.loads(orjson.dumps(status))["status"]["error_message"]
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "Denied"), MemoryError(), RecursionError()])
+def test_whatever_is_wrong_with_a_version_the_others_are_served(
+    exported, error, tmp_path, monkeypatch
+):
+    for number in "123":
+        shutil.copytree(exported / "1", tmp_path / number)
+    check = versions_module.check_digests
+
+    def checked(version, card):
+        if version.name == "2":
+            raise error
+        check(version, card)
+
+    monkeypatch.setattr(versions_module, "check_digests", checked)
+    versions = Versions(tmp_path)
+    versions.refresh()
+    assert states(versions) == {3: "AVAILABLE", 2: "END", 1: "AVAILABLE"}
+
+
+def test_another_version_in_the_place_of_one_is_noticed(exported, tmp_path, observations):
+    """Its files have the sizes and the times of the old ones."""
+    other = new_model()
+    shutil.copytree(exported / "1", tmp_path / "1")
+    save(other, tmp_path / "other")
+    versions = Versions(tmp_path)
+    versions.refresh()
+
+    def take_the_place(source):
+        old = {path.relative_to(tmp_path / "1"): path.stat() for path in files(tmp_path / "1")}
+        shutil.rmtree(tmp_path / "1")
+        shutil.copytree(source, tmp_path / "1")
+        for path in files(tmp_path / "1"):
+            times = old[path.relative_to(tmp_path / "1")]
+            os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+        versions.refresh()
+
+    take_the_place(tmp_path / "other" / "1")
+    assert states(versions) == {1: "AVAILABLE"}
+    state = versions.get(1)[1](observations, None)["state"]
+    np.testing.assert_allclose(state, other.predict(observations, verbose=0), atol=1e-5)
+
+    graph = tmp_path / "other" / "1" / "saved_model.pb"
+    graph.write_bytes(bytes(graph.stat().st_size))
+    take_the_place(tmp_path / "other" / "1")
+    assert states(versions) == {1: "END"}
+
+
+def files(directory):
+    return [path for path in directory.rglob("*") if path.is_file()]
+
+
+def states(versions):
+    listed = versions.status(None)["model_version_status"]
+    return {int(one["version"]): one["state"] for one in listed}
+
+
+def test_a_directory_is_served_if_one_of_its_versions_can_be(exported, tmp_path):
+    (tmp_path / "2").mkdir()
+    with pytest.raises(InputError, match="2 is not a SavedModel"):
+        check_directory(tmp_path, force=False)
+    shutil.copytree(exported / "1", tmp_path / "1")
+    check_directory(tmp_path, force=False)
 
 
 def test_a_graph_without_a_digest_may_be_damaged_too(exported, tmp_path):

@@ -13,7 +13,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from tensorflow.python.framework import config
+import tensorflow as tf
 
 from tf4dvar.errors import InputError
 from tf4dvar.evaluation import load_model
@@ -37,10 +37,7 @@ def run(out, row=ROW, **changes):
 @pytest.fixture(scope="module", autouse=True)
 def deterministic():
     """As the commands are: trainings are compared, and differences of rounding grow in them."""
-    config.enable_op_determinism()
-    yield
-    # TensorFlow has no public way back, and XLA, which others test, is off meanwhile.
-    config.disable_op_determinism()
+    tf.config.experimental.enable_op_determinism()
 
 
 # Traced in a second, for what does not depend on the model.
@@ -104,8 +101,8 @@ def test_kill_9_and_resume_end_where_an_uninterrupted_training_does(uninterrupte
     _, whole = uninterrupted
     out = tmp_path / "killed"
     command = (
-        "import pathlib, sys; from tests.training.test_job import config, run; "
-        "config.enable_op_determinism(); run(pathlib.Path(sys.argv[1]))"
+        "import pathlib, sys; from tests.training.test_job import run, tf; "
+        "tf.config.experimental.enable_op_determinism(); run(pathlib.Path(sys.argv[1]))"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", command, str(out)],

@@ -1,11 +1,13 @@
 """Windows, observation plans and NetCDF files. The `tf.data` part is in `data.pipeline`."""
 
+from tf4dvar.data.arrays import as_array
 from tf4dvar.data.checks import (
     check_observations,
     check_states,
     check_truth,
     warn_of_fill_values,
     warn_of_full_observation,
+    warn_of_scale,
     warn_of_swapped_components,
     warn_of_units,
 )
@@ -20,7 +22,14 @@ from tf4dvar.data.dataset import (
     write_dataset,
     write_states,
 )
-from tf4dvar.data.files import Claim, atomic_path, check_output, locked, to_disk
+from tf4dvar.data.files import (
+    Claim,
+    atomic_path,
+    check_output,
+    locked,
+    open_regular,
+    to_disk,
+)
 from tf4dvar.data.plan import PROTOCOLS, ObservationPlan, protocol_plan
 
 __all__ = [
@@ -28,6 +37,7 @@ __all__ = [
     "PROTOCOLS",
     "Claim",
     "ObservationPlan",
+    "as_array",
     "atomic_path",
     "check_observations",
     "check_output",
@@ -35,6 +45,7 @@ __all__ = [
     "check_truth",
     "locked",
     "number_of",
+    "open_regular",
     "open_windows",
     "protocol_plan",
     "read_windows",
@@ -44,6 +55,7 @@ __all__ = [
     "to_disk",
     "warn_of_fill_values",
     "warn_of_full_observation",
+    "warn_of_scale",
     "warn_of_swapped_components",
     "warn_of_units",
     "write_dataset",

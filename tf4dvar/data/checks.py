@@ -186,16 +186,9 @@ def warn_of_units(observations: np.ndarray, mean: np.ndarray, deviation: np.ndar
         observations: [window, time, component].
         mean, deviation: of the model's scaling, [component].
     """
-    observed = np.isfinite(observations)
-    count = observed.sum((0, 1))
-    departures = np.where(observed, (observations - mean.astype("float64")) / deviation, 0.0)
-    square = np.square(departures).sum((0, 1)) / np.maximum(count, 1)
-    spread = square - np.square(departures.sum((0, 1)) / np.maximum(count, 1))
-    # One window may be calm; many that hardly differ are in a larger unit.
-    calm = (spread < 0.01**2) & (len(observations) > 1)
-    far = np.flatnonzero((count > 1) & ((square > 10**2) | calm))
+    far = _far_from(observations, mean, deviation)
     if far.size:
-        values = observations[..., far[0]][observed[..., far[0]]].astype("float64")
+        values = _known(observations, far[0])
         logger.warning(
             "%s of the observations has the mean %.3g and the deviation %.3g; the model is adapted "
             "to a mean of %.3g and a deviation of %.3g. Give the units, and the order of the "
@@ -206,6 +199,45 @@ def warn_of_units(observations: np.ndarray, mean: np.ndarray, deviation: np.ndar
             mean[far[0]],
             deviation[far[0]],
         )
+
+
+def warn_of_scale(truth: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> None:
+    """Warn where true values are far from the scaling that a model computes them in.
+
+    Args:
+        truth: [window, time, component].
+        mean, deviation: of the model's scaling, [component].
+    """
+    far = _far_from(truth, mean, deviation)
+    if far.size:
+        values = _known(truth, far[0])
+        logger.warning(
+            "%s of the true states has the mean %.3g and the deviation %.3g; the model scales it "
+            "by a mean of %.3g and a deviation of %.3g, and will hardly learn it. Give the truth's "
+            "scale too before training: adapt(observations, truth).",
+            _named(far),
+            values.mean(),
+            values.std(),
+            mean[far[0]],
+            deviation[far[0]],
+        )
+
+
+def _far_from(windows, mean, deviation):
+    """The components whose values a scaling by such numbers does not fit."""
+    known = np.isfinite(windows)
+    count = known.sum((0, 1))
+    departures = np.where(known, (windows - mean.astype("float64")) / deviation, 0.0)
+    square = np.square(departures).sum((0, 1)) / np.maximum(count, 1)
+    spread = square - np.square(departures.sum((0, 1)) / np.maximum(count, 1))
+    # One window may be calm; many that hardly differ are in a larger unit.
+    calm = (spread < 0.01**2) & (len(windows) > 1)
+    return np.flatnonzero((count > 1) & ((square > 10**2) | calm))
+
+
+def _known(windows, component):
+    values = windows[..., component].astype("float64")
+    return values[np.isfinite(values)]
 
 
 def _named(components: np.ndarray) -> str:

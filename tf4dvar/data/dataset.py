@@ -4,7 +4,6 @@ A data set has the dimensions `window, time, component`; `observations` (NaN = n
 and, where they are known, `truth` or a reconstructed `state`, all in physical units.
 """
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain
@@ -19,6 +18,7 @@ from tf4dvar.data.checks import check_observations
 from tf4dvar.data.files import atomic_path, check_output
 from tf4dvar.data.plan import ObservationPlan
 from tf4dvar.errors import InputError, first_line
+from tf4dvar.machine import memory
 from tf4dvar.systems import System, random_stream, sample_windows, windows_from
 
 DIMS = ("window", "time", "component")
@@ -157,7 +157,7 @@ def _storage_complaint(path, in_memory):
 
     HDF5 lets values lie in any other file or device, and be declared without being there.
     """
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if in_memory else np.inf
+    most = memory() if in_memory else np.inf
     # Groups inside are not looked into: nothing of them is read.
     with h5py.File(path) as file:
         for name in file:
@@ -167,7 +167,7 @@ def _storage_complaint(path, in_memory):
             if isinstance(item, h5py.Dataset):
                 if item.is_virtual or item.external:
                     return f"the values of {name} are in another file"
-                if item.size is not None and item.nbytes > memory:
+                if item.size is not None and item.nbytes > most:
                     return f"{name} of shape {item.shape} is larger than the memory"
     return None
 

@@ -1,8 +1,10 @@
-"""Files that are whole or not at all, and directories that one process has to itself."""
+"""Files that are whole or not at all, or nothing to wait for; directories for one process."""
 
 import fcntl
+import io
 import os
 import re
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -101,6 +103,23 @@ class Claim(NamedTuple):
                 f"{self.path} is no longer the directory in which this process is at work: it was "
                 "moved or removed meanwhile. Nothing more is written; go on from where it is now."
             )
+
+
+def open_regular(path: str | Path) -> io.BufferedReader:
+    """Open a regular file to be read: a pipe in its place would be waited for, a device be endless.
+
+    Args:
+        path: it.
+
+    Raises:
+        InputError: it is something else.
+        OSError: it cannot be opened.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise InputError(f"{path} is no regular file; expected one that can be read.")
+    return os.fdopen(descriptor, "rb")
 
 
 @contextmanager

@@ -8,9 +8,9 @@ from tf4dvar.layers.checks import build_once
 from tf4dvar.layers.transformer_block import TransformerBlock
 
 # Longest period of the position's waves, in slots; as in Vaswani et al. 2017.
+LONGEST_PERIOD = 10_000.0
 # Of slots, over windows and heads: 4 GiB in single precision, twice at a time.
 MOST_PAIRS = 2**30
-LONGEST_PERIOD = 10_000.0
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")

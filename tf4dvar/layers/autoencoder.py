@@ -32,6 +32,8 @@ class AutoEncoder(keras.layers.Layer):
         self, latent: int = 6, units: int = 30, kernel_size: int = 11, scale: int = 4, **kwargs
     ):
         super().__init__(**kwargs)
+        # The gradient of `tf.slice` under XLA has no gradient itself, which the solver takes.
+        self.supports_jit = False
         self.latent = latent
         self.units = units
         self.kernel_size = kernel_size

@@ -7,7 +7,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf4dvar.layers.checks import build_once
+from tf4dvar.layers.checks import build_once, held_layers
+from tf4dvar.layers.precise_layer import PreciseLayer
 from tf4dvar.layers.pull_back import linearise
 
 
@@ -24,9 +25,14 @@ class Misfit(NamedTuple):
     weighted: tf.Tensor
     total: tf.Tensor
 
-    def mean_square(self):
-        """Weighted mean of the squared departures of every window, [batch]."""
-        squares = tf.reduce_sum(self.weighted * self.departure, axis=(1, 2))
+    def mean_square(self, factors=None):
+        """Weighted mean of the squared departures of every window, [batch].
+
+        Args:
+            factors: of the squares, of a shape that goes with them; the mean's weights stay.
+        """
+        squares = self.weighted * self.departure
+        squares = tf.reduce_sum(squares if factors is None else factors * squares, axis=(1, 2))
         return tf.math.divide_no_nan(squares, self.total)
 
 
@@ -38,8 +44,7 @@ def misfits(operator: keras.layers.Layer | None, seen, observations, mask) -> li
         seen: H(x), [batch, time, observed].
         observations, mask: as for `VariationalCost`.
     """
-    mask = precise(mask)
-    departure = precise(seen - observations)
+    departure = seen - observations
     sources = getattr(operator, "sources", (seen.shape[-1],))
     if len(sources) == 1:
         parts = [departure], [mask]
@@ -49,7 +54,7 @@ def misfits(operator: keras.layers.Layer | None, seen, observations, mask) -> li
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
-class VariationalCost(keras.layers.Layer):
+class VariationalCost(PreciseLayer):
     """U_Phi(x, y, Omega), one number a window (eq. 4, its terms averaged).
 
         U = observation_weight * mean over Omega of (H(x) - y)^2
@@ -118,7 +123,7 @@ class VariationalCost(keras.layers.Layer):
         """The weighted terms of every window."""
         seen = state if self.operator is None else self.operator(state)
         sources = misfits(self.operator, seen, observations, mask)
-        return self._sum(sources, precise(state - self.prior(state)))
+        return self._sum(sources, state - tf.cast(self.prior(state), state.dtype))
 
     def value_and_gradient(self, state, observations, mask):
         """The cost, [batch], and its gradient in the state, by the pull-backs of prior and H.
@@ -140,13 +145,10 @@ class VariationalCost(keras.layers.Layer):
         ]
         towards_observations = parts[0] if len(parts) == 1 else tf.concat(parts, axis=-1)
         if pull_back_seen is not None:
-            towards_observations = precise(
-                pull_back_seen(tf.cast(towards_observations, state.dtype))
-            )
+            towards_observations = pull_back_seen(towards_observations)
         towards_prior = 2 * prior_weight / tf.cast(tf.size(state[0]), prior_weight.dtype)
-        gradient = towards_observations + towards_prior * precise(residual - pull_back(residual))
-        cost = self._sum(sources, precise(residual))
-        return cost, tf.cast(gradient, state.dtype)
+        gradient = towards_observations + towards_prior * (residual - pull_back(residual))
+        return self._sum(sources, residual), gradient
 
     def _sum(self, sources, residual):
         *weights, prior_weight = self._weights(len(sources))
@@ -155,7 +157,7 @@ class VariationalCost(keras.layers.Layer):
         return sum(terms[1:], terms[0])
 
     def _weights(self, sources):
-        weights = tf.exp(precise(tf.convert_to_tensor(self.log_weights)))
+        weights = tf.exp(tf.convert_to_tensor(self.log_weights))
         return [weights[i] for i in range(sources + 1)]
 
     def get_config(self):
@@ -172,13 +174,4 @@ class VariationalCost(keras.layers.Layer):
     @classmethod
     def from_config(cls, config):
         """Rebuild the prior and the operator, then the cost."""
-        config = dict(config)
-        # A cost saved before it could have one has no `operator`.
-        for name in {"prior", "operator"} & config.keys():
-            config[name] = keras.saving.deserialize_keras_object(config[name])
-        return cls(**config)
-
-
-def precise(tensor):
-    """At least float32: a sum of thousands of squares is too much for bfloat16's eight bits."""
-    return tf.cast(tensor, tf.float64 if tensor.dtype == tf.float64 else tf.float32)
+        return cls(**held_layers(config, "prior", "operator"))

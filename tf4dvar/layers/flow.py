@@ -3,12 +3,13 @@
 import keras
 import tensorflow as tf
 
-from tf4dvar.layers.checks import build_once
+from tf4dvar.layers.checks import build_once, held_layers
+from tf4dvar.layers.precise_layer import PreciseLayer, check_precise
 from tf4dvar.layers.pull_back import linearise
 from tf4dvar.layers.times import first_times, last_times
 
 
-class OneStepFlow(keras.layers.Layer):
+class OneStepFlow(PreciseLayer):
     """One-step-ahead prediction of every time from the one before.
 
     Subclasses give `linearise_step`. A flow is a prior Phi that knows physical units only; it
@@ -32,6 +33,7 @@ class OneStepFlow(keras.layers.Layer):
         super().__init__(**kwargs)
         if not time_step > 0:
             raise ValueError(f"Received time_step={time_step}; expected a positive number.")
+        check_precise(ode)
         self.ode = ode
         self.time_step = float(time_step)
 
@@ -74,9 +76,7 @@ class OneStepFlow(keras.layers.Layer):
     @classmethod
     def from_config(cls, config):
         """Rebuild the ODE, then the flow."""
-        config = dict(config)
-        config["ode"] = keras.saving.deserialize_keras_object(config["ode"])
-        return cls(**config)
+        return cls(**held_layers(config, "ode"))
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")

@@ -2,11 +2,12 @@
 
 import keras
 
-from tf4dvar.layers.checks import build_once
+from tf4dvar.layers.checks import build_once, held_layers
+from tf4dvar.layers.precise_layer import PreciseLayer
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
-class CostGradient(keras.layers.Layer):
+class CostGradient(PreciseLayer):
     """grad_x U_Phi(x, y, Omega) (Section 3.1).
 
     The prior's part is automatic differentiation by `tf.GradientTape`, or the prior's own
@@ -43,6 +44,4 @@ class CostGradient(keras.layers.Layer):
     @classmethod
     def from_config(cls, config):
         """Rebuild the cost, then its gradient."""
-        config = dict(config)
-        config["cost"] = keras.saving.deserialize_keras_object(config["cost"])
-        return cls(**config)
+        return cls(**held_layers(config, "cost"))

@@ -3,9 +3,11 @@
 import keras
 import tensorflow as tf
 
+from tf4dvar.layers.precise_layer import PreciseLayer
+
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
-class LinearInterpolation(keras.layers.Layer):
+class LinearInterpolation(PreciseLayer):
     """Linear interpolation in time of what was observed, constant beyond the ends.
 
     A component without an observation in the window is 0, its mean in normalised units.

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf4dvar.layers.circular_convolution import convolve_circle, turned
+from tf4dvar.layers.precise_layer import PreciseLayer
 
 LEFT_OFFSETS = (-2, -1, 0, 1)
 RIGHT_OFFSETS = (-1, 0, 1)
@@ -17,7 +18,7 @@ for _tap, _offset in enumerate(LEFT_OFFSETS + RIGHT_OFFSETS):
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
-class Lorenz96ODE(keras.layers.Layer):
+class Lorenz96ODE(PreciseLayer):
     """Lorenz-96 as a bilinear convolutional ODE with nine coefficients (eq. 16), periodic.
 
     The product of two short convolutions over the components, damping, and forcing:

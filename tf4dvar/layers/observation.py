@@ -6,13 +6,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf4dvar.layers.checks import build_once, check_components
+from tf4dvar.layers.checks import build_once, check_components, held_layers
+from tf4dvar.layers.precise_layer import PreciseLayer, check_precise
 from tf4dvar.layers.pull_back import linearise
 from tf4dvar.layers.scaling import Scaling, by_component
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
-class LinearObservation(keras.layers.Layer):
+class LinearObservation(PreciseLayer):
     """A linear observation operator, y = H x at every time.
 
     Rows of the unit matrix observe single components; a diagonal matrix changes their units.
@@ -58,7 +59,7 @@ class LinearObservation(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
-class NormalisedObservation(keras.layers.Layer):
+class NormalisedObservation(PreciseLayer):
     """Observation operators of physical units, side by side, between normalised ones.
 
     Args:
@@ -83,6 +84,8 @@ class NormalisedObservation(keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         self.operators = list(operators)
+        for operator in self.operators:
+            check_precise(operator)
         self.scaling = scaling
         self.observation_scaling = observation_scaling
 
@@ -148,7 +151,4 @@ class NormalisedObservation(keras.layers.Layer):
     @classmethod
     def from_config(cls, config):
         """Rebuild the operators and the scalings first."""
-        config = dict(config)
-        for name in ("operators", "scaling", "observation_scaling"):
-            config[name] = keras.saving.deserialize_keras_object(config[name])
-        return cls(**config)
+        return cls(**held_layers(config, "operators", "scaling", "observation_scaling"))

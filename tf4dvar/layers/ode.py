@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf4dvar.layers.checks import check_components
+from tf4dvar.layers.precise_layer import PreciseLayer
 
 # Where each of the nine coefficients stands: PLACES[equation, place, term, equation] is one for
 # the terms (x, y, z, yz, xz, xy).
@@ -17,7 +18,7 @@ for _equation, _terms in enumerate(((0, 1, 3), (1, 0, 4), (2, 0, 5))):
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
-class Lorenz63ODE(keras.layers.Layer):
+class Lorenz63ODE(PreciseLayer):
     """Lorenz-63 as a bilinear ODE with nine coefficients (eq. 15 in the form of ref. [15]).
 
     Each equation has three coefficients: of its damping, of one linear coupling, and of the
@@ -87,7 +88,7 @@ class Lorenz63ODE(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
-class BilinearODE(keras.layers.Layer):
+class BilinearODE(PreciseLayer):
     """A general bilinear ODE, to identify dynamics from data (ref. [15] of the paper).
 
         dx_i/dt = c_i + sum_j A_ij x_j + sum_{j<=k} B_ijk x_j x_k

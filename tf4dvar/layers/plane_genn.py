@@ -60,16 +60,20 @@ class PlaneBilinearBlock(keras.layers.Layer):
     def linearise(self, state, readout):
         """The block and its pull-back; see `tf4dvar.layers.pull_back`."""
         shape = (*tf.unstack(tf.shape(state)[:2]), state.shape[-1])
-        kernel = self.neighbours.constrained_kernel()
-        out = tf.matmul(self.out, readout)
-        left, right = tf.unstack(tf.matmul(self.narrow, self.products))
+        kernel = tf.cast(self.neighbours.constrained_kernel(), state.dtype)
+        linear, narrow, out, products = (
+            tf.cast(tf.convert_to_tensor(weight), state.dtype)
+            for weight in (self.linear, self.narrow, self.out, self.products)
+        )
+        out = tf.matmul(out, readout)
+        left, right = tf.unstack(tf.matmul(narrow, products))
         return linearise_bilinear(
             PlaneConvolution(kernel, shape),
             state,
             narrow=None,
             left=left,
             right=right,
-            linear=tf.matmul(self.narrow, tf.matmul(self.linear, out[0])),
+            linear=tf.matmul(narrow, tf.matmul(linear, out[0])),
             product=out[1],
         )
 
@@ -141,13 +145,14 @@ class PlaneGENN(keras.layers.Layer):
 
     def linearise(self, state):
         """The prior and its pull-back; see `tf4dvar.layers.pull_back`."""
-        out = tf.convert_to_tensor(self.out)
+        out = tf.cast(tf.convert_to_tensor(self.out), state.dtype)
         fine, pull_back_fine = self.fine.linearise(state, out)
         if self.scale is None:
             return fine[..., 0], lambda r: pull_back_fine(r[..., tf.newaxis])
         steps = tf.shape(state)[1]
         # One channel for each time of a block.
-        up = tf.transpose(tf.matmul(self.up, out)[..., 0])
+        up = tf.cast(tf.convert_to_tensor(self.up), state.dtype)
+        up = tf.transpose(tf.matmul(up, out)[..., 0])
         coarse, pull_back_coarse = self.coarse.linearise(block_means(state, self.scale), up)
 
         def pull_back(residual):

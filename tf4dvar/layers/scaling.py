@@ -4,12 +4,41 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf4dvar.layers.checks import build_once
+from tf4dvar.layers.checks import build_once, held_layers
+from tf4dvar.layers.precise_layer import PreciseLayer, check_precise
 from tf4dvar.layers.pull_back import linearise
 
 
+class Moments:
+    """Number, mean and squared departures from it of each component, added up batch by batch.
+
+    By the formulas of Chan, Golub and LeVeque (1979), which lose no digits to a large mean.
+
+    Attributes:
+        count, mean, squares: [component]; squares are summed.
+    """
+
+    def __init__(self):
+        self.count = self.mean = self.squares = np.zeros(1)
+
+    def add(self, values: np.ndarray) -> "Moments":
+        """Add the finite ones of [window, time, component]."""
+        values = np.ma.filled(np.ma.asarray(values, "float64"), np.nan)
+        known = np.isfinite(values)
+        count = known.sum((0, 1))
+        mean = np.where(known, values, 0.0).sum((0, 1)) / np.maximum(count, 1)
+        squares = (np.where(known, values - mean, 0.0) ** 2).sum((0, 1))
+        total = self.count + count
+        share = count / np.maximum(total, 1)
+        departure = mean - self.mean
+        self.squares = self.squares + squares + departure**2 * self.count * share
+        self.mean = self.mean + departure * share
+        self.count = total
+        return self
+
+
 @keras.saving.register_keras_serializable(package="tf4dvar")
-class Scaling(keras.layers.Layer):
+class Scaling(PreciseLayer):
     """Mean and deviation of each component, kept as weights.
 
     `adapt` fits them to observations. A component that is never observed says nothing of its
@@ -26,23 +55,24 @@ class Scaling(keras.layers.Layer):
     def build(self, input_shape):
         """Create the mean, 0, and the deviation, 1."""
         shape = (input_shape[-1],)
-        self.mean = self.add_weight(shape=shape, initializer="zeros", trainable=False, name="mean")
-        self.deviation = self.add_weight(
-            shape=shape, initializer="ones", trainable=False, name="deviation"
-        )
+        # Not cast: `physical` is called within layers of other policies.
+        settings = {"shape": shape, "trainable": False, "autocast": False}
+        self.mean = self.add_weight(initializer="zeros", name="mean", **settings)
+        self.deviation = self.add_weight(initializer="ones", name="deviation", **settings)
 
-    def adapt(self, observations: np.ndarray) -> None:
-        """Fit mean and deviation to the observed values of [window, time, component]."""
-        observations = np.asarray(observations, "float64")
+    def adapt(self, observations: "np.ndarray | Moments") -> None:
+        """Fit mean and deviation to the observed values.
+
+        Args:
+            observations: [window, time, component], or what was added up of them.
+        """
+        if not isinstance(observations, Moments):
+            observations = Moments().add(observations)
+        count, mean, squares = observations.count, observations.mean, observations.squares
         if not self.built:
-            self.build(observations.shape)
-        observed = np.isfinite(observations)
-        if not observed.any():
+            self.build((None, None, len(mean)))
+        if not count.any():
             raise ValueError("Received observations that are all NaN; expected some values.")
-        count = observed.sum((0, 1))
-        values = np.where(observed, observations, 0.0)
-        mean = values.sum((0, 1)) / np.maximum(count, 1)
-        squares = (np.where(observed, observations - mean, 0.0) ** 2).sum((0, 1))
         variance = squares / np.maximum(count, 1)
         # A constant component has no scale of its own either; its mean may be off by rounding.
         varies = np.sqrt(variance) > np.finfo("float32").eps * np.abs(mean)
@@ -60,7 +90,7 @@ class Scaling(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
-class NormalisedPrior(keras.layers.Layer):
+class NormalisedPrior(PreciseLayer):
     """A prior of physical units as a prior of normalised ones.
 
     Args:
@@ -76,6 +106,7 @@ class NormalisedPrior(keras.layers.Layer):
 
     def __init__(self, prior: keras.layers.Layer, scaling: Scaling, **kwargs):
         super().__init__(**kwargs)
+        check_precise(prior)
         self.prior = prior
         self.scaling = scaling
 
@@ -110,10 +141,7 @@ class NormalisedPrior(keras.layers.Layer):
     @classmethod
     def from_config(cls, config):
         """Rebuild the prior and the scaling first."""
-        config = dict(config)
-        for name in ("prior", "scaling"):
-            config[name] = keras.saving.deserialize_keras_object(config[name])
-        return cls(**config)
+        return cls(**held_layers(config, "prior", "scaling"))
 
 
 def by_component(operation, state, *vectors):

@@ -1,5 +1,6 @@
 """The solver that iterates gradient and update."""
 
+import inspect
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -7,9 +8,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf4dvar.errors import shown
-from tf4dvar.layers.checks import build_once
+from tf4dvar.errors import InputError, shown
+from tf4dvar.layers.checks import build_once, held_layers
 from tf4dvar.layers.gradient import CostGradient
+from tf4dvar.layers.held_state import HeldState
+from tf4dvar.layers.precise_layer import PreciseLayer
 from tf4dvar.layers.recompute import recomputed_loop
 
 # A smaller root mean square is a window at rest, whose gradient is left as it is: divided by
@@ -31,7 +34,7 @@ class Pathway(NamedTuple):
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
-class GradientSolver(keras.layers.Layer):
+class GradientSolver(PreciseLayer):
     """Gamma: K iterations of a gradient-based solver (Algorithm of Section 3.1).
 
         increment, states = cell(gradient of the cost at x / its norm, states)
@@ -43,8 +46,9 @@ class GradientSolver(keras.layers.Layer):
 
     Args:
         cost: a `VariationalCost`.
-        cell: an update with the contract of a Keras RNN cell:
-            `cell(gradient, states) -> (increment, new_states)` and `get_initial_state(gradient)`.
+        cell: an update, `cell(gradient, states) -> (increment, new_states)` with
+            `get_initial_state(gradient)`. It works on whole windows; Keras' own cells, which work
+            on single times, are none.
         iterations: K. It can be changed at any time by setting the attribute, with no new
             trace; with `unroll`, only before the first call.
         unroll: write the iterations out instead of looping. XLA and GPUs need it; on a CPU it
@@ -83,6 +87,7 @@ class GradientSolver(keras.layers.Layer):
             )
         if int(pieces) != pieces or pieces < 1:
             raise ValueError(f"Received pieces={pieces}; expected an integer of 1 or more.")
+        _check_update(cell)
         self.gradient = CostGradient(cost, dtype=self.dtype_policy)
         self.cell = cell
         self.unroll = unroll
@@ -90,6 +95,8 @@ class GradientSolver(keras.layers.Layer):
         self.recompute = recompute
         self.pieces = int(pieces)
         self._initial_iterations = _checked(iterations)
+        # XLA does not compile the gradient of a loop of any length, or makes it many times slower.
+        self.supports_jit = unroll
 
     @property
     def iterations(self) -> int:
@@ -111,7 +118,7 @@ class GradientSolver(keras.layers.Layer):
     def build(self, first_guess_shape, *_):
         """Build the gradient and the cell; K becomes a weight."""
         build_once(self.gradient, first_guess_shape)
-        build_once(self.cell, first_guess_shape)
+        build_once(self.cell, first_guess_shape, call=self._first_update)
         self._iterations = self.add_weight(
             shape=(),
             dtype="int32",
@@ -120,24 +127,32 @@ class GradientSolver(keras.layers.Layer):
             name="iterations",
         )
 
-    def call(self, first_guess, observations, mask):
+    def call(self, first_guess, observations, mask, training=None):
         """Iterate K times."""
-        inputs = tuple(map(_of_any_batch, (first_guess, observations, mask)))
+        first_guess, observations, mask = map(_of_any_batch, (first_guess, observations, mask))
+        held = HeldState(self)
         if self.pieces == 1:
-            return self._solve(*inputs)
-        windows = tf.shape(first_guess)[0]
-        ends = [windows * piece // self.pieces for piece in range(self.pieces + 1)]
-        solved = [
-            self._solve(*(tensor[start:end] for tensor in inputs)) for start, end in pairwise(ends)
-        ]
-        return tf.concat(solved, axis=0)
+            solved = self._solve(first_guess, observations, mask, training, held)
+        else:
+            windows = tf.shape(first_guess)[0]
+            ends = [windows * piece // self.pieces for piece in range(self.pieces + 1)]
+            pieces = [
+                self._solve(first_guess[a:b], observations[a:b], mask[a:b], training, held)
+                for a, b in pairwise(ends)
+            ]
+            solved = tf.nest.map_structure(lambda *parts: tf.concat(parts, axis=0), *pieces)
+        state, scale, cell_states = solved
+        if held.needs_a_call:
+            self._iterate(self._iterations, state, scale, cell_states, observations, mask, training)
+        return state
 
-    def _solve(self, first_guess, observations, mask):
+    def _solve(self, first_guess, observations, mask, training, held):
         # A piece without windows is left as it is: not every operation takes an empty one.
         iterations = self._iterations * tf.cast(tf.shape(first_guess)[0] > 0, tf.int32)
 
         def iterate(k, state, scale, cell_states):
-            return self._iterate(k, state, scale, cell_states, observations, mask)[:3]
+            with held.calls():
+                return self._iterate(k, state, scale, cell_states, observations, mask, training)[:3]
 
         variables = (first_guess, *self._start(first_guess))
         if self.recompute:
@@ -151,7 +166,7 @@ class GradientSolver(keras.layers.Layer):
                 lambda k, *variables: (k + 1, *iterate(k, *variables)),
                 (0, *variables),
             )
-        return variables[0]
+        return tuple(variables)
 
     def pathway(self, first_guess, observations, mask, iterations=None, every_state=True):
         """The state and the cost at every iteration, not to be trained through.
@@ -167,12 +182,14 @@ class GradientSolver(keras.layers.Layer):
         """
         iterations = self._iterations if iterations is None else iterations
         iterations = tf.convert_to_tensor(iterations)
+        held = HeldState(self)
 
         def iterate(k, state, scale, cell_states, costs, *states):
             states = tuple(array.write(k, state) for array in states)
-            state, scale, cell_states, cost = self._iterate(
-                k, state, scale, cell_states, observations, mask
-            )
+            with held.calls():
+                state, scale, cell_states, cost = self._iterate(
+                    k, state, scale, cell_states, observations, mask, training=False
+                )
             return k + 1, state, scale, cell_states, costs.write(k, cost), *states
 
         size = iterations + 1
@@ -188,19 +205,28 @@ class GradientSolver(keras.layers.Layer):
             return Pathway(state[tf.newaxis], costs)
         return Pathway(states[0].write(iterations, state).stack(), costs)
 
+    def _first_update(self, gradient):
+        return self.cell(gradient, self.cell.get_initial_state(gradient))
+
     def _start(self, first_guess):
         scale = tf.ones_like(first_guess[:, :1, :1])
         return scale, self.cell.get_initial_state(first_guess)
 
-    def _iterate(self, k, state, scale, cell_states, observations, mask):
-        gradient, cost = self.gradient(state, observations, mask)
+    def _iterate(self, k, state, scale, cell_states, observations, mask, training):
+        # Said at every call: on the way back no outer call says it.
+        gradient, cost = self.gradient(state, observations, mask, training=training)
         if self.normalise:
             mean_square = tf.reduce_mean(tf.square(gradient), axis=(1, 2), keepdims=True)
             first = tf.math.rsqrt(tf.where(mean_square > AT_REST**2, mean_square, 1.0))
             first = tf.where(tf.math.is_finite(mean_square), first, np.nan)
             scale = tf.where(tf.equal(k, 0), first, scale)
         gradient *= scale
-        increment, cell_states = self.cell(gradient, cell_states)
+        increment, new_states = self.cell(gradient, cell_states, training=training)
+        # The update may compute in half precision.
+        increment = tf.cast(increment, state.dtype)
+        cell_states = tf.nest.map_structure(
+            lambda new, old: tf.cast(new, old.dtype), new_states, cell_states
+        )
         # An overflow could pass for a large gradient in a cell that saturates.
         state = tf.where(tf.math.is_finite(gradient), state - increment, np.nan)
         return state, scale, cell_states, cost
@@ -224,10 +250,7 @@ class GradientSolver(keras.layers.Layer):
     @classmethod
     def from_config(cls, config):
         """Rebuild the cost and the cell, then the solver."""
-        config = dict(config)
-        for name in ("cost", "cell"):
-            config[name] = keras.saving.deserialize_keras_object(config[name])
-        return cls(**config)
+        return cls(**held_layers(config, "cost", "cell"))
 
 
 def _of_any_batch(tensor):
@@ -240,6 +263,16 @@ def _of_any_batch(tensor):
     if tensor.shape[0] is None:
         return tensor
     return tf.raw_ops.PlaceholderWithDefault(input=tensor, shape=(None, *tensor.shape[1:]))
+
+
+def _check_update(cell: keras.layers.Layer) -> None:
+    begin = getattr(cell, "get_initial_state", None)
+    if begin is None or "batch_size" in inspect.signature(begin).parameters:
+        raise InputError(
+            f"Received the update {type(cell).__module__}.{type(cell).__name__}; expected one of "
+            "whole windows, `cell(gradient, states) -> (increment, new_states)` with "
+            "`get_initial_state(gradient)`: LSTMCell or ConvCell of tf4dvar.layers, or your own."
+        )
 
 
 def _checked(iterations: int) -> int:

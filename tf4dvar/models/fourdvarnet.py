@@ -6,7 +6,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf4dvar.data import check_observations, warn_of_fill_values, warn_of_full_observation
+from tf4dvar.data import as_array
+from tf4dvar.errors import InputError
 from tf4dvar.layers import (
     GradientSolver,
     LinearInterpolation,
@@ -17,7 +18,7 @@ from tf4dvar.layers import (
     Scaling,
     VariationalCost,
 )
-from tf4dvar.layers.checks import build_once
+from tf4dvar.layers.checks import build_once, held_layers
 from tf4dvar.models.checked_model import CheckedModel
 from tf4dvar.models.losses import supervised_loss, unsupervised_loss
 
@@ -161,6 +162,11 @@ class FourDVarNet(CheckedModel):
         )
 
     @property
+    def input_dtype(self):
+        """What Keras casts observations to: no half precision, they are in physical units."""
+        return self.scaling.compute_dtype
+
+    @property
     def iterations(self) -> int:
         """K, the number of iterations of the solver."""
         return self.solver.iterations
@@ -179,7 +185,8 @@ class FourDVarNet(CheckedModel):
                 f"Received observations of shape {shape}; expected [batch, time, component]."
             )
         shape = (None, None, shape[-1])
-        build_once(self.first_guess, shape)
+        # Observations and mask are of one shape.
+        build_once(self.first_guess, shape, call=lambda values: self.first_guess(values, values))
         state_shape = (None, None, self._state_components(shape))
         for layer in (self.scaling, self.solver):
             build_once(layer, state_shape)
@@ -188,6 +195,15 @@ class FourDVarNet(CheckedModel):
                 f"Received observations of shape {tuple(input_shape)}; the observation operators "
                 f"give {self.operator.sources} components, which lie one after the other."
             )
+        for layer in (
+            self.scaling,
+            self.first_guess,
+            self.prior,
+            self.normalised_prior,
+            self.solver,
+        ):
+            if not isinstance(layer, keras.Model):  # which knows it
+                layer.output_shape = state_shape  # for `summary`
         if not self.prior.trainable:
             # A frozen layer does not by itself freeze the layers that it creates when built.
             for variable in self.prior.variables:
@@ -199,44 +215,21 @@ class FourDVarNet(CheckedModel):
             return shape[-1]
         if isinstance(self.first_guess, LinearInterpolation):
             return self.operator.operators[0].matrix.shape[1]
-        observations = keras.KerasTensor(shape, self.compute_dtype)
+        observations = keras.KerasTensor(shape, self.input_dtype)
         return self.first_guess.compute_output_spec(observations, observations).shape[-1]
 
-    def adapt(self, observations: np.ndarray, truth: np.ndarray | None = None) -> None:
-        """Fit the scaling to training windows; see `Scaling`.
-
-        Args:
-            observations: [window, time, component].
-            truth: states, [window, time, component], for the scaling of the state. An observation
-                operator needs them: true ones, or others of the same climate. Where the state
-                itself is observed its scaling is that of the observations by default.
-        """
-        observations = np.asarray(observations)
-        if not self.built:
-            self.build(observations.shape)
-        check_observations(observations, self.observed_components)
-        warn_of_fill_values(observations)
-        if truth is not None:
-            truth = np.asarray(truth)
-        if self.operator is None:
-            warn_of_full_observation(observations)
-            self.scaling.adapt(observations if truth is None else truth)
-            return
-        if truth is None:
-            raise ValueError(
-                "The observations of an operator do not tell the scale of the state; "
-                "give adapt(observations, truth), with true states or others of their climate."
-            )
-        self.operator.observation_scaling.adapt(observations)
-        self.scaling.adapt(truth)
+    @property
+    def needs_truth(self) -> bool:
+        """Whether the training loss asks for true states."""
+        return self._compile_loss is not None or self.training_loss == "supervised"
 
     @property
     def observed_components(self) -> int:
         """Number of components of the observations."""
         return self.observation_scaling().mean.shape[0]
 
-    def call(self, observations):
-        """Reconstruct the state."""
+    def call(self, observations, training=None):
+        """Reconstruct the state; layers see `training` as in every Keras model."""
         start, values, mask = self._prepare(observations)
         return self.scaling.physical(self.solver(start, values, mask))
 
@@ -249,7 +242,10 @@ class FourDVarNet(CheckedModel):
             every_state: as for `GradientSolver.pathway`.
         """
         observations = keras.tree.map_structure(
-            lambda values: tf.cast(values, self.compute_dtype), observations
+            lambda values: tf.cast(
+                values if tf.is_tensor(values) else as_array(values), self.input_dtype
+            ),
+            observations,
         )
         if not self.built:
             self.build(keras.tree.flatten(observations)[0].shape)
@@ -259,35 +255,80 @@ class FourDVarNet(CheckedModel):
 
     def prior_prediction(self, state):
         """Phi(state), physical units in and out, [batch, time, component]."""
-        state = tf.cast(state, self.compute_dtype)
-        return self.scaling.physical(self.normalised_prior(self.scaling(state)))
+        state = tf.cast(state, self.input_dtype)
+        prediction = self.normalised_prior(self.scaling(state))
+        return self.scaling.physical(tf.cast(prediction, state.dtype))
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """The training loss, in normalised units."""
+        """The training loss, in normalised units, and what layers add to it (`losses`).
+
+        Args:
+            x: observations, as for the call.
+            y: true states, [batch, time, component], NaN where not known.
+            y_pred: the reconstruction.
+            sample_weight: see `supervised_loss`.
+            training: what the prior is told where the loss asks for its predictions.
+        """
+        # Before the prior is called again, which would begin them anew.
+        added = list(self.losses)
         state = self.scaling(y_pred)
-        if self.training_loss == "supervised":
-            if y is None:
+        # Under a strategy Keras adds up what the replicas give, and has its own losses say less.
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+
+        def prior(state):
+            return tf.cast(self.normalised_prior(state, training=training), state.dtype)
+
+        def error(truth, state, weights):
+            return replicas * self._compile_loss(truth, state, weights)
+
+        # What these calls would move or add has been, in the reconstruction.
+        with keras.StatelessScope():
+            if not self.needs_truth:
+                x = keras.tree.map_structure(lambda values: tf.cast(values, state.dtype), x)
+                values, weights = self._normalised(x)
+                observation_weight, prior_weight = self.loss_weights
+                loss = unsupervised_loss(
+                    state,
+                    values,
+                    weights,
+                    prior,
+                    observation_weight,
+                    prior_weight,
+                    operator=self.operator,
+                    weights=sample_weight,
+                )
+            elif y is None:
                 raise ValueError(
                     "The supervised loss received no true states; give fit(observations, truth), "
                     "or build the model with loss='unsupervised'."
                 )
-            truth = self.scaling(tf.cast(y, state.dtype))
-            return supervised_loss(state, truth, self.normalised_prior, *self.prior_loss_weights)
-        x = keras.tree.map_structure(lambda values: tf.cast(values, state.dtype), x)
-        _, values, mask = self._prepare(x)
-        observation_weight, prior_weight = self.loss_weights
-        return unsupervised_loss(
-            state,
-            values,
-            mask,
-            self.normalised_prior,
-            observation_weight,
-            prior_weight,
-            self.operator,
-        )
+            else:
+                truth = self.scaling(tf.cast(y, state.dtype))
+                truth_weight, state_weight = self.prior_loss_weights
+                loss = supervised_loss(
+                    state,
+                    truth,
+                    prior,
+                    truth_weight,
+                    state_weight,
+                    weights=sample_weight,
+                    error=None if self._compile_loss is None else error,
+                )
+        for each in added:
+            loss += tf.cast(tf.reduce_sum(each), loss.dtype)
+        return loss / replicas
 
     def _prepare(self, inputs):
         """First guess, normalised observations with 0 for NaN, and weight of each, 0 for NaN."""
+        values, weights = self._normalised(inputs)
+        start = self.first_guess(values, tf.cast(weights > 0, values.dtype))
+        start = tf.cast(start, values.dtype)
+        if self.operator is not None and isinstance(self.first_guess, LinearInterpolation):
+            start = self.operator.pseudo_inverse(start)
+        return start, values, weights
+
+    def _normalised(self, inputs):
+        """Normalised observations with 0 for NaN, and the weight of each, 0 for NaN."""
         observations, variance = inputs if isinstance(inputs, list | tuple) else (inputs, None)
         if variance is None and self.noise_variance is not None:
             variance = np.array(self.noise_variance)
@@ -304,24 +345,41 @@ class FourDVarNet(CheckedModel):
         )
         observed = ~tf.math.is_nan(observations)
         values = tf.where(observed, scaling(observations), 0.0)
-        mask = tf.cast(observed, values.dtype)
-        start = self.first_guess(values, mask)
-        if self.operator is not None and isinstance(self.first_guess, LinearInterpolation):
-            start = self.operator.pseudo_inverse(start)
         if variance is None:
-            return start, values, mask
+            return values, tf.cast(observed, values.dtype)
         variance = tf.cast(variance, values.dtype)
         tf.debugging.Assert(
             tf.reduce_all((variance > 0) | ~observed),
             ["Received a noise variance that is not positive where there is an observation."],
         )
         precision = tf.square(tf.cast(scaling.deviation, values.dtype)) / variance
-        return start, values, tf.where(observed, precision, 0.0)
+        return values, tf.where(observed, precision, 0.0)
 
     def observation_scaling(self) -> Scaling:
         """The scaling of the observations; without an operator that of the state."""
         # No attribute: Keras would save the scaling under the first name that it finds.
         return self.scaling if self.operator is None else self.operator.observation_scaling
+
+    def export(self, filepath, format="tf_saved_model", **kwargs):
+        """Write a SavedModel for any batch and window length; see `tf4dvar.export.save`.
+
+        Args:
+            filepath: its folder.
+            format: of Keras' formats that of TensorFlow alone.
+            **kwargs: none. The signatures are always the two of `tf4dvar.export.save`.
+        """
+        if format != "tf_saved_model" or kwargs:
+            raise InputError(
+                f"Received format={format!r} and {sorted(kwargs)}; expected tf_saved_model, which "
+                "has signatures of its own. `tf4dvar.export_onnx.save_onnx` writes ONNX; for "
+                "others export the SavedModel and convert it."
+            )
+        if not self.built:
+            raise InputError("The model has no weights yet; train it, or call `build`, first.")
+        # It builds on models, as this one does.
+        from tf4dvar.export import write_saved_model
+
+        write_saved_model(self, filepath)
 
     def get_config(self):
         """All arguments; the prior and the cell serialised."""
@@ -350,8 +408,4 @@ class FourDVarNet(CheckedModel):
     @classmethod
     def from_config(cls, config):
         """Rebuild the layers that it holds, then the model."""
-        config = dict(config)
-        # Models saved before these were added lack the first guess or the operator.
-        for name in {"prior", "cell", "first_guess", "observation_operator"} & config.keys():
-            config[name] = keras.saving.deserialize_keras_object(config[name])
-        return cls(**config)
+        return cls(**held_layers(config, "prior", "cell", "first_guess", "observation_operator"))

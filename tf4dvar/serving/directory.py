@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from tf4dvar.errors import InputError
+from tf4dvar.errors import InputError, first_line
 from tf4dvar.records import read_record
-from tf4dvar.version_directory import CARD_INSIDE, VersionDirectory
+from tf4dvar.version_directory import CARD_INSIDE, VersionDirectory, files_of
 
 CARD = {"format": str, "packages": {"tf4dvar": str}, "iterations": int, "unrolled": bool}
 
@@ -21,33 +21,44 @@ def version_card(version: Path, force: bool) -> dict[str, Any]:
     A SavedModel is a program: one of unknown origin can read and write files.
 
     Raises:
-        InputError: it is not an export of this package, and not forced.
+        InputError: it is not an export of this package, and not forced; or something in it is
+            no file.
+        OSError: it cannot be looked at.
     """
+    files_of(version)  # no link leads the reader elsewhere
     try:
         card = read_record(version / CARD_INSIDE, CARD)
         if card["format"] == "savedmodel" and isinstance(card.get("sha256", {}), dict):
             return card
-    except (OSError, InputError):
-        pass
+        problem = "it describes something else"
+    except (OSError, InputError) as error:
+        problem = first_line(error)
     if force:
         return {}
     raise InputError(
         f"{version} is not a SavedModel that tf4dvar export wrote: it has no {CARD_INSIDE} that "
         "says so. A SavedModel is a program that can read and write files; if you trust this "
-        "one, serve it with --force."
+        f"one, serve it with --force. ({problem})"
     )
 
 
 def check_directory(directory: Path, force: bool) -> None:
-    """Refuse a directory without versions, or whose newest is not an export of this package.
+    """Refuse a directory without versions, or none of which is an export of this package.
 
     Raises:
-        InputError: so it is.
+        InputError, OSError: so it is; what is said of the newest version, if there are some.
     """
-    numbers = version_numbers(directory)
-    if not numbers:
-        raise InputError(
-            f"There is no version in {directory}; expected {directory}/1 and so on, as tf4dvar "
-            "export writes them."
-        )
-    version_card(directory / str(max(numbers)), force)
+    newest_first = sorted(version_numbers(directory), reverse=True)
+    error: Exception = InputError(
+        f"There is no version in {directory}; expected {directory}/1 and so on, as tf4dvar "
+        "export writes them."
+    )
+    for number in newest_first:
+        try:
+            version_card(directory / str(number), force)
+        except (InputError, OSError) as problem:
+            if number == newest_first[0]:
+                error = problem
+        else:
+            return
+    raise error

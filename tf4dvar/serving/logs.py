@@ -28,7 +28,3 @@ def log_as_json() -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    # LitServe's has a handler of its own, which writes text.
-    litserve = logging.getLogger("litserve")
-    litserve.handlers.clear()
-    litserve.propagate = True

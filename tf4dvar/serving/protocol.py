@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 import orjson
 
@@ -61,6 +62,29 @@ class Call(NamedTuple):
     by_rows: bool
 
 
+# The form of a request, refused at its first element that is another: as any JSON, 4 MiB of empty
+# objects become dictionaries of 800 MB.
+_Window = list[list[float | None]]
+
+
+class _Row(msgspec.Struct, forbid_unknown_fields=True):
+    observations: _Window
+
+
+class _Columns(msgspec.Struct, forbid_unknown_fields=True):
+    observations: list[_Window]
+    iterations: int | None = None
+
+
+class _Request(msgspec.Struct, forbid_unknown_fields=True):
+    instances: list[_Window | _Row] | None = None
+    inputs: list[_Window] | _Columns | None = None
+    signature_name: str = DEFAULT
+
+
+_decoder = msgspec.json.Decoder(_Request)
+
+
 def parse_call(body: bytes, limits: Limits) -> Call:
     """Read the body of a `:predict` request.
 
@@ -68,45 +92,32 @@ def parse_call(body: bytes, limits: Limits) -> Call:
         Refusal: it is not JSON, not of TensorFlow Serving's form, or beyond the limits (of
             which the version that answers checks `values`).
     """
-    request = _parse_json(body)
-    if not isinstance(request, dict) or ("instances" in request) == ("inputs" in request):
+    request = _decode(body, limits)
+    by_rows = request.instances is not None
+    if by_rows == (request.inputs is not None):
         raise Refusal(400, "Expected a JSON object with either 'instances' or 'inputs'.")
-    unknown = request.keys() - {"instances", "inputs", "signature_name"}
-    if unknown:
-        raise Refusal(
-            400,
-            f"Received the keys {shown(sorted(unknown))}; expected 'instances' or 'inputs' and, "
-            "if need be, 'signature_name'.",
-        )
-    signature = request.get("signature_name", DEFAULT)
-    if signature not in (DEFAULT, WITH_ITERATIONS):
+    with_iterations = request.signature_name == WITH_ITERATIONS
+    if not with_iterations and request.signature_name != DEFAULT:
         raise Refusal(400, f"Unknown signature_name; expected {DEFAULT!r} or {WITH_ITERATIONS!r}.")
-    by_rows = "instances" in request
-    if by_rows and signature == WITH_ITERATIONS:
+    if by_rows and with_iterations:
         raise Refusal(
             400, f"{WITH_ITERATIONS!r} has a scalar input: give it in column format, 'inputs'."
         )
-    inputs = _columns(request["instances"]) if by_rows else request["inputs"]
-    if not isinstance(inputs, dict):
-        inputs = {"observations": inputs}
-    expected = {"observations"} | ({"iterations"} if signature == WITH_ITERATIONS else set())
-    if inputs.keys() != expected:
+    inputs = request.inputs
+    if not isinstance(inputs, _Columns):
+        inputs = _Columns(inputs or _windows(request.instances or []))
+    iterations = inputs.iterations
+    if with_iterations == (iterations is None):
         raise Refusal(
-            400, f"Received the inputs {shown(sorted(inputs))}; expected {sorted(expected)}."
+            400, f"Expected the input 'iterations' with {WITH_ITERATIONS!r}, and with it alone."
         )
-    _check_size(inputs["observations"], limits)
-    observations = _observations(inputs["observations"])
-    iterations = inputs.get("iterations")
-    # A truth value is a kind of integer.
-    if "iterations" in inputs and not (
-        type(iterations) is int and 0 <= iterations <= limits.iterations
-    ):
+    if iterations is not None and not 0 <= iterations <= limits.iterations:
         raise Refusal(
             400,
             f"Received iterations = {shown(iterations)}; "
             f"expected an integer from 0 to {limits.iterations}.",
         )
-    return Call(observations, iterations, by_rows)
+    return Call(_observations(inputs.observations, limits), iterations, by_rows)
 
 
 def render_answer(outputs: dict[str, np.ndarray], by_rows: bool) -> bytes:
@@ -130,52 +141,55 @@ def render_error(message: str) -> bytes:
     return orjson.dumps({"error": message})
 
 
-def _parse_json(body: bytes) -> Any:
+def _decode(body: bytes, limits: Limits) -> _Request:
     """JSON in which NaN is also a number, as TensorFlow Serving and Python have it."""
+    # A list takes many times its two brackets, and is built before it can be counted.
+    lists = body.count(b"[")
+    if lists > 1 + limits.windows * (1 + limits.steps):
+        raise _too_large(f"{lists} lists", limits)
     try:
-        return orjson.loads(body.replace(b'"NaN"', b"null").replace(b"NaN", b"null"))
-    except orjson.JSONDecodeError as error:
+        return _decoder.decode(body.replace(b'"NaN"', b"null").replace(b"NaN", b"null"))
+    except msgspec.ValidationError as error:
+        raise Refusal(
+            400,
+            f"{str(error)[:150]}. Expected a JSON object with either 'instances' or 'inputs', of "
+            "the shape [batch, time, component], each element a number, null or NaN.".replace(
+                "`", "'"
+            ),
+        ) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Refusal(400, f"The body is not JSON: {error}.") from None
 
 
-def _columns(instances: Any) -> Any:
-    """Instances that are objects with the one input, as one array."""
-    if isinstance(instances, list) and instances and isinstance(instances[0], dict):
-        if any(not isinstance(row, dict) or row.keys() != {"observations"} for row in instances):
-            raise Refusal(400, "Expected every instance to have 'observations' and nothing else.")
-        return [row["observations"] for row in instances]
-    return instances
+def _windows(rows: list[_Window | _Row]) -> list[_Window]:
+    """Instances, or instances that are objects with the one input."""
+    if len(set(map(type, rows))) > 1:
+        raise Refusal(400, "Expected every instance to have 'observations', or none.")
+    return [row.observations if isinstance(row, _Row) else row for row in rows]
 
 
-def _observations(nested: Any) -> np.ndarray:
-    # As objects first: NumPy would read text and truth values as numbers.
+def _too_large(received: str, limits: Limits) -> Refusal:
+    return Refusal(
+        413,
+        f"Received {received}; the limits are {limits.windows} windows and {limits.steps} times.",
+    )
+
+
+def _observations(windows: list[_Window], limits: Limits) -> np.ndarray:
+    steps = max(map(len, windows), default=0)
+    if len(windows) > limits.windows or steps > limits.steps:
+        raise _too_large(f"{len(windows)} windows of {steps} times", limits)
     try:
-        values = np.array(nested, dtype=object)
+        with np.errstate(over="ignore"):
+            observations = np.array(windows, "float32")
     except ValueError:
-        values = np.empty(0, object)
-    if values.ndim != 3 or values.size == 0:
+        observations = np.empty(0, "float32")
+    if observations.ndim != 3 or observations.size == 0:
         raise Refusal(
             400,
-            f"Received observations of shape {values.shape}; expected [batch, time, component], "
-            "windows of one length, null where nothing was observed.",
+            f"Received observations of shape {observations.shape}; expected [batch, time, "
+            "component], windows of one length, null where nothing was observed.",
         )
-    kinds = set(map(type, values.ravel()))
-    if not kinds <= {float, int, type(None)}:
-        raise Refusal(400, "Expected every observation to be a number, null or NaN.")
-    with np.errstate(over="ignore"):
-        observations = values.astype("float32")
     if np.isinf(observations).any():
         raise Refusal(400, "Received an observation beyond the largest float32 number.")
     return observations
-
-
-def _check_size(nested: Any, limits: Limits) -> None:
-    """Refuse what is too large, before arrays are made of it."""
-    windows = nested if isinstance(nested, list) else []
-    steps = max((len(window) for window in windows if isinstance(window, list)), default=0)
-    if len(windows) > limits.windows or steps > limits.steps:
-        raise Refusal(
-            413,
-            f"Received {len(windows)} windows of {steps} times; "
-            f"the limits are {limits.windows} windows and {limits.steps} times.",
-        )

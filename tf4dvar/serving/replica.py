@@ -2,19 +2,17 @@
 
 import logging
 import math
-import signal
+import os
+import pickle
+import sys
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from queue import Empty
 from typing import Any, NamedTuple
 
-import litserve
 import numpy as np
-from litserve.loops import LitLoop
-from litserve.utils import LitAPIStatus, LoopResponseType
 
 from tf4dvar.errors import first_line
 from tf4dvar.runtime import load_tensorflow
@@ -25,8 +23,8 @@ logger = logging.getLogger(__name__)
 
 # Seconds between looks at the directory.
 REFRESH = 1.0
-# Seconds without a question after which a replica that should stop does.
-PATIENCE = 0.5
+# Bytes that tell the length of the answer after them.
+PREFIX = 8
 
 
 class Question(NamedTuple):
@@ -57,7 +55,7 @@ class Prediction(NamedTuple):
     batch: int
 
 
-class Replica(litserve.LitAPI):
+class Replica:
     """Loads the versions in a directory, follows what is exported, answers questions.
 
     Args:
@@ -67,19 +65,18 @@ class Replica(litserve.LitAPI):
         force: take a directory without this package's card.
     """
 
-    def __init__(self, directory: Path, batch: int, values: int, force: bool, **kwargs: Any):
-        super().__init__(max_batch_size=batch, loop=BatchLoop(), **kwargs)
+    def __init__(self, directory: Path, batch: int, values: int, force: bool):
         self.directory = directory
+        self.batch = batch
         self.values = values
         self.force = force
-        self.stopping = False
 
-    def setup(self, device: str) -> None:
-        """Load the model, in the process of the replica."""
-        # It ends when nothing waits: Ctrl-C, say, is sent to all processes at once.
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._stop)
-        log_as_json()
+    def load(self) -> None:
+        """Load the versions there are, and from then on those that come.
+
+        Raises:
+            Refusal: there is none that can be served.
+        """
         load_tensorflow()
         from tf4dvar.serving.versions import Versions
 
@@ -87,9 +84,6 @@ class Replica(litserve.LitAPI):
         self.versions.refresh()
         self.versions.get(None)
         threading.Thread(target=self._follow, daemon=True).start()
-
-    def _stop(self, signum: int, frame: Any) -> None:
-        self.stopping = True
 
     def predict(self, questions: Sequence[Question]) -> list[Any]:
         """Answer questions, each with a `Prediction`, what was asked for, or a `Refusal`.
@@ -149,7 +143,7 @@ class Replica(litserve.LitAPI):
         self, number: int, version: Any, iterations: int | None, calls: list[np.ndarray]
     ) -> list[Prediction | Refusal]:
         windows = np.concatenate(calls)
-        size = self.max_batch_size
+        size = self.batch
         parts = [
             version(windows[start : start + size], iterations)
             for start in range(0, len(windows), size)
@@ -166,48 +160,48 @@ class Replica(litserve.LitAPI):
         ]
 
     def _follow(self) -> None:
+        said = None
         while True:
             time.sleep(REFRESH)
             try:
                 self.versions.refresh()
-            except Exception:
-                logger.exception("Looking for new versions failed")
+                problem = None
+            except Exception as error:  # whatever it is, it may pass
+                problem = first_line(error)
+            if problem not in (None, said):
+                logger.error("%s cannot be looked at: %s", self.directory, problem)
+            said = problem
 
 
-class BatchLoop(LitLoop):
-    """Takes all questions that wait, up to a batch, and has them answered together.
+def run() -> None:
+    """Answer the server's questions until it closes the standard input, or is gone.
 
-    Those that come while a batch is computed make the next one, so that nobody waits for a
-    batch to fill.
+    The first thing it says are the arguments of `Replica`; the answer is that it has loaded.
     """
+    questions = sys.stdin.buffer
+    # What libraries print must not get between the answers.
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    log_as_json()
 
-    def run(
-        self,
-        lit_api: Replica,
-        device: str,
-        worker_id: int,
-        request_queue: Any,
-        transport: Any,
-        workers_setup_status: Any,
-        callback_runner: Any,
-    ) -> None:
-        """Answer one batch."""
-        try:
-            waiting = [request_queue.get(timeout=PATIENCE)]
-        except Empty:
-            if lit_api.stopping:
-                raise SystemExit from None
-            return
-        try:
-            while len(waiting) < lit_api.max_batch_size:
-                waiting.append(request_queue.get_nowait())
-        except Empty:
-            pass
-        answers = lit_api.predict([question for *_, question in waiting])
-        for (consumer, uid, *_), answer in zip(waiting, answers, strict=True):
-            self.put_response(
-                transport, consumer, uid, answer, LitAPIStatus.OK, LoopResponseType.REGULAR
-            )
+    def say(answer: Any) -> None:
+        message = pickle.dumps(answer, pickle.HIGHEST_PROTOCOL)
+        answers.write(len(message).to_bytes(PREFIX, "little") + message)
+        answers.flush()
+
+    try:
+        replica = Replica(*pickle.load(questions))
+        replica.load()
+        say(None)
+        while True:
+            say(replica.predict(pickle.load(questions)))
+    except (EOFError, BrokenPipeError):
+        os._exit(0)  # TensorFlow would tidy up for seconds
+    except Refusal:
+        sys.exit(1)  # the log says why no version can be served
+    except Exception:
+        logger.exception("The replica failed")
+        sys.exit(1)
 
 
 def _checked(prediction: Prediction) -> Prediction | Refusal:

@@ -3,21 +3,21 @@
 import asyncio
 import logging
 import time
-import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-import litserve
 import orjson
-from litserve.utils import ResponseBufferItem
 from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, Histogram, generate_latest
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from tf4dvar.serving.pool import Pool
 from tf4dvar.serving.protocol import Limits, Refusal, parse_call, render_answer, render_error
-from tf4dvar.serving.replica import Prediction, Question, Replica
+from tf4dvar.serving.replica import Prediction, Question
 
 logger = logging.getLogger(__name__)
 
@@ -36,36 +36,40 @@ BATCH = Histogram(
 
 
 class Rest:
-    """The routes, and how they reach the replicas.
+    """The routes, and what is asked of the replicas for them.
 
     Args:
-        server: whose application gets them.
-        replica: who answers.
+        pool: of the replicas.
         name: of the model.
         limits: of a request.
     """
 
-    def __init__(self, server: litserve.LitServer, replica: Replica, name: str, limits: Limits):
-        self.server = server
-        self.replica = replica
+    def __init__(self, pool: Pool, name: str, limits: Limits):
+        self.pool = pool
         self.name = name
         self.limits = limits
         self.in_progress = 0
         IN_PROGRESS.set_function(lambda: self.in_progress)
 
-    def add_routes(self) -> None:
-        """Add the model's routes and `/metrics` to LitServe's `/health`."""
-        app = self.server.app
-        for path in ("/v1/models/{name}", "/v1/models/{name}/versions/{version}"):
+    def application(self) -> Starlette:
+        """What an HTTP server calls."""
+        routes = [
             # The longer ones first: a name may hold a colon.
-            for ending, handler, method in (
-                (":predict", self.predict, "POST"),
-                ("/metadata", self.metadata, "GET"),
-                ("", self.status, "GET"),
-            ):
-                app.add_route(path + ending, _Endpoint(self, handler), methods=[method])
-        app.add_route("/metrics", _metrics, methods=["GET"])
-        app.add_exception_handler(HTTPException, _http_error)
+            Route(path + ending, _Endpoint(self, handler, methods))
+            for path in ("/v1/models/{name}", "/v1/models/{name}/versions/{version}")
+            for ending, handler, methods in (
+                (":predict", self.predict, ("POST",)),
+                ("/metadata", self.metadata, ("GET", "HEAD")),
+                ("", self.status, ("GET", "HEAD")),
+            )
+        ]
+        routes += [Route("/health", self.health), Route("/metrics", _metrics)]
+        return Starlette(routes=routes, exception_handlers={HTTPException: _http_error})
+
+    async def health(self, request: Request) -> Response:
+        """Whether a replica is ready."""
+        ready = self.pool.ready
+        return PlainTextResponse("ok" if ready else "not ready", 200 if ready else 503)
 
     async def status(self, request: Request) -> Response:
         """The states of the versions, or of one."""
@@ -93,22 +97,10 @@ class Rest:
         return _json(render_answer(prediction.outputs, call.by_rows))
 
     async def _ask(self, request: Request, about: Any) -> Any:
-        """Put a question to the replicas and wait for the answer."""
+        """Put a question to a replica and wait for the answer."""
         self._check_name(request)
-        question = Question(_version(request), about, time.monotonic() + self.limits.seconds)
-        uid = str(uuid.uuid4())
-        answered = asyncio.Event()
-        self.server.response_buffer[uid] = item = ResponseBufferItem(answered)
-        try:
-            queue = self.server.litapi_request_queues[self.replica.api_path]
-            queue.put((self.server.app.response_queue_id, uid, time.monotonic(), question))
-            await answered.wait()
-        finally:
-            del self.server.response_buffer[uid]
-        answer, _ = item.response
-        if isinstance(answer, Refusal):
-            raise answer
-        return answer
+        deadline = time.monotonic() + self.limits.seconds
+        return await self.pool.ask(Question(_version(request), about, deadline))
 
     async def _within_limits(
         self, handler: Callable[[Request], Awaitable[Response]], request: Request
@@ -131,11 +123,18 @@ class _Endpoint:
     Args:
         rest: whose limits and requests in progress they are.
         handler: of `rest`.
+        methods: those it is for.
     """
 
-    def __init__(self, rest: Rest, handler: Callable[[Request], Awaitable[Response]]):
+    def __init__(
+        self,
+        rest: Rest,
+        handler: Callable[[Request], Awaitable[Response]],
+        methods: tuple[str, ...],
+    ):
         self.rest = rest
         self.handler = handler
+        self.methods = methods
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.rest.in_progress += 1
@@ -152,7 +151,11 @@ class _Endpoint:
     async def _answer(self, request: Request) -> Response:
         started = time.perf_counter()
         try:
+            if request.method not in self.methods:
+                raise HTTPException(405, headers={"Allow": ", ".join(self.methods)})
             response = await self.rest._within_limits(self.handler, request)
+        except HTTPException as error:
+            response = await _http_error(request, error)
         except Refusal as refusal:
             response = _error(refusal.status, refusal.message)
         except ClientDisconnect:
@@ -219,8 +222,10 @@ async def _metrics(request: Request) -> Response:
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
 
-async def _http_error(request: Request, error: HTTPException) -> Response:
-    return _error(error.status_code, f"{request.method} {request.url.path}: {error.detail}.")
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # it is registered for no other
+    message = f"{request.method} {request.url.path}: {error.detail}."
+    return _error(error.status_code, message, error.headers)
 
 
 def _json(value: Any) -> Response:
@@ -228,5 +233,5 @@ def _json(value: Any) -> Response:
     return Response(body, media_type="application/json")
 
 
-def _error(status: int, message: str) -> Response:
-    return Response(render_error(message), status, media_type="application/json")
+def _error(status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(render_error(message), status, headers, media_type="application/json")

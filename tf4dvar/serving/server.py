@@ -1,21 +1,26 @@
-"""The engine: LitServe's HTTP process, queue and replicas, started and stopped in good order."""
+"""The engine: an HTTP server in the first process, which keeps the replicas."""
 
-import multiprocessing
-import os
-import signal
+import asyncio
+import contextlib
+import errno
+import math
 import socket
-import threading
 from pathlib import Path
+from types import FrameType
 
-import litserve
-from litserve.specs.base import LitSpec
+import uvicorn
 
 from tf4dvar.errors import InputError
 from tf4dvar.serving.directory import check_directory
 from tf4dvar.serving.logs import log_as_json
+from tf4dvar.serving.pool import Pool
 from tf4dvar.serving.protocol import Limits
-from tf4dvar.serving.replica import Replica
 from tf4dvar.serving.rest import Rest
+
+# Seconds after the signal in which those who had connected may still ask.
+LAST_CALL = 0.2
+# Turns of the event loop: one takes in who has connected, two set that up, one reads.
+TURNS = 10
 
 
 def serve(
@@ -42,95 +47,67 @@ def serve(
         force: take versions that are not known to be this package's.
 
     Raises:
-        InputError: there is nothing to serve, or it is not this package's.
-        OSError: the port is taken.
+        InputError: there is nothing to serve, it is not this package's, or the port is taken.
     """
     check_directory(directory, force)
-    # A port that is taken is told before anything is loaded.
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    socket.create_server((host, port), family=family).close()
+    listener = _listen(host, port)
     log_as_json()
-    replica = Replica(directory, batch, limits.values, force, spec=_Queue())
-    server = _Server(
-        replica,
-        accelerator="cpu",
-        workers_per_device=replicas,
-        timeout=False,
-        restart_workers=True,
-        disable_openapi_url=True,
+    pool = Pool(replicas, batch, (directory, batch, limits.values, force))
+    config = uvicorn.Config(
+        Rest(pool, name, limits).application(),
+        log_level="warning",
+        access_log=False,
+        log_config=None,
+        lifespan="off",
+        ws="none",
+        # Unlike httptools, it bounds the headers.
+        http="h11",
+        # Connections; those that say nothing are bounded too.
+        limit_concurrency=4 * limits.requests,
+        timeout_graceful_shutdown=math.ceil(limits.seconds),
     )
-    server.uvicorn_graceful_timeout = limits.seconds
-    Rest(server, replica, name, limits).add_routes()
-    _stop_at_signals(server)
-    # A forked manager would keep the listening socket open.
-    multiprocessing.set_start_method("spawn", force=True)
+    asyncio.run(_run(_Server(config), listener, pool))
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """The port, held from now on: of two servers at once one has it, before either loads."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        server.run(
-            host=host,
-            port=port,
-            num_api_servers=1,
-            generate_client_file=False,
-            log_level="warning",
-            access_log=False,
-            log_config=None,
-            # Unlike httptools, it bounds the headers.
-            http="h11",
-            # Connections; those that say nothing are bounded too.
-            limit_concurrency=4 * limits.requests,
-        )
-    except KeyboardInterrupt:
-        pass
-    except RuntimeError as error:
-        raise InputError(f"No replica could load a model; the log says why. ({error})") from error
+        listener = socket.create_server((host, port), family=family)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        raise InputError(f"Port {port} of {host} is in use; choose another by --port.") from error
+    # Its connections inherit it; else the body of an answer waits 40 ms behind its head.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
+
+
+async def _run(server: uvicorn.Server, listener: socket.socket, pool: Pool) -> None:
+    keeper = asyncio.create_task(pool.run())
+
+    def without_replicas(_: asyncio.Task) -> None:
+        server.should_exit = True
+
+    keeper.add_done_callback(without_replicas)
+    try:
+        await server.serve(sockets=[listener])
     finally:
-        # Where it did not come to serving.
-        for process in multiprocessing.active_children():
-            process.terminate()
+        keeper.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await keeper
 
 
-def _stop_at_signals(server: litserve.LitServer) -> None:
-    """SIGTERM and Ctrl-C end `run` in good order: first the HTTP process, then the replicas."""
-    main = os.getpid()
+class _Server(uvicorn.Server):
+    """Answers all who had connected when the signal came, then ends with 0."""
 
-    def stop(signum, frame):
-        # Inherited by processes that have their own end.
-        if os.getpid() != main:
-            return
-        if server._shutdown_event is None:
-            raise KeyboardInterrupt
-        # The event is a proxy, whose connection this thread may be using.
-        threading.Thread(target=server._shutdown_event.set).start()
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop; uvicorn's own would raise the signal again in the end."""
+        self.should_exit = True
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
-
-
-class _Queue(LitSpec):
-    """Names the queue to the replicas; without a spec, LitServe opens a route of its own."""
-
-    def __init__(self):
-        super().__init__()
-        self.api_path = "/v1"
-
-    def setup(self, server):
-        pass
-
-    def decode_request(self, request, context_kwargs=None):
-        return request
-
-    def encode_response(self, output, context_kwargs=None):
-        return output
-
-
-class _Server(litserve.LitServer):
-    def _start_server(self, port, num_uvicorn_servers, log_level, sockets, *args, **kwargs):
-        # `run` has given LitServe's logger its handler back.
-        log_as_json()
-        workers = super()._start_server(
-            port, num_uvicorn_servers, log_level, sockets, *args, **kwargs
-        )
-        # The HTTP process has its own copy. With this one open, those who come while it stops
-        # would be let in and wait for nobody.
-        for one in sockets:
-            one.close()
-        return workers
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take in who waits in the system's queue, which is lost when the socket is closed."""
+        await asyncio.sleep(LAST_CALL)
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+        await super().shutdown(sockets)

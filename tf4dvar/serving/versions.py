@@ -1,6 +1,5 @@
 """The exported versions in a directory: loaded, checked, let go."""
 
-import contextlib
 import logging
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,10 +9,11 @@ import tensorflow as tf
 from google.protobuf.json_format import MessageToDict
 from tensorflow.core.protobuf import saved_model_pb2
 
+from tf4dvar.data import open_regular
 from tf4dvar.errors import InputError, first_line
 from tf4dvar.serving.directory import version_card, version_numbers
 from tf4dvar.serving.protocol import DEFAULT, WITH_ITERATIONS, Refusal
-from tf4dvar.version_directory import check_digests
+from tf4dvar.version_directory import check_digests, files_of
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +52,8 @@ class Version:
             raise InputError(f"{directory} cannot be loaded ({first_line(error)}).") from error
 
     def _load(self, directory):
-        proto = saved_model_pb2.SavedModel.FromString((directory / "saved_model.pb").read_bytes())
+        with open_regular(directory / "saved_model.pb") as file:
+            proto = saved_model_pb2.SavedModel.FromString(file.read())
         self._loaded = tf.saved_model.load(str(directory))
         self._signatures = dict(proto.meta_graphs[0].signature_def)
         for name, names in SIGNATURES.items():
@@ -100,9 +101,18 @@ class Version:
         }
 
 
-class _Failure(NamedTuple):
-    message: str
-    files: set[tuple[Path, int, int]]
+class _Seen(NamedTuple):
+    """A version as it was found.
+
+    Attributes:
+        files: what was found, to notice another in its place.
+        version: None where it cannot be served.
+        problem: why not.
+    """
+
+    files: Any
+    version: Version | None
+    problem: str = ""
 
 
 class Versions:
@@ -117,29 +127,32 @@ class Versions:
         self.directory = directory
         self.force = force
         # Replaced, never changed: one thread loads while another answers.
-        self._loaded: dict[int, Version] = {}
-        self._failed: dict[int, _Failure] = {}
+        self._seen: dict[int, _Seen] = {}
 
     def refresh(self) -> None:
-        """Load what is new or changed since it failed, let go of what was deleted."""
+        """Load what is new or has changed, let go of what was deleted.
+
+        Each version is judged alone: whatever is wrong with one is said once, and is its state.
+
+        Raises:
+            OSError: the directory itself cannot be looked at.
+        """
         present = version_numbers(self.directory)
-        for number in sorted(present - self._loaded.keys()):
-            directory = self.directory / str(number)
-            files = _files(directory)
-            if number in self._failed and self._failed[number].files == files:
-                continue
-            try:
-                version = Version(directory, self.force)
-            except InputError as error:
-                logger.error("Version %d is refused: %s", number, error)
-                self._failed = {**self._failed, number: _Failure(str(error), files)}
-            else:
-                logger.info("Version %d is loaded", number)
-                # First loaded, then not failed: it is always one of them.
-                self._loaded = {**self._loaded, number: version}
-                self._failed = {n: one for n, one in self._failed.items() if n != number}
-        self._loaded = {n: version for n, version in self._loaded.items() if n in present}
-        self._failed = {n: failure for n, failure in self._failed.items() if n in present}
+        self._seen = {n: seen for n, seen in self._seen.items() if n in present}
+        for number in sorted(present):
+            files = _files(self.directory / str(number))
+            if number not in self._seen or self._seen[number].files != files:
+                self._seen = {**self._seen, number: self._look(number, files)}
+
+    def _look(self, number: int, files: Any) -> _Seen:
+        try:
+            version = Version(self.directory / str(number), self.force)
+        except Exception as error:  # a reader of damaged files fails in many ways
+            problem = str(error) if isinstance(error, InputError) else first_line(error)
+            logger.error("Version %d is refused: %s", number, problem)
+            return _Seen(files, None, problem)
+        logger.info("Version %d is loaded", number)
+        return _Seen(files, version)
 
     def get(self, number: int | None) -> tuple[int, Version]:
         """A version by its number, or the newest that loads.
@@ -147,7 +160,7 @@ class Versions:
         Raises:
             Refusal: there is none.
         """
-        loaded = self._loaded
+        loaded = {n: seen.version for n, seen in self._seen.items() if seen.version}
         chosen = max(loaded, default=None) if number is None else number
         if chosen is None or chosen not in loaded:
             raise Refusal(404, _not_found(number))
@@ -159,32 +172,32 @@ class Versions:
         Raises:
             Refusal: there is none of this number.
         """
-        states = {n: ("END", "INVALID_ARGUMENT", one.message) for n, one in self._failed.items()}
-        states |= {n: ("AVAILABLE", "OK", "") for n in self._loaded}
+        seen = self._seen
         if number is not None:
-            if number not in states:
+            if number not in seen:
                 raise Refusal(404, _not_found(number))
-            states = {number: states[number]}
+            seen = {number: seen[number]}
         return {
             "model_version_status": [
                 {
                     "version": str(n),
-                    "state": state,
-                    "status": {"error_code": code, "error_message": message},
+                    "state": "AVAILABLE" if one.version else "END",
+                    "status": {
+                        "error_code": "OK" if one.version else "INVALID_ARGUMENT",
+                        "error_message": one.problem,
+                    },
                 }
-                for n, (state, code, message) in sorted(states.items(), reverse=True)
+                for n, one in sorted(seen.items(), reverse=True)
             ]
         }
 
 
-def _files(directory: Path) -> set[tuple[Path, int, int]]:
-    """Paths, sizes and times of change, which tell a copy that goes on from one that is done."""
-    files = set()
-    for path in directory.rglob("*"):
-        with contextlib.suppress(FileNotFoundError):  # it was renamed meanwhile
-            stat = path.stat()
-            files.add((path, stat.st_size, stat.st_mtime_ns))
-    return files
+def _files(directory: Path) -> Any:
+    """Those of a version, or what is wrong with them."""
+    try:
+        return files_of(directory)
+    except (OSError, InputError) as error:
+        return str(error)
 
 
 def _not_found(number: int | None) -> str:

@@ -177,11 +177,13 @@ def work(
     steps_per_pass = windows // batch_size
     steps_per_epoch = min(experiment.steps_per_epoch or steps_per_pass, steps_per_pass)
 
-    if part.keeps_the_run and not run.model.is_file():
+    resumed = run.model.is_file()
+    if part.keeps_the_run and not resumed:
         _begin(experiment, run, observations, truth, seed)
     part.wait_for_all()
     model = load_model(run.model)
-    _check_model(model, experiment, run)
+    if resumed:
+        _check_model(model, experiment, run)
     first_epoch = int(model.optimizer.iterations) // steps_per_epoch
     logged = len(run.history())
     if logged > first_epoch + 1:
@@ -321,7 +323,5 @@ def new_model(
     model.compile(
         keras.optimizers.Adam(learning_rate, clipnorm=CLIPNORM),
         metrics=[RScore()],
-        # XLA is slow on loops, and they are what the solver is made of on a CPU.
-        jit_compile=False,
     )
     return model

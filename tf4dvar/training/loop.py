@@ -29,7 +29,8 @@ def train_loop(
 
     Args:
         model: a compiled model.
-        dataset: endless (observations, truth) batches: this worker's shares, all of one size.
+        dataset: endless batches of (observations, truth), or with sample weights, as `fit` takes
+            them: this worker's shares, all of one size.
         epochs: number of epochs in all.
         steps_per_epoch: number of batches.
         initial_epoch: number of the epoch to begin with.
@@ -56,7 +57,7 @@ def train_loop(
         total = 0.0
         for batch in range(steps_per_epoch):
             events.on_train_batch_begin(batch)
-            loss = float(step(*next(batches)))
+            loss = float(step(next(batches)))
             total += loss
             events.on_train_batch_end(batch, {"loss": loss})
         losses.append(total / steps_per_epoch)
@@ -77,25 +78,28 @@ def _train_step(model, strategy):
     # Made in the step, its variables would have it traced twice.
     optimizer.build(weights)
 
-    def share_step(observations, truth):
+    def share_step(batch):
+        observations, truth, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
         with tf.GradientTape() as tape:
             state = model(observations, training=True)
-            loss = model.compute_loss(observations, truth, state)
-        gradients = tape.gradient(loss, weights)
-        model.compute_metrics(observations, truth, state)
-        return _all_reduce_mean([loss, *gradients])
+            loss = model.compute_loss(observations, truth, state, sample_weight)
+            scaled = optimizer.scale_loss(loss)  # in half precision, where it would vanish
+        gradients = tape.gradient(scaled, weights)
+        model.compute_metrics(observations, truth, state, sample_weight)
+        # The loss is that of the worker's share of the windows already.
+        return _all_reduce("SUM", [loss, *gradients])
 
     @tf.function
-    def step(observations, truth):
-        loss, *gradients = strategy.run(share_step, args=(observations, truth))
+    def step(batch):
+        loss, *gradients = strategy.run(share_step, args=(batch,))
         optimizer.apply(gradients, weights)
         return loss
 
     return step
 
 
-def _all_reduce_mean(values: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, values)
+def _all_reduce(how: str, values: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+    return tf.distribute.get_replica_context().all_reduce(how, values)
 
 
 @tf.function
@@ -107,7 +111,7 @@ def average(strategy: tf.distribute.Strategy, values: tf.Tensor) -> tf.Tensor:
         values: this worker's.
     """
     # A copy, which has a device.
-    return strategy.run(lambda: _all_reduce_mean([tf.identity(values)]))[0]
+    return strategy.run(lambda: _all_reduce("MEAN", [tf.identity(values)]))[0]
 
 
 def _mean(strategy, scores, weight=1.0):
