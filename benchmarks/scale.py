@@ -22,8 +22,8 @@ import xarray as xr
 from timing import HERE, measured_on
 
 from tf4dvar.data import DIMS, read_windows, write_dataset
-from tf4dvar.evaluation import load_model
 from tf4dvar.experiments import experiment_by_name
+from tf4dvar.models import load_model
 from tf4dvar.scale.archive import CHUNK_ENTRIES, reconstruct_archive, with_model, with_workers
 from tf4dvar.scale.training import train_with_workers
 from tf4dvar.scale.workers import ray_workers
@@ -50,7 +50,7 @@ def write_archive(folder, files, windows=WINDOWS):
 
 COMMAND = """
 import pathlib, re, sys
-from tf4dvar.cli import main
+from tf4dvar.cli.app import main
 try:
     main()
 finally:

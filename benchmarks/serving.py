@@ -59,7 +59,7 @@ def server(directory, batch):
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         port = one.getsockname()[1]
-    command = [sys.executable, "-c", "from tf4dvar.cli import main; main()", "serve"]
+    command = [sys.executable, "-c", "from tf4dvar.cli.app import main; main()", "serve"]
     started = time.monotonic()
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tf4dvar.machine import machine
+from tf4dvar.runtime import machine
 
 HERE = Path(__file__).parent
 

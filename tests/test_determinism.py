@@ -10,7 +10,7 @@ import xarray as xr
 
 COMMANDS = """
 import sys
-from tf4dvar.cli import app
+from tf4dvar.cli.app import app
 
 for arguments in (
     ["simulate", "l63", "--windows", "6", "--seed", "4", "--out", "windows.nc"],

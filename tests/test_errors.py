@@ -3,7 +3,7 @@ import pickle
 import pytest
 from typer.testing import CliRunner
 
-from tf4dvar.cli import app
+from tf4dvar.cli.app import app
 from tf4dvar.data import read_windows
 from tf4dvar.errors import InputError, first_line, printable
 

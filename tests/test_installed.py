@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import tf4dvar
-from tests.test_cli import fail, succeed
+from tests.cli.test_app import fail, succeed
 from tf4dvar.errors import InputError
-from tf4dvar.evaluation import load_model, published_names
+from tf4dvar.models import load_model, published_names
 
 ROOT = Path(__file__).parents[1]
 
@@ -43,7 +43,7 @@ def test_commands_work_in_any_folder_without_the_checkout(tmp_path):
     """The wheel, unpacked, with its dependencies from here."""
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target"]
     subprocess.run([*pip, tmp_path / "installed", ROOT], check=True)
-    code = "import tf4dvar.cli as cli; print(cli.__file__); cli.main()"
+    code = "import tf4dvar.cli.app as cli; print(cli.__file__); cli.main()"
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "installed")}
 
     def command(*arguments):

@@ -5,10 +5,9 @@ whole state with a variational cost and a gradient-based solver that are both le
 (Fablet et al. 2021, doi:10.1029/2021MS002572).
 
 `tf4dvar.FourDVarNet` is the model and `tf4dvar.load_model("l63-c")` a trained one. All else is in
-the subpackages, which load TensorFlow only where it is needed:
-`tf4dvar.systems`, `tf4dvar.symbolic`, `tf4dvar.data`, `tf4dvar.layers`, `tf4dvar.models`,
-`tf4dvar.classical`, `tf4dvar.training`, `tf4dvar.experiments`, `tf4dvar.metrics`, `tf4dvar.plots`,
-`tf4dvar.export`, `tf4dvar.serving`.
+the folders, each of which imports only those before it, and TensorFlow only where it is needed:
+`storage`, `systems`, `data`, `layers`, `models`, `experiments`, `classical`, `evaluation`,
+`training`, `paper`, `export`, `scale` and `serving`, `cli`.
 """
 
 from typing import Any
@@ -23,7 +22,7 @@ def __getattr__(name: str) -> Any:
 
         return FourDVarNet
     if name == "load_model":
-        from tf4dvar.evaluation import load_model
+        from tf4dvar.models import load_model
 
         return load_model
     raise AttributeError(f"module 'tf4dvar' has no attribute {name!r}")

@@ -1,6 +1,9 @@
-"""How a process of our own starts TensorFlow."""
+"""The machine that this runs on, and how a process of our own starts TensorFlow."""
 
 import os
+import platform
+from pathlib import Path
+from typing import Any
 
 
 def load_tensorflow() -> None:
@@ -27,3 +30,20 @@ def load_tensorflow() -> None:
     finally:
         os.dup2(stderr, 2)
         os.close(stderr)
+
+
+def memory() -> int:
+    """Bytes of memory that it has."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def machine() -> dict[str, Any]:
+    """The processor, and how many of its cores this process may use."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    affinity = getattr(os, "sched_getaffinity", None)
+    return {
+        "processor": names[0] if names else platform.machine(),
+        "cores": len(affinity(0)) if affinity else os.cpu_count(),
+    }

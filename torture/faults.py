@@ -313,7 +313,7 @@ def main():
     # A core file of TensorFlow is large.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    processes.set_forkserver_preload(["tf4dvar.tables", "tf4dvar.cli"])
+    processes.set_forkserver_preload(["tf4dvar.paper.tables", "tf4dvar.cli.app"])
     folder = Path(tempfile.mkdtemp(prefix="torture-"))
     folder.chmod(0o755)  # the one without rights has to get there
     torture = Torture(folder, settings.seed, settings.kills, started + 60 * settings.minutes)

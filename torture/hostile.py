@@ -233,8 +233,8 @@ def payloads(folder: Path) -> dict[str, dict]:
         "vocabulary": _layer(
             "keras.layers", "StringLookup", {"vocabulary": "/etc/passwd", "name": "lookup"}
         ),
-        "our loader": _layer("tf4dvar.evaluation", "load_model", {"path": mark}),
-        "our writer": _layer("tf4dvar.export", "save", {"directory": mark}),
+        "our loader": _layer("tf4dvar.evaluation.scores", "load_model", {"path": mark}),
+        "our writer": _layer("tf4dvar.export.saved_model", "save", {"directory": mark}),
         "TFSMLayer": _layer("keras.layers", "TFSMLayer", {"filepath": mark, "name": "tfsm"}),
         "module of a path": _layer("../../evil", "Layer", {}),
         "no module": _layer(None, "system", {}),

@@ -17,18 +17,19 @@ from damage import BYTES, TEXT, change_json
 from typer.testing import CliRunner
 
 from tf4dvar import export
-from tf4dvar.cli import app
-from tf4dvar.comparison import problem_of
+from tf4dvar.cli.app import app
 from tf4dvar.data import protocol_plan, read_windows, simulate_dataset, write_dataset
 from tf4dvar.errors import InputError
-from tf4dvar.evaluation import evaluate, load_model, reconstruct
+from tf4dvar.evaluation.comparison import problem_of
+from tf4dvar.evaluation.scores import evaluate, reconstruct
 from tf4dvar.experiments import experiment_by_name
+from tf4dvar.export.saved_model import description_of
 from tf4dvar.layers import LSTMCell, RK4Flow, TwoScaleGENN, ode_layer
-from tf4dvar.models import FourDVarNet
+from tf4dvar.models import FourDVarNet, load_model
 from tf4dvar.serving.directory import check_directory
 from tf4dvar.serving.versions import Versions
-from tf4dvar.symbolic import Equations
 from tf4dvar.systems import Lorenz63
+from tf4dvar.systems.symbolic import Equations
 from tf4dvar.training.run_directory import RunDirectory
 
 RIGHT, OTHER = "right", "other"
@@ -188,7 +189,7 @@ def runs(good, folder, rng):
     damage_log = rng.random() < 0.5
     run.config.write_bytes(good.config if damage_log else _choose(rng, TEXT)(good.config, rng))
     run.log.write_bytes(_choose(rng, TEXT[:-4])(good.log, rng) if damage_log else good.log)
-    export.description_of(run.path)
+    description_of(run.path)
     experiment_by_name(run.options()["experiment"])
     for row in run.history():
         float(row["elapsed"]), int(row["epoch"])

@@ -62,7 +62,7 @@ def run(arguments, log, progress, fault=None, diverges=False, room=None, rights=
     if not rights and os.geteuid() == 0:
         os.setresuid(NOBODY, NOBODY, NOBODY)
 
-    from tf4dvar.cli import main
+    from tf4dvar.cli.app import main
 
     sys.argv = ["tf4dvar", *arguments]
     main()
@@ -71,9 +71,11 @@ def run(arguments, log, progress, fault=None, diverges=False, room=None, rights=
 def _use_small_experiments():
     import keras
 
-    from tf4dvar import descent_run, experiments, tables
+    from tf4dvar import experiments
     from tf4dvar.layers import FixedStepCell
     from tf4dvar.models import FourDVarNet
+    from tf4dvar.paper import descent as descent_run
+    from tf4dvar.paper import tables
 
     small = experiments.Experiment(
         NAME,
@@ -160,8 +162,9 @@ def _later(delay, action):
 def _places():
     import keras
 
-    from tf4dvar import descent_run, tables
     from tf4dvar.models import FourDVarNet
+    from tf4dvar.paper import descent as descent_run
+    from tf4dvar.paper import tables
     from tf4dvar.training import DivergenceGuard, RunDirectory
 
     return {

@@ -1,7 +1,7 @@
 import numpy as np
 
 from tf4dvar.classical import FixedStepDescent, Problem, first_guess
-from tf4dvar.metrics import fourdvar_score
+from tf4dvar.evaluation.metrics import fourdvar_score
 from tf4dvar.systems import Lorenz63, rk4_step
 
 

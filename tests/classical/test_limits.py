@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from tf4dvar.classical import METHODS
-from tf4dvar.comparison import problem_of
 from tf4dvar.data import protocol_plan, simulate_dataset
-from tf4dvar.metrics import r_score
+from tf4dvar.evaluation.comparison import problem_of
+from tf4dvar.evaluation.metrics import r_score
 from tf4dvar.systems import Lorenz63
 
 pytestmark = pytest.mark.slow

@@ -6,7 +6,6 @@ import pytest
 import xarray as xr
 
 from tf4dvar.data import (
-    atomic_path,
     check_observations,
     number_of,
     open_windows,
@@ -18,6 +17,7 @@ from tf4dvar.data import (
     write_states,
 )
 from tf4dvar.errors import InputError
+from tf4dvar.storage import atomic_path
 from tf4dvar.systems import Lorenz63
 
 

@@ -24,7 +24,7 @@ REFERENCE = re.compile(r"\b[Aa]s (?:for )?`\w+`")
 
 
 # Handlers whose arguments tf2onnx prescribes.
-INTERNAL = {"tf4dvar.onnx_operations"}
+INTERNAL = {"tf4dvar.export.onnx_operations"}
 
 
 def importable_modules():

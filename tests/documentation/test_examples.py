@@ -19,14 +19,14 @@ import tensorflow as tf
 import typer
 from typer.testing import CliRunner
 
-from tf4dvar.cli import app
+from tf4dvar.cli.app import app
 from tf4dvar.systems import Lorenz63, sample_windows
 
 ROOT = Path(__file__).parents[2]
 PAGES = {
     str(path.relative_to(ROOT)): path for path in (ROOT / "README.md", *ROOT.glob("docs/**/*.md"))
 }
-# The guide to serving needs exported models; tests/test_export_guide.py has them and runs it.
+# The guide to serving needs exported models; tests/export/test_guide.py has them and runs it.
 RUN = set(PAGES) - {"docs/serving.md"}
 BLOCK = re.compile(r"^```(python|sh)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 SHOWN = re.compile(r"^    ((?:tf4dvar|make) .*)$", re.MULTILINE)

@@ -3,6 +3,7 @@ import pytest
 
 from tf4dvar.data import protocol_plan, simulate_dataset
 from tf4dvar.errors import InputError
+from tf4dvar.evaluation.metrics import OBSERVATION_WEIGHT, PRIOR_WEIGHT
 from tf4dvar.experiments import EXPERIMENTS, TABLES, experiment_by_name, true_flow
 from tf4dvar.layers import (
     ConvCell,
@@ -13,7 +14,6 @@ from tf4dvar.layers import (
     RK4Flow,
     TwoScaleGENN,
 )
-from tf4dvar.metrics import OBSERVATION_WEIGHT, PRIOR_WEIGHT
 from tf4dvar.models import FourDVarNet
 from tf4dvar.systems import Lorenz96, system_by_name
 from tf4dvar.training import learned_weights, train

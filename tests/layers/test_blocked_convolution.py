@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf4dvar.layers.blocked_convolution import BlockedConvolution
+from tf4dvar.layers.kernels.blocked_convolution import BlockedConvolution
 
 
 @pytest.mark.parametrize("width", [3, 11])

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf4dvar.layers.circular_convolution import BLOCK, convolve_circle, turned
+from tf4dvar.layers.kernels.circular_convolution import BLOCK, convolve_circle, turned
 
 
 @pytest.mark.parametrize("components", [4, BLOCK, BLOCK + 1, 3 * BLOCK - 5])

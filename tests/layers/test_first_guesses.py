@@ -8,7 +8,7 @@ import pytest
 
 from tests.layers.layer_check import check_layer
 from tf4dvar.errors import InputError
-from tf4dvar.evaluation import checked_states
+from tf4dvar.evaluation.scores import checked_states
 from tf4dvar.layers import (
     AttentionFirstGuess,
     FixedStepCell,

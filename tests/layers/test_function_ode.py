@@ -9,10 +9,10 @@ import tensorflow as tf
 from tests.layers.layer_check import check_layer
 from tf4dvar.errors import InputError
 from tf4dvar.layers import LSTMCell, RK4Flow, ode_layer
-from tf4dvar.layers.pull_back import linearise
+from tf4dvar.layers.adjoint import linearise
 from tf4dvar.models import FourDVarNet
-from tf4dvar.symbolic import Equations
 from tf4dvar.systems import System, rk4_step
+from tf4dvar.systems.symbolic import Equations
 
 VALUES = {"gravity": 9.81, "damping": 0.3}
 

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from tf4dvar.layers import PlaneConv
-from tf4dvar.layers.plane_convolution import PlaneConvolution
+from tf4dvar.layers.kernels.plane_convolution import PlaneConvolution
 
 
 @pytest.mark.parametrize("steps", [1, 7, 20])

@@ -8,10 +8,10 @@ import sympy
 from hostile import archive, members
 
 from tf4dvar.errors import InputError
-from tf4dvar.evaluation import load_model, reconstruct
+from tf4dvar.evaluation.scores import reconstruct
 from tf4dvar.layers import LSTMCell, RK4Flow, TwoScaleGENN, ode_layer
-from tf4dvar.models import FourDVarNet
-from tf4dvar.symbolic import Equations
+from tf4dvar.models import FourDVarNet, load_model
+from tf4dvar.systems.symbolic import Equations
 
 
 def dense(units):

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tf4dvar.evaluation.metrics import RScore
 from tf4dvar.layers import (
     ConvCell,
     FixedStepCell,
@@ -12,7 +13,6 @@ from tf4dvar.layers import (
     RK4Flow,
     TwoScaleGENN,
 )
-from tf4dvar.metrics import RScore
 from tf4dvar.models import FourDVarNet
 
 

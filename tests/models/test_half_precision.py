@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from tests.layers.test_observation import Speed
+from tests.layers.test_observation_operators import Speed
 from tests.models.test_users_layers import Network
 from tf4dvar.errors import InputError
 from tf4dvar.layers import (

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 
+from tf4dvar.evaluation.metrics import RScore
 from tf4dvar.layers import FixedStepCell
-from tf4dvar.metrics import RScore
 from tf4dvar.models import FourDVarNet
 
 metrics = keras.metrics

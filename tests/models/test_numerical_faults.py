@@ -9,10 +9,10 @@ import tensorflow as tf
 
 from tf4dvar.classical import FixedStepDescent, Problem
 from tf4dvar.errors import InputError
-from tf4dvar.evaluation import reconstruct
+from tf4dvar.evaluation.scores import reconstruct
 from tf4dvar.experiments import true_flow
 from tf4dvar.layers import ConvCell, FixedStepCell, LSTMCell, RK4Flow, TwoScaleGENN
-from tf4dvar.layers.lorenz96_ode import Lorenz96ODE
+from tf4dvar.layers.odes.lorenz96 import Lorenz96ODE
 from tf4dvar.models import FourDVarNet
 from tf4dvar.training import DivergenceGuard
 

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.layers.test_observation import Speed
+from tests.layers.test_observation_operators import Speed
+from tf4dvar.evaluation.metrics import RScore
 from tf4dvar.layers import AttentionFirstGuess, ConvCell, LinearObservation, TwoScaleGENN
-from tf4dvar.metrics import RScore
 from tf4dvar.models import FourDVarNet
 
 MATRIX = np.array([[1.0, 0.0, 1.0], [0.0, 2.0, 0.0]])

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.properties.conftest import MODELS, compiled, make_model
 from tests.properties.strategies import observed_windows
 from tf4dvar import export
-from tf4dvar.evaluation import load_model
+from tf4dvar.models import load_model
 
 
 @pytest.fixture(scope="module", params=MODELS)

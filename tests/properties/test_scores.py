@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 
 from tests.properties.strategies import observed_windows, seeded
-from tf4dvar.metrics import RScore, fourdvar_score, r_score
+from tf4dvar.evaluation.metrics import RScore, fourdvar_score, r_score
 from tf4dvar.systems import Lorenz63, rk4_step
 
 

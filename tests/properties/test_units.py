@@ -15,11 +15,10 @@ from hypothesis import strategies as st
 from tests.properties.conftest import compiled
 from tests.properties.strategies import observed_windows, seeded
 from tf4dvar.classical import Problem, optimal_interpolation
+from tf4dvar.evaluation.metrics import fourdvar_score, ode_score, r_score
 from tf4dvar.experiments import true_flow
-from tf4dvar.export import twin
 from tf4dvar.layers import ConvCell, LinearObservation, Scaling
-from tf4dvar.metrics import fourdvar_score, ode_score, r_score
-from tf4dvar.models import FourDVarNet
+from tf4dvar.models import FourDVarNet, twin
 from tf4dvar.systems import Lorenz63, rk4_step
 
 POWERS = st.integers(-8, 8).map(lambda exponent: 2.0**exponent)

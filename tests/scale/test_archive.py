@@ -11,7 +11,8 @@ import xarray as xr
 from tests.scale.conftest import SIZES, first_guesses, write
 from tf4dvar.data import read_windows, states_dataset, write_dataset
 from tf4dvar.errors import InputError
-from tf4dvar.evaluation import load_model, reconstruct
+from tf4dvar.evaluation.scores import reconstruct
+from tf4dvar.models import load_model
 from tf4dvar.scale.archive import _find, reconstruct_archive, with_model
 
 

@@ -1,7 +1,7 @@
 import json
 
+from tests.cli.test_app import fail, invoke, succeed
 from tests.scale.conftest import SIZES
-from tests.test_cli import fail, invoke, succeed
 from tf4dvar.data import read_windows
 
 

@@ -14,7 +14,7 @@ from tests.scale.worker_functions import (
 )
 from tf4dvar.data import protocol_plan, read_windows, simulate_dataset
 from tf4dvar.errors import InputError
-from tf4dvar.evaluation import load_model
+from tf4dvar.models import load_model
 from tf4dvar.scale import archive as archives
 from tf4dvar.scale import simulation
 from tf4dvar.scale.workers import ray_workers

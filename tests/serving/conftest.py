@@ -32,7 +32,7 @@ class Server:
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log_file = log
-        command = [sys.executable, "-c", "from tf4dvar.cli import main; main()", "serve"]
+        command = [sys.executable, "-c", "from tf4dvar.cli.app import main; main()", "serve"]
         with log.open("a") as stderr:
             self.process = subprocess.Popen(
                 [*command, str(directory), "--port", str(self.port), *options],

@@ -11,7 +11,7 @@ import tensorflow as tf
 from typer.testing import CliRunner
 
 from tests.serving.conftest import Server, new_model
-from tf4dvar.cli import app
+from tf4dvar.cli.app import app
 from tf4dvar.errors import InputError
 from tf4dvar.export import save
 from tf4dvar.serving import versions as versions_module

@@ -4,8 +4,8 @@ import sympy
 
 from tf4dvar.data import ObservationPlan, read_windows, simulate_dataset, write_dataset
 from tf4dvar.errors import InputError
-from tf4dvar.symbolic import Equations
 from tf4dvar.systems import Lorenz63, System, sample_windows, trajectories
+from tf4dvar.systems.symbolic import Equations
 
 VALUES = {"growth": 1.0, "predation": 0.5, "decline": 0.8}
 SETTINGS = {

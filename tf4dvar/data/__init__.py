@@ -22,37 +22,23 @@ from tf4dvar.data.dataset import (
     write_dataset,
     write_states,
 )
-from tf4dvar.data.files import (
-    Claim,
-    atomic_path,
-    check_output,
-    locked,
-    open_regular,
-    to_disk,
-)
-from tf4dvar.data.plan import PROTOCOLS, ObservationPlan, protocol_plan
+from tf4dvar.data.observation_plan import PROTOCOLS, ObservationPlan, protocol_plan
 
 __all__ = [
     "DIMS",
     "PROTOCOLS",
-    "Claim",
     "ObservationPlan",
     "as_array",
-    "atomic_path",
     "check_observations",
-    "check_output",
     "check_states",
     "check_truth",
-    "locked",
     "number_of",
-    "open_regular",
     "open_windows",
     "protocol_plan",
     "read_windows",
     "readable",
     "simulate_dataset",
     "states_dataset",
-    "to_disk",
     "warn_of_fill_values",
     "warn_of_full_observation",
     "warn_of_scale",

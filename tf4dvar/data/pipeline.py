@@ -11,7 +11,7 @@ from itertools import count
 import numpy as np
 import tensorflow as tf
 
-from tf4dvar.data.plan import ObservationPlan
+from tf4dvar.data.observation_plan import ObservationPlan
 from tf4dvar.systems import System, random_stream, sample_windows, windows_from
 
 Windows = tuple[np.ndarray, np.ndarray]

@@ -19,7 +19,7 @@ class PaperScores:
     """The scores that the paper reports for a row; None where they are not known here.
 
     Attributes:
-        r_score, fourdvar_score, ode_score: see `tf4dvar.metrics`.
+        r_score, fourdvar_score, ode_score: see `tf4dvar.evaluation.metrics`.
     """
 
     r_score: float | None = None

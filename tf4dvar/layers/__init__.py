@@ -1,29 +1,28 @@
 """The paper's equations as Keras layers, one concept a file."""
 
-from tf4dvar.layers.attention_first_guess import AttentionFirstGuess
-from tf4dvar.layers.autoencoder import AutoEncoder
-from tf4dvar.layers.conv_cell import ConvCell
 from tf4dvar.layers.cost import VariationalCost
-from tf4dvar.layers.fixed_step_cell import FixedStepCell
-from tf4dvar.layers.flow import EulerFlow, OneStepFlow, RK4Flow
-from tf4dvar.layers.function_ode import FunctionODE, ode_layer
-from tf4dvar.layers.genn import BilinearBlock, TwoScaleGENN
+from tf4dvar.layers.first_guesses.attention import AttentionFirstGuess
+from tf4dvar.layers.first_guesses.interpolation import LinearInterpolation
+from tf4dvar.layers.first_guesses.periodic import PlaneFirstGuess
 from tf4dvar.layers.gradient import CostGradient
-from tf4dvar.layers.linear_interpolation import LinearInterpolation
-from tf4dvar.layers.lorenz96_ode import Lorenz96ODE
-from tf4dvar.layers.lstm_cell import LSTMCell
-from tf4dvar.layers.observation import LinearObservation, NormalisedObservation
-from tf4dvar.layers.ode import BilinearODE, Lorenz63ODE
-from tf4dvar.layers.one_scale_genn import OneScaleGENN
-from tf4dvar.layers.plane import PlaneConv
-from tf4dvar.layers.plane_block import PlaneBlock
-from tf4dvar.layers.plane_cells import PlaneConvCell, PlaneLSTMCell
-from tf4dvar.layers.plane_first_guess import PlaneFirstGuess
-from tf4dvar.layers.plane_genn import PlaneBilinearBlock, PlaneGENN
-from tf4dvar.layers.plane_slot_cell import PlaneSlotCell
-from tf4dvar.layers.scaling import NormalisedPrior, Scaling
+from tf4dvar.layers.kernels.periodic import PlaneConv
+from tf4dvar.layers.kernels.plane_block import PlaneBlock
+from tf4dvar.layers.kernels.transformer_block import TransformerBlock
+from tf4dvar.layers.normalisation import NormalisedPrior, Scaling
+from tf4dvar.layers.observation_operators import LinearObservation, NormalisedObservation
+from tf4dvar.layers.odes.bilinear import BilinearODE, Lorenz63ODE
+from tf4dvar.layers.odes.function import FunctionODE, ode_layer
+from tf4dvar.layers.odes.lorenz96 import Lorenz96ODE
+from tf4dvar.layers.priors.autoencoder import AutoEncoder
+from tf4dvar.layers.priors.flow import EulerFlow, OneStepFlow, RK4Flow
+from tf4dvar.layers.priors.gibbs_energy import BilinearBlock, OneScaleGENN, TwoScaleGENN
+from tf4dvar.layers.priors.periodic_gibbs_energy import PlaneBilinearBlock, PlaneGENN
 from tf4dvar.layers.solver import GradientSolver, Pathway
-from tf4dvar.layers.transformer_block import TransformerBlock
+from tf4dvar.layers.updates.conv import ConvCell
+from tf4dvar.layers.updates.fixed_step import FixedStepCell
+from tf4dvar.layers.updates.lstm import LSTMCell
+from tf4dvar.layers.updates.periodic import PlaneConvCell, PlaneLSTMCell
+from tf4dvar.layers.updates.slot import PlaneSlotCell
 
 __all__ = [
     "AttentionFirstGuess",

@@ -7,9 +7,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tf4dvar.layers.adjoint import linearise
 from tf4dvar.layers.checks import build_once, held_layers
 from tf4dvar.layers.precise_layer import PreciseLayer
-from tf4dvar.layers.pull_back import linearise
 
 
 class Misfit(NamedTuple):

@@ -1,5 +1,7 @@
-"""FourDVarNet: the layers put together."""
+"""FourDVarNet: the layers put together, trained by `fit`, saved and loaded."""
 
 from tf4dvar.models.fourdvarnet import FourDVarNet
+from tf4dvar.models.loading import SHIPPED, load_model, model_file, published_names
+from tf4dvar.models.saved_model import twin
 
-__all__ = ["FourDVarNet"]
+__all__ = ["SHIPPED", "FourDVarNet", "load_model", "model_file", "published_names", "twin"]

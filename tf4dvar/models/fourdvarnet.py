@@ -19,8 +19,9 @@ from tf4dvar.layers import (
     VariationalCost,
 )
 from tf4dvar.layers.checks import build_once, held_layers
-from tf4dvar.models.checked_model import CheckedModel
+from tf4dvar.models.input_checks import CheckedModel
 from tf4dvar.models.losses import supervised_loss, unsupervised_loss
+from tf4dvar.models.saved_model import write_saved_model
 
 LOSSES = ("supervised", "unsupervised")
 
@@ -371,14 +372,11 @@ class FourDVarNet(CheckedModel):
         if format != "tf_saved_model" or kwargs:
             raise InputError(
                 f"Received format={format!r} and {sorted(kwargs)}; expected tf_saved_model, which "
-                "has signatures of its own. `tf4dvar.export_onnx.save_onnx` writes ONNX; for "
+                "has signatures of its own. `tf4dvar.export.onnx.save_onnx` writes ONNX; for "
                 "others export the SavedModel and convert it."
             )
         if not self.built:
             raise InputError("The model has no weights yet; train it, or call `build`, first.")
-        # It builds on models, as this one does.
-        from tf4dvar.export import write_saved_model
-
         write_saved_model(self, filepath)
 
     def get_config(self):

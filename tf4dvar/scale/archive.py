@@ -15,12 +15,13 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tf4dvar.data import atomic_path, locked, open_windows, readable, write_states
+from tf4dvar.data import open_windows, readable, write_states
 from tf4dvar.errors import InputError
-from tf4dvar.evaluation import BATCH, checked_states, load_model
-from tf4dvar.models import FourDVarNet
+from tf4dvar.evaluation.scores import BATCH, checked_states
+from tf4dvar.models import FourDVarNet, load_model
 from tf4dvar.scale.manifest import Manifest
 from tf4dvar.scale.workers import ray_workers
+from tf4dvar.storage import atomic_path, locked
 
 logger = logging.getLogger(__name__)
 

@@ -5,8 +5,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from tf4dvar.data import atomic_path
 from tf4dvar.errors import InputError
+from tf4dvar.storage import atomic_path
 
 
 class Manifest:

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from tf4dvar.errors import InputError, first_line
-from tf4dvar.records import read_record
-from tf4dvar.version_directory import CARD_INSIDE, VersionDirectory, files_of
+from tf4dvar.storage.records import read_record
+from tf4dvar.storage.version_directory import CARD_INSIDE, VersionDirectory, files_of
 
 CARD = {"format": str, "packages": {"tf4dvar": str}, "iterations": int, "unrolled": bool}
 

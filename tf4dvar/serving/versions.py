@@ -9,11 +9,11 @@ import tensorflow as tf
 from google.protobuf.json_format import MessageToDict
 from tensorflow.core.protobuf import saved_model_pb2
 
-from tf4dvar.data import open_regular
 from tf4dvar.errors import InputError, first_line
 from tf4dvar.serving.directory import version_card, version_numbers
 from tf4dvar.serving.protocol import DEFAULT, WITH_ITERATIONS, Refusal
-from tf4dvar.version_directory import check_digests, files_of
+from tf4dvar.storage import open_regular
+from tf4dvar.storage.version_directory import check_digests, files_of
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from tf4dvar.errors import InputError
 from tf4dvar.systems.lorenz63 import Lorenz63
 from tf4dvar.systems.lorenz96 import Lorenz96
-from tf4dvar.systems.seeds import TEST_SEED, random_stream
+from tf4dvar.systems.random_streams import TEST_SEED, random_stream
 from tf4dvar.systems.simulation import (
     rk4_step,
     sample_windows,

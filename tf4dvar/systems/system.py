@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from tf4dvar.errors import InputError
-from tf4dvar.tendency import (
+from tf4dvar.systems.tendency import (
     Components,
     Tendency,
     check_parameters,
@@ -23,7 +23,8 @@ class System:
 
     Args:
         tendency: `f(state, **parameters)` with a state [..., component]: dx/dt, same shape, or
-            the list of the components' tendencies. A function, or `tf4dvar.symbolic.Equations`.
+            the list of the components' tendencies. A function, or
+            `tf4dvar.systems.symbolic.Equations`.
         time_step: integration step, in units of time; also the time between two states.
         initial: where trajectories begin: a function `(count, rng) -> [count, component]`, or
             states [state, component] of which each is used once at most.

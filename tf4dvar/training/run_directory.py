@@ -13,9 +13,9 @@ from typing import Any
 
 import keras
 
-from tf4dvar.data import Claim, atomic_path, locked
 from tf4dvar.errors import InputError
-from tf4dvar.records import NUMBER, read_record
+from tf4dvar.storage import Claim, atomic_path, locked
+from tf4dvar.storage.records import NUMBER, read_record
 
 OPTIONS = {
     "experiment": str,

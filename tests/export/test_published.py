@@ -1,0 +1,156 @@
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.cli.test_app import fail, succeed
+from tf4dvar.classical import WeakAnnealed
+from tf4dvar.data import protocol_plan, simulate_dataset
+from tf4dvar.evaluation.comparison import problem_of
+from tf4dvar.evaluation.metrics import r_score
+from tf4dvar.evaluation.scores import evaluate, reconstruct
+from tf4dvar.experiments import EXPERIMENTS, Experiment
+from tf4dvar.export.published import OTHER_WINDOWS, _readme, card_of, other_observations
+from tf4dvar.layers import ConvCell, TwoScaleGENN
+from tf4dvar.models import FourDVarNet, load_model
+from tf4dvar.storage.version_directory import check_digests
+from tf4dvar.systems import Lorenz96, system_by_name
+from tf4dvar.training import train
+
+SAVED_MODELS = Path(__file__).parents[1] / "saved_models"
+SHIPPED = sorted(SAVED_MODELS.glob("*/card.json"))
+SMALL = Experiment(
+    "small",
+    "a small model",
+    "l63",
+    lambda: FourDVarNet(TwoScaleGENN(units=4), ConvCell((2, 2)), iterations=2),
+    epochs=1,
+    windows=32,
+    batch_size=16,
+    stages=((0.0, 2),),
+)
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """A folder of runs and one of published models, with one model in each."""
+    folder = tmp_path_factory.mktemp("published")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(EXPERIMENTS, SMALL.name, SMALL)
+        train(SMALL, folder / "run")
+        out = folder / "models" / "l63-small"
+        succeed("publish", folder / "run", "--out", out, "--windows", 8)
+    return folder, out
+
+
+def test_a_published_model_is_the_trained_one_in_both_forms(published, windows):
+    folder, out = published
+    observations = windows["observations"].values[:3].astype("float32")
+    expected = load_model(folder / "run").predict(observations, verbose=0)
+    ours = load_model(out)
+    assert not ours.compiled
+    np.testing.assert_array_equal(ours.predict(observations, verbose=0), expected)
+    served = tf.saved_model.load(out / "1").signatures["serving_default"]
+    found = served(observations=tf.constant(observations))["state"]
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_its_card_and_readme_tell_what_it_is(published):
+    _, out = published
+    (card,) = json.loads(succeed("models", out.parent, "--json"))
+    assert card == json.loads((out / "card.json").read_text())
+    assert (card["name"], card["system"], card["protocol"]) == ("l63-small", "l63", "C")
+    assert card["source"]["training"]["seed"] == 0
+    assert card["source"]["steps"] == 2
+    assert card["scores"]["windows"] == 8
+    readme = (out / "README.md").read_text()
+    assert f"**{card['scores']['r_score']:.3f}**" in readme
+    assert "Bayes limit" in readme
+    for label, score in card["scores"]["other_observations"].items():
+        assert f"| {label} | {score:.3g} |" in readme
+    assert "l63-small" in succeed("models", out.parent)
+
+
+def test_a_folder_without_models_is_answered_in_one_line(published, tmp_path):
+    assert "no published model" in fail("models", tmp_path)
+    damaged = tmp_path / "damaged" / "card.json"
+    damaged.parent.mkdir()
+    damaged.write_text("{")
+    assert "damaged" in fail("models", tmp_path)
+    damaged.write_text('{"name": "x", "summary": "y", "scores": {"r_score": "low"}}')
+    assert "scores.r_score is 'low'" in fail("models", tmp_path)
+    damaged.write_text(
+        '{"name": "x", "summary": "y", "scores": {"r_score": 1.0, "r_score_se": null}}'
+    )
+    assert "R-score 1.000   y" in succeed("models", tmp_path)
+    assert "no training" in fail("publish", tmp_path, "--out", tmp_path / "out")
+
+
+def test_a_score_without_a_standard_error_is_not_published(published, tmp_path):
+    folder, _ = published
+    for windows in (1, 0, -1):
+        arguments = ("publish", folder / "run", "--out", tmp_path / "out", "--windows", windows)
+        assert "at least 2" in fail(*arguments)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_model_is_tried_on_other_observations():
+    seen = []
+
+    class Fake:
+        def predict(self, observations, verbose):
+            seen.append(observations)
+            return np.zeros_like(observations)
+
+    scores = other_observations(Fake(), "l63", "C")
+    assert np.ptp(list(scores.values())) < 0.1 * scores["as in training"]
+    times = [set(np.flatnonzero(np.isfinite(one).any(axis=(0, 2)))) for one in seen]
+    assert times == [
+        set(range(16, 190, 8)),
+        set(range(11, 190, 8)),
+        set(range(12, 190, 4)),
+        set(range(16, 190, 16)),
+        set(range(16, 190, 8)),
+    ]
+    assert all(one.shape == (OTHER_WINDOWS, 200, 3) for one in seen)
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.parent.name)
+def test_a_shipped_readme_tells_what_its_card_does(path):
+    card = card_of(path.parent)
+    assert (path.parent / "README.md").read_text() == _readme(card)
+    inside = path.parent / str(card["version"]) / "assets.extra" / "card.json"
+    assert inside.read_text() == path.read_text()
+    card = json.loads(path.read_text())
+    assert "model.onnx" in card["sha256"] or "saved_model.pb" in card["sha256"]
+    check_digests(path.parent / str(card["version"]), card)
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.parent.name)
+def test_a_shipped_model_scores_as_its_card_says(path):
+    card = json.loads(path.read_text())
+    model = keras.saving.load_model(path.parent / "model.keras")
+    plan = protocol_plan(card["system"], card["protocol"])
+    windows = {"l63": 300, "l96": 32}[card["system"]]
+    fresh = simulate_dataset(system_by_name(card["system"]), plan, windows, seed=77)
+    found, claimed = evaluate(model, fresh), card["scores"]
+    error = np.hypot(found["r_score_se"], claimed["r_score_se"])
+    assert abs(found["r_score"] - claimed["r_score"]) < 4 * error
+    size = sum(file.stat().st_size for file in path.parent.rglob("*") if file.is_file())
+    assert size < 10e6
+
+
+@pytest.mark.slow
+def test_second_order_steps_from_the_lorenz96_model():
+    fresh = simulate_dataset(Lorenz96(), protocol_plan("l96", "T"), windows=32, seed=78)
+    model = load_model(SAVED_MODELS / "l96")
+    states = reconstruct(model, fresh["observations"].values).states.astype("float64")
+    analysis = WeakAnnealed(steps=40).analyse(problem_of(fresh, states))
+    assert analysis.iterations.max() <= 40
+    # docs/results.md: 0.110, with a tail of windows that end far off.
+    scores = r_score(analysis.states, fresh["truth"].values)
+    assert np.median(scores) < 0.13
+    assert np.mean(scores) < 0.3

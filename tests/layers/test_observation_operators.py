@@ -1,0 +1,107 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.layers.layer_check import check_layer
+from tf4dvar.layers import LinearObservation, NormalisedObservation, Scaling
+from tf4dvar.layers.adjoint import linearise
+
+F64 = {"dtype": "float64"}
+MATRIX = np.array([[1.0, 0.0, 2.0], [0.0, 100.0, 0.0]])
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class Speed(keras.layers.Layer):
+    """What a wind speed is to its first two components: not linear."""
+
+    def call(self, state):
+        return tf.sqrt(1.0 + tf.reduce_sum(tf.square(state[..., :2]), -1, keepdims=True))
+
+
+def scaled(rng, components, dtype="float64"):
+    scaling = Scaling(dtype=dtype)
+    scaling.adapt(rng.normal(3.0, np.arange(1.0, components + 1), size=(20, 9, components)))
+    return scaling
+
+
+@pytest.fixture
+def states(rng):
+    return rng.normal(size=(2, 7, 3))
+
+
+def test_a_linear_operator_is_its_matrix(states, tmp_path):
+    np.testing.assert_allclose(LinearObservation(MATRIX, **F64)(states), states @ MATRIX.T)
+    check_layer(LinearObservation(MATRIX), states.astype("float32"), tmp_path=tmp_path)
+
+
+def test_side_by_side_between_normalised_units(states, rng, tmp_path):
+    scaling, seen_scaling = scaled(rng, 3), scaled(rng, 3)
+    operators = [LinearObservation(MATRIX, **F64), Speed(**F64)]
+    normalised = NormalisedObservation(operators, scaling, seen_scaling, **F64)
+    seen = normalised(states)
+    assert normalised.sources == (2, 1)
+    physical = scaling.physical(states)
+    expected = np.concatenate([operator(physical) for operator in operators], axis=-1)
+    np.testing.assert_allclose(seen_scaling.physical(seen), expected, rtol=1e-12)
+    single = NormalisedObservation(
+        [LinearObservation(MATRIX), Speed()], scaled(rng, 3, "float32"), scaled(rng, 3, "float32")
+    )
+    check_layer(single, states.astype("float32"), tmp_path=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "operators",
+    [
+        lambda: [LinearObservation(MATRIX, **F64)],
+        lambda: [LinearObservation(MATRIX, **F64), Speed(**F64)],
+    ],
+)
+def test_its_pull_back_is_its_automatic_adjoint(operators, states, rng):
+    operators = operators()
+    observed = 1 + len(operators)
+    normalised = NormalisedObservation(operators, scaled(rng, 3), scaled(rng, observed), **F64)
+    state = tf.constant(states)
+    residual = tf.constant(rng.normal(size=(2, 7, observed)))
+    with tf.GradientTape() as tape:
+        tape.watch(state)
+        expected = normalised(state)
+    seen, pull_back = linearise(normalised, state)
+    np.testing.assert_allclose(seen, expected, rtol=1e-12)
+    np.testing.assert_allclose(
+        pull_back(residual), tape.gradient(expected, state, residual), rtol=1e-9, atol=1e-12
+    )
+
+
+def test_the_pseudo_inverse_explains_the_observations_with_the_least_departure(states, rng):
+    scaling, seen_scaling = scaled(rng, 3), scaled(rng, 2)
+    normalised = NormalisedObservation(
+        [LinearObservation(MATRIX, **F64)], scaling, seen_scaling, **F64
+    )
+    normalised.build((None, None, 3))
+    observations = rng.normal(size=(2, 7, 2))
+    found = normalised.pseudo_inverse(tf.constant(observations))
+    np.testing.assert_allclose(normalised(found), observations, atol=1e-9)
+    # Any other state that explains them is farther from the mean.
+    matrix = MATRIX * scaling.deviation.numpy()
+    unseen = np.linalg.svd(matrix)[2][2]
+    np.testing.assert_allclose(matrix @ unseen, 0.0, atol=1e-12)
+    np.testing.assert_allclose(found @ unseen[:, None], 0.0, atol=1e-9)
+
+
+def test_two_instruments_of_one_component_are_averaged(rng):
+    operators = [LinearObservation([[1.0, 0.0]], **F64), LinearObservation([[1.0, 0.0]], **F64)]
+    scaling, seen_scaling = Scaling(**F64), Scaling(**F64)
+    normalised = NormalisedObservation(operators, scaling, seen_scaling, **F64)
+    normalised.build((None, None, 2))
+    found = normalised.pseudo_inverse(tf.constant([[[1.0, 3.0]]], tf.float64))
+    np.testing.assert_allclose(found, [[[2.0, 0.0]]], atol=1e-12)
+
+
+def test_what_does_not_fit_is_refused(states):
+    with pytest.raises(ValueError, match=r"expected \[batch, time, 3\]"):
+        LinearObservation(MATRIX)(states[..., :2])
+    with pytest.raises(ValueError, match=r"shape \(3,\); expected finite numbers"):
+        LinearObservation(MATRIX[0])
+    with pytest.raises(ValueError, match="expected finite numbers"):
+        LinearObservation(MATRIX * np.nan)

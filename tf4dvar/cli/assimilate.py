@@ -1,0 +1,156 @@
+"""`tf4dvar assimilate METHOD`: reconstruct windows by a classical method."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import fields
+from inspect import Parameter, Signature
+from pathlib import Path
+from typing import Annotated, Any, Union, get_args, get_type_hints
+
+import numpy as np
+import typer
+import xarray as xr
+
+from tf4dvar.classical import METHODS, Method
+from tf4dvar.cli.common import (
+    DataOption,
+    ForceOption,
+    Group,
+    JsonOption,
+    OutOption,
+    report,
+)
+from tf4dvar.data import DIMS, read_windows, states_dataset, write_dataset
+from tf4dvar.errors import InputError
+from tf4dvar.runtime import load_tensorflow
+from tf4dvar.storage import check_output
+
+assimilate = typer.Typer(
+    help="Reconstruct windows by a classical method, with the true dynamics.",
+    no_args_is_help=True,
+    cls=Group,
+)
+
+StartOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="States to start from instead of interpolation: a file of them, or a model (run "
+        "directory or .keras file) that reconstructs them first."
+    ),
+]
+
+
+def command_of(method: type[Method]) -> Callable[..., None]:
+    """The command of a method: its settings are the options, with their help and bounds.
+
+    Args:
+        method: an entry of `METHODS`.
+    """
+
+    def command(
+        data: Path,
+        out: Path,
+        force: bool,
+        as_json: bool,
+        start: Path | None = None,
+        **settings: Any,
+    ) -> None:
+        _run(method(**settings), data, out, force, as_json, start)
+
+    example = f"`tf4dvar assimilate {method.name} --data windows.nc --out states.nc`"
+    command.__doc__ = f"{method.summary()}\n\nExample: {example}"
+    hints = get_type_hints(method)
+    options: dict[str, tuple[Any, Any]] = {
+        "data": (DataOption, Parameter.empty),
+        "out": (OutOption, Parameter.empty),
+    }
+    for each in fields(method):
+        option = typer.Option(help=each.metadata["help"], min=each.metadata["at_least"])
+        options[each.name] = Annotated[_on_the_line(hints[each.name]), option], each.default
+    if method.takes_first_guess:
+        options["start"] = StartOption, None
+    options |= {"force": (ForceOption, False), "as_json": (JsonOption, False)}
+    parameters = [
+        Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+        for name, (annotation, default) in options.items()
+    ]
+    command.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {name: annotation for name, (annotation, _) in options.items()}
+    return command
+
+
+def _on_the_line(hint: Any) -> Any:
+    """The type of an option: an array cannot be written there."""
+    return Union[tuple(each for each in get_args(hint) or (hint,) if each is not np.ndarray)]  # noqa: UP007
+
+
+for each in METHODS.values():
+    assimilate.command(each.name)(command_of(each))
+
+
+def _run(
+    method: Method, data: Path, out: Path, force: bool, as_json: bool, start: Path | None
+) -> None:
+    check_output(out, force)
+    source = read_windows(data)
+    load_tensorflow()
+    from tf4dvar.evaluation.comparison import problem_of
+
+    problem = problem_of(source, None if start is None else _first_guess(start, source))
+    with progress_bar(method.name) as progress:
+        analysis = method.analyse(problem, progress)
+    states = states_dataset(source, analysis.states, method=method.name)
+    units = {"units": source["observations"].attrs.get("units", "1")}
+    if analysis.spread is not None:
+        states["spread"] = (DIMS, analysis.spread, {"long_name": "standard deviation", **units})
+    states["cost"] = ("window", analysis.costs, {"long_name": "cost of the method"})
+    states["iterations"] = ("window", analysis.iterations)
+    states["converged"] = ("window", analysis.converged.astype(np.int8))
+    write_dataset(states, out, force)
+    report(
+        {
+            "out": str(out),
+            "windows": len(analysis.states),
+            "converged": int(analysis.converged.sum()),
+            "mean_cost": float(analysis.costs.mean()),
+            "mean_iterations": float(analysis.iterations.mean()),
+            "seconds_per_window": analysis.seconds_per_window,
+        },
+        as_json,
+    )
+
+
+def _first_guess(start: Path, source: xr.Dataset) -> np.ndarray:
+    """The states of a file, or those that a model makes of the observations."""
+    if start.is_dir() or start.suffix == ".keras":
+        from tf4dvar.evaluation.scores import reconstruct
+        from tf4dvar.models import load_model
+
+        return reconstruct(load_model(start), source["observations"].values).states.astype(
+            "float64"
+        )
+    states = read_windows(start, "state")["state"].values
+    if states.shape != source["observations"].shape:
+        raise InputError(
+            f"{start} has states of shape {states.shape}; "
+            f"the data has windows of shape {source['observations'].shape}."
+        )
+    return states
+
+
+@contextmanager
+def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on the error stream, moved by a function of what is done and its total."""
+    with ExitStack() as stack:
+        bars: list[Any] = []
+
+        def progress(done: int, total: int) -> None:
+            # Not drawn before there is progress: an error that comes first stays one line.
+            if not bars:
+                bar = typer.progressbar(length=total, label=label, file=sys.stderr)
+                bars.append(stack.enter_context(bar))
+            bars[0].length = total
+            bars[0].update(done - bars[0].pos)
+
+        yield progress

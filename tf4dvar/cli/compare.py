@@ -1,0 +1,111 @@
+"""`tf4dvar compare` and `tf4dvar limit`: methods on the same windows, and what is possible."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from tf4dvar.classical import ImportanceSampling
+from tf4dvar.cli.assimilate import progress_bar
+from tf4dvar.cli.common import (
+    DataOption,
+    ForceOption,
+    JsonOption,
+    report,
+)
+from tf4dvar.data import DIMS, read_windows, states_dataset, write_dataset
+from tf4dvar.errors import InputError
+from tf4dvar.runtime import load_tensorflow
+from tf4dvar.storage import check_output
+
+
+def compare(
+    data: DataOption,
+    out: Annotated[Path, typer.Option("--out", help="Folder to write the report into.")],
+    methods: Annotated[
+        str, typer.Option(help="Classical methods, with commas; a+b starts b from a.")
+    ] = "",
+    models: Annotated[str, typer.Option(help="Run directories or .keras files, with commas.")] = "",
+    force: ForceOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare methods and models on the same windows: tables and figures.
+
+    Example: `tf4dvar compare --data windows.nc --methods oi,enks --models runs/x --out report/`
+    """
+    check_output(out, force)
+    dataset = read_windows(data)
+    load_tensorflow()
+    from tf4dvar.evaluation.comparison import compare as run_comparison
+    from tf4dvar.evaluation.comparison import write_report
+
+    results = run_comparison(dataset, _listed(methods), _listed(models), progress_bar)
+    out.mkdir(exist_ok=True)
+    write_report(results, dataset, out)
+    if as_json:
+        report({name: result.scores for name, result in results.items()}, True)
+    else:
+        typer.echo((out / "table.md").read_text(), nl=False)
+
+
+def limit(
+    system: Annotated[str, typer.Argument(help="l63")],
+    data: DataOption,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="File for the posterior mean and spread.")
+    ] = None,
+    samples: Annotated[
+        int, typer.Option(min=1, help="Free trajectories to weigh.")
+    ] = ImportanceSampling.samples,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Of the trajectories.")
+    ] = ImportanceSampling.seed,
+    force: ForceOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """The Bayes limit: the smallest error that the observations allow, by importance sampling.
+
+    Example: `tf4dvar limit l63 --data windows.nc`
+    """
+    if system != "l63":
+        raise InputError(
+            f"Received the system {system!r}; expected l63: importance sampling over free "
+            "trajectories is hopeless with more than a few components."
+        )
+    if out is not None:
+        check_output(out, force)
+    source = read_windows(data)
+    if str(source.attrs.get("system")) != system:
+        raise InputError(
+            f"{data} has the attribute system={source.attrs.get('system')!r}; expected {system!r}."
+        )
+    load_tensorflow()
+    from tf4dvar.evaluation.comparison import problem_of
+    from tf4dvar.evaluation.scores import score
+
+    with progress_bar("limit") as progress:
+        analysis = ImportanceSampling(samples, seed).analyse(problem_of(source), progress)
+    sizes = analysis.effective_sample_size
+    assert sizes is not None
+    assert analysis.spread is not None
+    values: dict[str, Any] = {"windows": len(sizes)}
+    if "truth" in source:
+        scores = score(analysis.states, source)
+        values |= {name: scores[name] for name in ("r_score", "r_score_se")}
+    values |= {
+        "posterior_variance": float(np.square(analysis.spread).mean()),
+        "median_sample_size": float(np.median(sizes)),
+        "windows_of_small_sample": int((~analysis.converged).sum()),
+    }
+    if out is not None:
+        states = states_dataset(source, analysis.states, method="Bayes limit")
+        states["spread"] = (DIMS, analysis.spread, {"long_name": "spread"})
+        states["effective_sample_size"] = ("window", sizes)
+        write_dataset(states, out, force)
+        values["out"] = str(out)
+    report(values, as_json)
+
+
+def _listed(names: str) -> list[str]:
+    return [name.strip() for name in names.split(",") if name.strip()]

@@ -1,0 +1,124 @@
+"""`tf4dvar reconstruct`: the states of a file of windows, or of an archive of them."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from tf4dvar.cli.common import (
+    AddressOption,
+    ForceOption,
+    JsonOption,
+    ModelArgument,
+    WorkersOption,
+    check_workers,
+    report,
+)
+from tf4dvar.data import read_windows, states_dataset, write_dataset
+from tf4dvar.errors import InputError
+from tf4dvar.runtime import load_tensorflow
+from tf4dvar.storage import check_output
+
+
+def reconstruct(
+    model: ModelArgument,
+    data: Annotated[
+        str, typer.Option("--data", help="NetCDF file of windows; for a folder, a pattern.")
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", help="File to write, or, without a suffix, a folder.")
+    ],
+    workers: WorkersOption = None,
+    address: AddressOption = None,
+    force: ForceOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Reconstruct the states of observed windows with a model.
+
+    Example: `tf4dvar reconstruct runs/x --data windows.nc --out states.nc`
+
+    Into a folder all files of a pattern are reconstructed, each into one of the same name, with
+    bounded memory. Stopped, the same command goes on where it was. Exit code 1: some files
+    could not be reconstructed, `manifest.jsonl` says why.
+
+    Example: `tf4dvar reconstruct runs/x --data 'archive/*.nc' --out states --workers 4`
+    """
+    check_workers(workers, address)
+    archive = out.is_dir() or not out.suffix
+    if workers and not archive:
+        raise InputError(
+            f"Received --workers {workers} and --out {out}; workers write into a folder, "
+            f"{out.with_suffix('')} say."
+        )
+    load_tensorflow()
+    from tf4dvar.evaluation.scores import reconstruct as reconstruct_states
+    from tf4dvar.models import load_model
+
+    if archive:
+        _reconstruct_archive(model, data, out, workers, address, force, as_json)
+        return
+    check_output(out, force)
+    source = read_windows(data)
+    states, seconds = reconstruct_states(load_model(model), source["observations"].values)
+    write_dataset(states_dataset(source, states, method=str(model)), out, force)
+    report({"out": str(out), "windows": len(states), "seconds_per_window": seconds}, as_json)
+
+
+def _reconstruct_archive(model, data, out, workers, address, force, as_json):
+    from tf4dvar.models import load_model, model_file
+    from tf4dvar.scale.archive import reconstruct_archive, with_model, with_workers
+
+    file, loaded = model_file(model), load_model(model)
+    started = time.monotonic()
+    with (
+        (
+            with_workers(file, workers, address) if workers else nullcontext(with_model(loaded))
+        ) as reconstructor,
+        _progress_bar() as progress,
+    ):
+        summary = reconstruct_archive(data, out, file, reconstructor, force, progress)
+        seconds = time.monotonic() - started
+    report(
+        {
+            "out": str(out),
+            "files": summary.files,
+            "already_there": summary.already_there,
+            "windows": summary.windows,
+            "windows_per_second": summary.windows / seconds,
+            "errors": summary.errors if as_json else len(summary.errors),
+        },
+        as_json,
+    )
+    if summary.errors:
+        typer.echo(
+            f"Error: {len(summary.errors)} of {summary.files + len(summary.errors)} files have no "
+            f"states; {out / 'manifest.jsonl'} says why.",
+            err=True,
+        )
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _progress_bar() -> Iterator[Callable[[float, int], None]]:
+    """A bar on a terminal, with the rate and the time left; nothing elsewhere."""
+    console = Console(stderr=True)
+    columns = (
+        BarColumn(),
+        TextColumn("{task.percentage:3.0f} %  {task.fields[windows]} windows"),
+        TextColumn("{task.fields[rate]:.0f}/s  left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=1.0, windows=0, rate=0.0)
+        started = time.monotonic()
+
+        def progress(share: float, windows: int) -> None:
+            rate = windows / (time.monotonic() - started)
+            bar.update(task, completed=share, windows=windows, rate=rate)
+
+        yield progress

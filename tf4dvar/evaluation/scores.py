@@ -1,0 +1,212 @@
+"""Reconstructing and scoring the windows of a data set."""
+
+import logging
+import re
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+import xarray as xr
+
+from tf4dvar.data import as_array, check_observations, check_states, number_of
+from tf4dvar.errors import InputError, first_line
+from tf4dvar.evaluation.metrics import fourdvar_score, mean_where_known, ode_score, r_score
+from tf4dvar.experiments import EXPERIMENTS
+from tf4dvar.models import FourDVarNet
+from tf4dvar.models.loading import model_path
+from tf4dvar.storage.records import read_record
+from tf4dvar.systems import SYSTEMS, rk4_step, system_by_name
+
+logger = logging.getLogger(__name__)
+
+TRAINING = {"experiment": str, "seed": int}
+# Windows a batch: few enough to stay in a processor's cache.
+BATCH = 32
+
+
+class Reconstruction(NamedTuple):
+    """States and what they cost.
+
+    Attributes:
+        states: [window, time, component], physical units.
+        seconds_per_window: wall clock, first calls left out.
+    """
+
+    states: np.ndarray
+    seconds_per_window: float
+
+
+def warn_of_training_windows(path: str | Path, dataset: xr.Dataset) -> None:
+    """Warn where a model is to be scored on windows that it was trained on.
+
+    Args:
+        path: of the model; a run directory's or a published model's record lies beside it.
+        dataset: the windows; simulated ones have the attributes `system` and `seed`.
+    """
+    training = _training_of(Path(path))
+    experiment = EXPERIMENTS.get(training["experiment"]) if training else None
+    # Fresh windows are not those of any data set.
+    if experiment is None or experiment.fresh:
+        return
+    simulated = (str(dataset.attrs.get("system")), str(dataset.attrs.get("seed")))
+    if simulated == (experiment.system, str(training["seed"])):
+        logger.warning(
+            "The windows of seed %d are among those that %s was trained on: their scores say "
+            "little of others. Simulate some under another seed.",
+            training["seed"],
+            path,
+        )
+
+
+def _training_of(path):
+    """What the record beside a model says of its training, or None."""
+    path = model_path(path)
+    folder = path if path.is_dir() else path.parent
+    for name, form in (
+        ("config.json", {"options": TRAINING}),
+        ("card.json", {"source": {"training": TRAINING}}),
+    ):
+        if (folder / name).is_file():
+            try:
+                record = read_record(folder / name, form)
+            except InputError:  # Any other program's file may have such a name.
+                continue
+            return record["options"] if name == "config.json" else record["source"]["training"]
+    return None
+
+
+def checked_states(
+    model: FourDVarNet, observations: np.ndarray, warnings: bool = True
+) -> np.ndarray:
+    """The state of every window, [window, time, component], physical units.
+
+    Args:
+        model: a trained model.
+        observations: [window, time, component], physical units, NaN = not observed.
+        warnings: whether to warn of observations that are likely wrong.
+
+    Raises:
+        InputError: the observations do not fit the model or the memory, or a state is not finite.
+    """
+    observations = as_array(observations)
+    check_observations(observations, components=model.observed_components)
+    states = _predict(
+        model, observations.astype("float32"), type(model) if warnings else keras.Model
+    )
+    check_states(
+        states,
+        "the model's solver diverges there. Look at the units of the observations and the prior's "
+        "time step, or train the model further",
+    )
+    return states
+
+
+def _predict(model: FourDVarNet, observations: np.ndarray, kind: type[keras.Model]) -> np.ndarray:
+    """The states; by Keras' own method, which warns of nothing, or by that of the model."""
+    try:
+        return kind.predict(model, observations, batch_size=BATCH, verbose=0)
+    except tf.errors.OpError as error:
+        asserted = re.search(r"assertion failed: (.*)", str(error))
+        said = first_line(re.sub(r"[][]", "", asserted[1]) if asserted else error)
+        raise InputError(
+            f"The model cannot take observations of shape {observations.shape}: {said}"
+        ) from error
+
+
+def reconstruct(model: FourDVarNet, observations: np.ndarray) -> Reconstruction:
+    """As `checked_states`, timed.
+
+    Args:
+        model: a trained model.
+        observations: [window, time, component], physical units, NaN = not observed.
+    """
+    observations = as_array(observations)
+    check_observations(observations, components=model.observed_components)
+    observations = observations.astype("float32")
+    for size in {min(BATCH, len(observations)), len(observations) % BATCH} - {0}:
+        # Keras' own: a look at the whole of the observations is still to come, and once is enough.
+        _predict(model, observations[:size], keras.Model)
+    started = time.perf_counter()
+    states = checked_states(model, observations)
+    seconds = time.perf_counter() - started
+    return Reconstruction(states, seconds / len(observations))
+
+
+def score(states: np.ndarray, dataset: xr.Dataset) -> dict[str, Any]:
+    """R-score and 4DVar-score of reconstructed states.
+
+    Args:
+        states: [window, time, component], physical units.
+        dataset: their windows, with `truth`. The 4DVar-score is None where the data set's
+            `system` is not one of this package: the true dynamics are not known then.
+    """
+    if "truth" not in dataset:
+        raise InputError("The data set has no variable `truth`: there is nothing to score against.")
+    truth = dataset["truth"].values
+    squared = np.square(states - truth)
+    by_window = r_score(states, truth)
+    scores: dict[str, Any] = {
+        "r_score": float(by_window.mean()),
+        "r_score_se": float(by_window.std(ddof=1) / np.sqrt(len(by_window)))
+        if len(by_window) > 1
+        else None,
+        "fourdvar_score": None,
+        "r_score_by_component": {
+            str(name): float(value)
+            for name, value in zip(
+                dataset["component"].values,
+                mean_where_known(squared, truth, axis=(0, 1)),
+                strict=True,
+            )
+        },
+        "r_score_by_time": mean_where_known(squared, truth, axis=(0, 2)).tolist(),
+        "windows": len(states),
+    }
+    name = dataset.attrs.get("system")
+    if isinstance(name, str) and name in SYSTEMS:
+        system = system_by_name(name)
+        check_observations(states, components=len(system.components))
+        time_step = number_of(dataset, "time_step")
+        scores["fourdvar_score"] = float(
+            fourdvar_score(
+                states,
+                dataset["observations"].values,
+                lambda state: rk4_step(system, state, time_step),
+            ).mean()
+        )
+    return scores
+
+
+def evaluate(model: FourDVarNet, dataset: xr.Dataset) -> dict[str, Any]:
+    """All scores of a model on a data set with `truth`; see `score`.
+
+    Adds the ODE-score (the prior's one-step-ahead prediction of the true states) and the
+    seconds per window.
+
+    Args:
+        model: a trained model.
+        dataset: windows with `truth`.
+    """
+    reconstruction = reconstruct(model, dataset["observations"].values)
+    scores = score(reconstruction.states.astype("float64"), dataset)
+    scores["ode_score"] = model_ode_score(model, dataset["truth"].values)
+    scores["seconds_per_window"] = reconstruction.seconds_per_window
+    return scores
+
+
+def model_ode_score(model: FourDVarNet, truth: np.ndarray) -> float:
+    """ODE-score of a model's prior on true states, [window, time, component].
+
+    Args:
+        model: a trained model.
+        truth: [window, time, component], physical units.
+    """
+    truth = truth.astype("float32")
+    predictions = [
+        model.prior_prediction(truth[start : start + BATCH]).numpy()
+        for start in range(0, len(truth), BATCH)
+    ]
+    return float(ode_score(truth, np.concatenate(predictions)).mean())

@@ -1,0 +1,1 @@
+"""Parts of priors, updates and first guesses: convolutions, blocks, segments of time."""

@@ -1,0 +1,154 @@
+"""Observation operators: from the state to what is observed."""
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tf4dvar.layers.adjoint import linearise
+from tf4dvar.layers.checks import build_once, check_components, held_layers
+from tf4dvar.layers.normalisation import Scaling, by_component
+from tf4dvar.layers.precise_layer import PreciseLayer, check_precise
+
+
+@keras.saving.register_keras_serializable(package="tf4dvar")
+class LinearObservation(PreciseLayer):
+    """A linear observation operator, y = H x at every time.
+
+    Rows of the unit matrix observe single components; a diagonal matrix changes their units.
+
+    Args:
+        matrix: H, [observed, component], in physical units.
+
+    Call arguments:
+        state: [batch, time, component], physical units.
+
+    Returns:
+        H x, [batch, time, observed], physical units.
+    """
+
+    def __init__(self, matrix: np.ndarray, **kwargs):
+        super().__init__(**kwargs)
+        self.matrix = np.array(matrix, "float64")
+        if self.matrix.ndim != 2 or not np.isfinite(self.matrix).all():
+            raise ValueError(
+                f"Received a matrix of shape {self.matrix.shape}; "
+                "expected finite numbers, [observed, component]."
+            )
+
+    def build(self, input_shape):
+        """Check the number of components."""
+        check_components(self, input_shape, self.matrix.shape[1])
+
+    def call(self, state):
+        """H x."""
+        return self.linearise(state)[0]
+
+    def linearise(self, state):
+        """H x, and the transposed matrix; see `tf4dvar.layers.adjoint`."""
+        matrix = tf.constant(self.matrix, state.dtype)
+        return (
+            tf.matmul(state, matrix, transpose_b=True),
+            lambda residual: tf.matmul(residual, matrix),
+        )
+
+    def get_config(self):
+        """The matrix."""
+        return {**super().get_config(), "matrix": self.matrix.tolist()}
+
+
+@keras.saving.register_keras_serializable(package="tf4dvar")
+class NormalisedObservation(PreciseLayer):
+    """Observation operators of physical units, side by side, between normalised ones.
+
+    Args:
+        operators: one for each source of observations, [batch, time, component] to
+            [batch, time, observed by the source].
+        scaling: of the state.
+        observation_scaling: of the observations of all sources, one after the other.
+
+    Call arguments:
+        state: [batch, time, component], normalised.
+
+    Returns:
+        What all sources would observe, [batch, time, observed], normalised.
+    """
+
+    def __init__(
+        self,
+        operators: Sequence[keras.layers.Layer],
+        scaling: Scaling,
+        observation_scaling: Scaling,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.operators = list(operators)
+        for operator in self.operators:
+            check_precise(operator)
+        self.scaling = scaling
+        self.observation_scaling = observation_scaling
+
+    def build(self, state_shape):
+        """Build the operators, and see how much each source observes."""
+        build_once(self.scaling, state_shape)
+        state = keras.KerasTensor(state_shape, self.compute_dtype)
+        sources = []
+        for operator in self.operators:
+            build_once(operator, state_shape)
+            sources.append(operator.compute_output_spec(state).shape[-1])
+        self.sources = tuple(sources)
+        build_once(self.observation_scaling, (*state_shape[:-1], sum(sources)))
+
+    def call(self, state):
+        """All operators between the two scalings."""
+        physical = self.scaling.physical(state)
+        seen = [operator(physical) for operator in self.operators]
+        return self.observation_scaling(tf.concat(seen, axis=-1))
+
+    def linearise(self, state):
+        """All operators and their pull-back; see `tf4dvar.layers.adjoint`."""
+        physical = self.scaling.physical(state)
+        seen, pull_backs = zip(
+            *(linearise(operator, physical) for operator in self.operators), strict=True
+        )
+
+        def pull_back(residual):
+            residual = by_component(tf.divide, residual, self.observation_scaling.deviation)
+            parts = tf.split(residual, self.sources, axis=-1)
+            pulled = [back(part) for back, part in zip(pull_backs, parts, strict=True)]
+            return by_component(tf.multiply, tf.add_n(pulled), self.scaling.deviation)
+
+        return self.observation_scaling(tf.concat(seen, axis=-1)), pull_back
+
+    def pseudo_inverse(self, observations):
+        """The state nearest to the mean, in deviations, that linear operators see like that.
+
+        Args:
+            observations: [batch, time, observed], normalised, without gaps.
+
+        Returns:
+            [batch, time, component], normalised: of the least-squares solutions that of least
+            norm, by the Moore-Penrose inverse.
+        """
+        dtype = observations.dtype
+        precise = tf.float64 if dtype == tf.float64 else tf.float32
+        components = self.scaling.mean.shape[0]
+        offset = self(tf.zeros((1, 1, components), dtype))
+        columns = self(tf.eye(components, dtype=dtype)[tf.newaxis]) - offset
+        inverse = tf.linalg.pinv(tf.cast(columns[0], precise))
+        return tf.matmul(observations - offset, tf.cast(inverse, dtype))
+
+    def get_config(self):
+        """The operators and the scalings."""
+        return {
+            **super().get_config(),
+            "operators": [keras.saving.serialize_keras_object(each) for each in self.operators],
+            "scaling": keras.saving.serialize_keras_object(self.scaling),
+            "observation_scaling": keras.saving.serialize_keras_object(self.observation_scaling),
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        """Rebuild the operators and the scalings first."""
+        return cls(**held_layers(config, "operators", "scaling", "observation_scaling"))

@@ -1,0 +1,1 @@
+"""Dynamical priors Phi."""

@@ -1,0 +1,244 @@
+"""Gibbs-energy neural networks: priors that predict a state from its neighbours in time."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tf4dvar.layers.checks import build_once
+from tf4dvar.layers.kernels.bilinear_stage import linearise_bilinear
+from tf4dvar.layers.kernels.blocked_convolution import BlockedConvolution
+from tf4dvar.layers.kernels.segments import (
+    block_means,
+    block_means_transposed,
+    from_blocks,
+    padded_blocks,
+)
+
+
+@keras.saving.register_keras_serializable(package="tf4dvar")
+class BilinearBlock(keras.layers.Layer):
+    """Zero-centre convolution, ReLU, and a bilinear stage (the psi of Section 3.2).
+
+        h = ReLU(W * state),  W zero at the centre of its window
+        u = N h;    output = O [A u, (B u) (C u)]
+
+    so that nothing of a state at a time enters its own prediction. All but the first are maps
+    of single times, without biases.
+
+    Args:
+        filters: channels of the output.
+        units: channels of the bilinear stage; h has twice as many.
+        kernel_size: odd width of the convolution, in time steps.
+        zero_centre: whether the kernel's centre is held at zero, during training too.
+
+    Call arguments:
+        state: [batch, time, component].
+
+    Returns:
+        [batch, time, filters].
+    """
+
+    def __init__(
+        self,
+        filters: int,
+        units: int = 30,
+        kernel_size: int = 11,
+        zero_centre: bool = True,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if kernel_size < 3 or kernel_size % 2 == 0:
+            raise ValueError(
+                f"Received kernel_size={kernel_size}; expected an odd number of 3 or more."
+            )
+        self.filters = filters
+        self.units = units
+        self.kernel_size = kernel_size
+        self.zero_centre = zero_centre
+
+    def build(self, input_shape):
+        """Create the kernels."""
+        n, width = self.units, 2 * self.units
+        self.kernel = self._weight((self.kernel_size, input_shape[-1], width), "kernel")
+        self.narrow = self._weight((width, n), "narrow")
+        self.linear = self._weight((n, n), "linear")
+        self.left = self._weight((n, n), "left")
+        self.right = self._weight((n, n), "right")
+        self.out = self._weight((width, self.filters), "out")
+        centre = np.ones((self.kernel_size, 1, 1))
+        centre[self.kernel_size // 2] = 0.0 if self.zero_centre else 1.0
+        self._centre = centre
+
+    def _weight(self, shape, name):
+        return self.add_weight(shape=shape, initializer="glorot_uniform", name=name)
+
+    def call(self, state):
+        """The convolution and the bilinear stage."""
+        return self.linearise(state)[0]
+
+    def linearise(self, state, last=None):
+        """The block and its pull-back; see `tf4dvar.layers.adjoint`.
+
+        Args:
+            state: [batch, time, component].
+            last: another map to follow, [filters, channels].
+        """
+        out = self._compute(self.out)
+        out = out if last is None else tf.matmul(out, last)
+        return linearise_bilinear(
+            BlockedConvolution(self._kernel(), tf.shape(state)[1]),
+            state,
+            narrow=self._compute(self.narrow),
+            left=self._compute(self.left),
+            right=self._compute(self.right),
+            linear=tf.matmul(self._compute(self.linear), out[: self.units]),
+            product=out[self.units :],
+        )
+
+    def _kernel(self):
+        return self._compute(self.kernel) * tf.constant(self._centre, self.compute_dtype)
+
+    def _compute(self, weight):
+        return tf.cast(tf.convert_to_tensor(weight), self.compute_dtype)
+
+    def get_config(self):
+        """Sizes and constraint."""
+        return {
+            **super().get_config(),
+            "filters": self.filters,
+            "units": self.units,
+            "kernel_size": self.kernel_size,
+            "zero_centre": self.zero_centre,
+        }
+
+
+@keras.saving.register_keras_serializable(package="tf4dvar")
+class TwoScaleGENN(keras.layers.Layer):
+    """Two-scale GENN prior (eq. 10): Phi(x) = Up(psi_1(Down(x))) + psi_2(x).
+
+    Down averages over `scale` time steps, Up is a transposed convolution of that stride. The
+    last times of a window that is no multiple of it are repeated for the coarse scale. About
+    15,300 parameters for three components.
+
+    Args:
+        units, kernel_size, zero_centre: of both `BilinearBlock`s.
+        scale: number of time steps of a coarse one.
+
+    Call arguments:
+        state: [batch, time, component], normalised units.
+
+    Returns:
+        Same shape.
+    """
+
+    def __init__(
+        self,
+        units: int = 30,
+        kernel_size: int = 11,
+        zero_centre: bool = True,
+        scale: int = 4,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.units = units
+        self.kernel_size = kernel_size
+        self.zero_centre = zero_centre
+        self.scale = scale
+
+    def build(self, input_shape):
+        """Build both scales and the way up."""
+        components = input_shape[-1]
+        self.fine = self._block(components)
+        self.coarse = self._block(self.units)
+        build_once(self.fine, input_shape)
+        build_once(self.coarse, input_shape)
+        self.up = self.add_weight(
+            shape=(self.units, self.scale, components),
+            initializer="glorot_uniform",
+            name="up",
+        )
+
+    def _block(self, filters):
+        return BilinearBlock(
+            filters, self.units, self.kernel_size, self.zero_centre, dtype=self.dtype_policy
+        )
+
+    def call(self, state):
+        """The sum of the two scales."""
+        return self.linearise(state)[0]
+
+    def linearise(self, state):
+        """The prior and its pull-back, see `tf4dvar.layers.adjoint`."""
+        steps = tf.shape(state)[1]
+        fine, pull_back_fine = self.fine.linearise(state)
+        # The way up has one stride and kernel: a map of single coarse times, to a whole block.
+        up = tf.cast(tf.convert_to_tensor(self.up), self.compute_dtype)
+        last = tf.reshape(up, (self.units, -1))
+        blocks, pull_back_coarse = self.coarse.linearise(block_means(state, self.scale), last)
+        shape = tf.shape(blocks)
+        by_time = tf.reshape(blocks, (*tf.unstack(shape[:2]), self.scale, state.shape[-1]))
+
+        def pull_back(residual):
+            coarse = pull_back_coarse(tf.reshape(padded_blocks(residual, self.scale), shape))
+            return pull_back_fine(residual) + block_means_transposed(coarse, self.scale, steps)
+
+        return fine + from_blocks(by_time, steps), pull_back
+
+    def get_config(self):
+        """The settings."""
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "kernel_size": self.kernel_size,
+            "zero_centre": self.zero_centre,
+            "scale": self.scale,
+        }
+
+
+@keras.saving.register_keras_serializable(package="tf4dvar")
+class OneScaleGENN(keras.layers.Layer):
+    """One-scale GENN prior: Phi(x) = psi(x), a `BilinearBlock` back to the components.
+
+    Args:
+        units, kernel_size, zero_centre: of the block.
+
+    Call arguments:
+        state: [batch, time, component], normalised units.
+
+    Returns:
+        Same shape.
+    """
+
+    def __init__(self, units: int = 30, kernel_size: int = 11, zero_centre: bool = True, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+        self.kernel_size = kernel_size
+        self.zero_centre = zero_centre
+
+    def build(self, input_shape):
+        """Build the block."""
+        self.block = BilinearBlock(
+            input_shape[-1],
+            self.units,
+            self.kernel_size,
+            self.zero_centre,
+            dtype=self.dtype_policy,
+        )
+        build_once(self.block, input_shape)
+
+    def call(self, state):
+        """Predict every time from its neighbours."""
+        return self.block(state)
+
+    def linearise(self, state):
+        """The prior and its pull-back; see `tf4dvar.layers.adjoint`."""
+        return self.block.linearise(state)
+
+    def get_config(self):
+        """The settings."""
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "kernel_size": self.kernel_size,
+            "zero_centre": self.zero_centre,
+        }

@@ -1,0 +1,265 @@
+"""A Keras model that looks at the user's arrays before it works on them."""
+
+import logging
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tf4dvar.data import (
+    as_array,
+    check_observations,
+    check_truth,
+    warn_of_fill_values,
+    warn_of_full_observation,
+    warn_of_scale,
+    warn_of_swapped_components,
+    warn_of_units,
+)
+from tf4dvar.errors import InputError
+from tf4dvar.layers.normalisation import Moments
+from tf4dvar.models.known_metric import over_known
+
+logger = logging.getLogger(__name__)
+
+# Windows that a look at the prior's predictions takes.
+LOOK = 32
+# In deviations of a component's scaling. States of Lorenz-63 stay within seven, also where they are
+# never observed; the window of 2000 on which a trained solver diverged went to 69.
+FAR = 20.0
+
+
+class CheckedModel(keras.Model):
+    """The part of `FourDVarNet` that answers a newcomer's mistakes; see `tf4dvar.data.checks`.
+
+    Arrays are looked at, of every library; pipelines are not, but for `adapt`.
+
+    Attributes:
+        farthest: number, in the last training batch, of the window whose state was the farthest
+            from 0, one that is not finite before all others.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        # TensorFlow's own variable: it is no part of the model that is saved.
+        self.farthest = tf.Variable(
+            0,
+            trainable=False,
+            dtype=tf.int64,
+            synchronization=tf.VariableSynchronization.ON_READ,
+            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+        )
+
+    def adapt(
+        self, observations: np.ndarray | tf.data.Dataset, truth: np.ndarray | None = None
+    ) -> None:
+        """Fit the scaling to training windows; see `Scaling`.
+
+        Args:
+            observations: [window, time, component]. Or a pipeline of batches of them, or of
+                (observations, truth), which is read once, batch by batch.
+            truth: states, [window, time, component], for the scaling of the state. An observation
+                operator needs them: true ones, or others of the same climate. Where the state
+                itself is observed its scaling is that of the observations by default.
+        """
+        if not isinstance(observations, tf.data.Dataset):
+            given = (observations,) if truth is None else (observations, truth)
+            batches = [tuple(np.asarray(as_array(each)) for each in given)]
+        elif observations.cardinality() == tf.data.INFINITE_CARDINALITY:
+            raise InputError("Received an endless pipeline; give `adapt` pipeline.take(batches).")
+        else:
+            batches = observations
+        seen, states, complete = Moments(), None, True
+        for number, batch in enumerate(batches):
+            x, y, _ = keras.utils.unpack_x_y_sample_weight(batch)
+            values = as_array(_observations(x))
+            self._build_for(values)
+            check_observations(values, self.observed_components)
+            if number == 0:
+                warn_of_fill_values(values)
+            complete = complete and not np.isnan(values).any()
+            seen.add(values)
+            if y is not None:
+                states = (states or Moments()).add(as_array(y))
+        if not seen.count.any():
+            raise InputError("Received no observations, or none but NaN; expected some values.")
+        if self.operator is None:
+            if complete:
+                warn_of_full_observation(values)
+            self.scaling.adapt(states or seen)
+            return
+        if states is None:
+            raise ValueError(
+                "The observations of an operator do not tell the scale of the state; "
+                "give adapt(observations, truth), with true states or others of their climate."
+            )
+        self.operator.observation_scaling.adapt(seen)
+        self.scaling.adapt(states)
+
+    def compile(
+        self,
+        optimizer="rmsprop",
+        loss=None,
+        loss_weights=None,
+        metrics=None,
+        weighted_metrics=None,
+        **kwargs,
+    ):
+        """As of `keras.Model`.
+
+        Without a loss the model's own is trained. A loss is applied to truth and reconstruction in
+        normalised units; see `supervised_loss`. Keras' metrics of single entries, "mae" say, leave
+        out truth that is NaN; one of the user's own sees it.
+        """
+        super().compile(
+            optimizer,
+            loss,
+            loss_weights,
+            over_known(metrics),
+            over_known(weighted_metrics),
+            **kwargs,
+        )
+
+    def compile_from_config(self, config):
+        """As of `keras.Model`, which leaves it to those that have a `compile` of their own."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.built and self.optimizer is not None:
+            self.optimizer.build(self.trainable_variables)
+
+    def fit(self, x=None, y=None, *args, sample_weight=None, validation_data=None, **kwargs):
+        """As of `keras.Model`, after a look at the observations and the truth."""
+        x, y, sample_weight = self._received(x, y, sample_weight)
+        if isinstance(validation_data, list | tuple):
+            received = self._received(*validation_data)
+            validation_data = tuple(each for each in received if each is not None)
+        if isinstance(y, np.ndarray):
+            self._warn_of_time_step(y)
+        if self.built and self.compiled and self.optimizer is not None:
+            # Else its variables are made while the step is traced, which is then traced twice.
+            with self.distribute_strategy.scope():
+                self.optimizer.build(self.trainable_variables)
+        return super().fit(
+            x, y, *args, sample_weight=sample_weight, validation_data=validation_data, **kwargs
+        )
+
+    def evaluate(self, x=None, y=None, *args, sample_weight=None, **kwargs):
+        """As of `keras.Model`, after a look at the observations and the truth."""
+        if not kwargs.get("_use_cached_eval_dataset"):  # `fit` has looked at its validation data
+            x, y, sample_weight = self._received(x, y, sample_weight)
+        return super().evaluate(x, y, *args, sample_weight=sample_weight, **kwargs)
+
+    def predict(self, x, *args, **kwargs):
+        """As of `keras.Model`, with a look at the observations, and at the states."""
+        x = _arrays(x)
+        observations = self._look_at(x)
+        if observations is not None:
+            warn_of_fill_values(observations)
+        states = super().predict(x, *args, **kwargs)
+        self._look_at_states(states)
+        return states
+
+    def train_on_batch(self, x, y=None, sample_weight=None, **kwargs):
+        """As of `keras.Model`, for arrays of every kind."""
+        return super().train_on_batch(*self._converted(x, y, sample_weight), **kwargs)
+
+    def test_on_batch(self, x, y=None, sample_weight=None, **kwargs):
+        """As of `keras.Model`, for arrays of every kind."""
+        return super().test_on_batch(*self._converted(x, y, sample_weight), **kwargs)
+
+    def predict_on_batch(self, x):
+        """As of `keras.Model`, for arrays of every kind."""
+        return super().predict_on_batch(_arrays(x))
+
+    def _received(self, x, y=None, sample_weight=None):
+        """What `fit` and `evaluate` were given, as NumPy's arrays, looked at."""
+        x, y = _arrays(x), as_array(y)
+        observations = self._look_at(x)
+        if observations is not None and isinstance(y, np.ndarray):
+            check_truth(observations, y, same_components=self.operator is None)
+            warn_of_scale(y, self.scaling.mean.numpy(), self.scaling.deviation.numpy())
+            if self.operator is None:
+                warn_of_swapped_components(observations, y)
+        return self._converted(x, y, sample_weight)
+
+    def _converted(self, x, y, sample_weight):
+        """As NumPy's arrays; with weights there is a truth, if one that is not known."""
+        x, y, sample_weight = _arrays(x), as_array(y), as_array(sample_weight)
+        observations = _observations(x)
+        if y is None and sample_weight is not None and isinstance(observations, np.ndarray):
+            self._build_for(observations)
+            if not self.needs_truth:
+                # Keras leaves the weights out where there is none.
+                shape = (*observations.shape[:2], self.scaling.mean.shape[0])
+                y = np.full(shape, np.nan, "float32")
+        return x, y, sample_weight
+
+    def _build_for(self, observations):
+        if not self.built:
+            # That in which the model was made; Keras asks for it where variables are made.
+            with self.distribute_strategy.scope():
+                self.build(observations.shape)
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        """As of `keras.Model`; notes which window's state is the farthest."""
+        size = tf.where(tf.math.is_finite(y_pred), tf.abs(y_pred), np.inf)
+        self.farthest.assign(tf.argmax(tf.reduce_max(size, axis=(1, 2))))
+        return super().compute_metrics(x, y, y_pred, sample_weight)
+
+    def _look_at(self, inputs):
+        """The observations among the inputs, where they are an array."""
+        observations = _observations(inputs)
+        if not isinstance(observations, np.ndarray):
+            return None
+        self._build_for(observations)
+        check_observations(observations, self.observed_components)
+        scaling = self.observation_scaling()
+        warn_of_units(observations, scaling.mean.numpy(), scaling.deviation.numpy())
+        return observations
+
+    def _look_at_states(self, states):
+        """Warn of windows on which the solver diverges."""
+        finite = np.isfinite(states).all(axis=(1, 2))
+        reach = FAR * self.scaling.deviation.numpy()
+        near = (np.abs(states - self.scaling.mean.numpy()) <= reach).all(axis=(1, 2))
+        far = f"farther than {FAR:g} deviations from the mean of the model's scaling"
+        for astray, where in ((~finite, "not finite"), (finite & ~near, far)):
+            if astray.any():
+                logger.warning(
+                    "The states of %d of %d windows are %s, the first of them number %d: the "
+                    "solver diverges there. Look at the values and units of the observations and "
+                    "the prior's time step, or train further. Components that are never observed "
+                    "have the scale of the others unless `adapt` is given true states.",
+                    astray.sum(),
+                    len(states),
+                    where,
+                    astray.argmax(),
+                )
+
+    def _warn_of_time_step(self, truth):
+        """Warn where known dynamics predict worse than that nothing changes."""
+        truth = truth[np.isfinite(truth).all(axis=(1, 2))][:LOOK]
+        if not (getattr(self.prior, "physical_units", False) and truth.size):
+            return
+        error = np.square(self.prior_prediction(truth) - truth)[:, 1:].mean()
+        change = np.square(np.diff(truth, axis=1)).mean()
+        if not error <= 2 * change:  # NaN counts as an error too
+            logger.warning(
+                "The prior predicts true states one step ahead with a mean squared error of %.3g, "
+                "worse than that nothing changes, %.3g. Its time step, %s, should be the time "
+                "between two states, in the unit of time of its ODE.",
+                error,
+                change,
+                getattr(self.prior, "time_step", "unknown"),
+            )
+
+
+def _observations(inputs):
+    """Of the inputs, which may be a pair of them and their variance."""
+    return inputs[0] if isinstance(inputs, list | tuple) else inputs
+
+
+def _arrays(inputs):
+    """The inputs, each array of them as NumPy's."""
+    if isinstance(inputs, list | tuple):
+        return tuple(map(as_array, inputs))
+    return as_array(inputs)

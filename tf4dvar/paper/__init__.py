@@ -1,0 +1,1 @@
+"""What the paper shows: tables, figures, scores, the fixed-step descent, a demonstration."""

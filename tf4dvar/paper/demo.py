@@ -1,0 +1,103 @@
+"""The demonstration: simulate, train, reconstruct, compare, draw."""
+
+import logging
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from tf4dvar.classical import FixedStepDescent, first_guess
+from tf4dvar.data import protocol_plan, simulate_dataset, states_dataset, write_dataset
+from tf4dvar.evaluation.comparison import compare_model, problem_of
+from tf4dvar.evaluation.metrics import ode_score
+from tf4dvar.evaluation.plots import plot_reconstructions
+from tf4dvar.evaluation.scores import score
+from tf4dvar.experiments import experiment_by_name
+from tf4dvar.models import load_model
+from tf4dvar.systems import TEST_SEED, Lorenz63
+from tf4dvar.training import check_minutes, train
+
+logger = logging.getLogger(__name__)
+
+# What trains best in a few minutes; five iterations are the fastest to train.
+EXPERIMENT = "l63-sup-genn-lstm"
+DESCENT_STEPS = 4000
+PUBLISHED = "l63-c"
+COLUMNS = ("r_score", "fourdvar_score", "ode_score", "seconds_per_window")
+
+
+def run_demo(out: Path, windows: int, minutes: float) -> dict[str, dict[str, Any]]:
+    """Simulate, train, reconstruct, score and draw into a folder.
+
+    Args:
+        out: the folder; what an earlier demonstration left there is replaced.
+        windows: number of held-out windows.
+        minutes: training time.
+
+    Returns:
+        The scores of each method by its name, the learned solver last.
+    """
+    check_minutes(minutes)
+    out.mkdir(parents=True, exist_ok=True)
+
+    logger.info("1. Simulate %d held-out windows of protocol C", windows)
+    dataset = simulate_dataset(Lorenz63(), protocol_plan("l63", "C"), windows, seed=TEST_SEED)
+    write_dataset(dataset, out / "windows.nc", force=True)
+    truth = dataset["truth"].values
+
+    logger.info("2. Reconstruct with the published model %s", PUBLISHED)
+    published = compare_model(load_model(PUBLISHED), dataset)
+    states = {f"published model {PUBLISHED}": published.states}
+    table = {f"published model {PUBLISHED}": published.scores}
+    logger.info("   R-score %.3g", published.scores["r_score"])
+
+    logger.info("3. Train %s for %g minutes", EXPERIMENT, minutes)
+    shutil.rmtree(out / "run", ignore_errors=True)
+    model = train(
+        experiment_by_name(EXPERIMENT),
+        out / "run",
+        minutes=minutes,
+        iterations=5,
+    )
+
+    logger.info("4. Reconstruct with it, and with two methods that learn nothing")
+    # Both of the others take the true dynamics as their prior.
+    problem = problem_of(dataset)
+    known = float(ode_score(truth, problem.flow(truth).numpy()).mean())
+    for name, method in (
+        ("first guess (interpolation)", first_guess),
+        (
+            f"fixed-step descent, {DESCENT_STEPS} steps",
+            lambda problem: FixedStepDescent(DESCENT_STEPS).analyse(problem).states,
+        ),
+    ):
+        started = time.perf_counter()
+        states[name] = method(problem)
+        seconds = (time.perf_counter() - started) / len(truth)
+        table[name] = {
+            **score(states[name], dataset),
+            "ode_score": known,
+            "seconds_per_window": seconds,
+        }
+    name = "learned solver (GENN + LSTM)"
+    learned = compare_model(model, dataset)
+    states[name], table[name] = learned.states, learned.scores
+    write_dataset(
+        states_dataset(dataset, states[name], method=EXPERIMENT),
+        out / "states.nc",
+        force=True,
+    )
+
+    figure = plot_reconstructions(dataset, states)
+    figure.savefig(out / "figure.png", dpi=120)
+    logger.info("\n%s\n", _format(table))
+    logger.info("Figure: %s", out / "figure.png")
+    return table
+
+
+def _format(table: dict[str, dict[str, Any]]) -> str:
+    lines = [f"{'':34}" + "".join(f"{column:>20}" for column in COLUMNS)]
+    for name, scores in table.items():
+        numbers = "".join(f"{scores[column]:>20.4g}" for column in COLUMNS)
+        lines.append(f"{name:34}" + numbers)
+    return "\n".join(lines)
