@@ -28,10 +28,14 @@ INTERNAL = {"tf4dvar.export.onnx_operations"}
 
 
 def importable_modules():
-    """Where users import from: the subpackages and the modules beside them, but the commands."""
-    packages = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
-    modules = {path.stem for path in PACKAGE.glob("*.py")}
-    names = {name for name in packages | modules if not name.startswith(("cli", "__"))}
+    """Folders that list their names, and the modules of the others; no commands."""
+    names = {path.stem for path in PACKAGE.glob("*.py")}
+    for folder in PACKAGE.glob("*/__init__.py"):
+        if "__all__" in folder.read_text():
+            names.add(folder.parent.name)
+        else:
+            names |= {f"{folder.parent.name}.{path.stem}" for path in folder.parent.glob("*.py")}
+    names = {name for name in names if not name.startswith("cli.") and "__" not in name}
     return {f"tf4dvar.{name}" for name in names} - INTERNAL
 
 

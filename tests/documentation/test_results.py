@@ -9,7 +9,7 @@ import pytest
 
 from tf4dvar.experiments import EXPERIMENTS, TABLES
 from tf4dvar.paper.tables import TEST_WINDOWS
-from tf4dvar.training.train import definition_of
+from tf4dvar.training.job import definition_of
 
 ROOT = Path(__file__).parents[2]
 RUNS = ROOT / "docs" / "runs"

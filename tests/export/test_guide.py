@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from tests.export.test_saved_model import make_model
 from tf4dvar.cli.app import app
 
-GUIDE = (Path(__file__).parents[1] / "docs" / "serving.md").read_text()
+GUIDE = (Path(__file__).parents[2] / "docs" / "serving.md").read_text()
 SECTIONS = ("Exporting", "From Python", "From the shell", "For GPUs", "ONNX")
 
 

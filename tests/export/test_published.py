@@ -20,7 +20,7 @@ from tf4dvar.storage.version_directory import check_digests
 from tf4dvar.systems import Lorenz96, system_by_name
 from tf4dvar.training import train
 
-SAVED_MODELS = Path(__file__).parents[1] / "saved_models"
+SAVED_MODELS = Path(__file__).parents[2] / "saved_models"
 SHIPPED = sorted(SAVED_MODELS.glob("*/card.json"))
 SMALL = Experiment(
     "small",

@@ -69,7 +69,7 @@ def test_a_name_without_suffix_has_its_own_temporaries(tmp_path, dead):
 
 def test_a_lock_ends_with_its_process(tmp_path):
     code = (
-        "import pathlib, sys, signal; from tf4dvar.data import locked\n"
+        "import pathlib, sys, signal; from tf4dvar.storage import locked\n"
         "with locked(pathlib.Path(sys.argv[1])):\n    print(1, flush=True); signal.pause()"
     )
     with subprocess.Popen(

@@ -1,5 +1,5 @@
 """Trained models in the formats that others read."""
 
-from tf4dvar.export.saved_model import save
+from tf4dvar.export.saved_model import description_of, model_card, save, signature_card
 
-__all__ = ["save"]
+__all__ = ["description_of", "model_card", "save", "signature_card"]

@@ -14,8 +14,8 @@ from tf4dvar.experiments import Experiment
 from tf4dvar.models import FourDVarNet, load_model
 from tf4dvar.runtime import load_tensorflow
 from tf4dvar.scale.workers import ONE_THREAD, ray_at
+from tf4dvar.training.job import definition_of, options_of, work
 from tf4dvar.training.run_directory import RunDirectory
-from tf4dvar.training.train import definition_of, options_of, work
 from tf4dvar.training.worker_share import Part
 
 # How often a training goes on from its last checkpoint after a worker was lost.

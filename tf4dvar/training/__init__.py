@@ -3,9 +3,9 @@
 from tf4dvar.training.curriculum import Curriculum
 from tf4dvar.training.divergence_guard import DivergenceGuard
 from tf4dvar.training.identification import identify_prior
+from tf4dvar.training.job import check_minutes, learned_weights, train
 from tf4dvar.training.loop import train_loop
 from tf4dvar.training.run_directory import RunDirectory
-from tf4dvar.training.train import check_minutes, learned_weights, train
 
 __all__ = [
     "Curriculum",

@@ -20,8 +20,8 @@ from tf4dvar.experiments import experiment_by_name
 from tf4dvar.layers import FixedStepCell
 from tf4dvar.models import FourDVarNet, load_model, twin
 from tf4dvar.training import DivergenceGuard, RunDirectory, job, train
+from tf4dvar.training.job import options_of
 from tf4dvar.training.run_directory import Checkpoint, Log
-from tf4dvar.training.train import options_of
 
 SMALL = {"epochs": 4, "windows": 256, "seed": 3}
 # With a prior of known dynamics a short training diverges, and rounding decides where it ends.
@@ -99,7 +99,7 @@ def test_kill_9_and_resume_end_where_an_uninterrupted_training_does(uninterrupte
     _, whole = uninterrupted
     out = tmp_path / "killed"
     command = (
-        "import pathlib, sys; from tests.training.test_train import run, tf; "
+        "import pathlib, sys; from tests.training.test_job import run, tf; "
         "tf.config.experimental.enable_op_determinism(); run(pathlib.Path(sys.argv[1]))"
     )
     process = subprocess.Popen(
