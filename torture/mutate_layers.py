@@ -25,7 +25,7 @@ MODULES = (
 )
 TESTS = (
     *("cost", "flow", "gradient", "linear_interpolation", "lorenz96_ode", "observation", "ode"),
-    *("pull_back", "scaling"),
+    *("adjoint", "normalisation"),
 )
 OPERATORS = re.compile(
     "Add_Sub|Sub_Add|Mul_Div|Div_Mul|Pow_Mul|NumberReplacer|Delete|AddNot|False|True|AndWith|OrWith"

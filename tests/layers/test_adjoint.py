@@ -14,7 +14,7 @@ from tf4dvar.layers import (
     Scaling,
     TwoScaleGENN,
 )
-from tf4dvar.layers.adjoint import linearise
+from tf4dvar.layers.adjoint import with_adjoint
 
 F64 = {"dtype": "float64"}
 
@@ -47,7 +47,7 @@ PRIORS = {
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 20, 43])
 @pytest.mark.parametrize("name", PRIORS)
-def test_a_priors_own_pull_back_is_its_automatic_adjoint(name, steps, rng):
+def test_a_priors_own_adjoint_is_its_automatic_adjoint(name, steps, rng):
     components, make = PRIORS[name]
     prior = make()
     state = tf.constant(rng.normal(size=(2, steps, components)))
@@ -55,14 +55,14 @@ def test_a_priors_own_pull_back_is_its_automatic_adjoint(name, steps, rng):
     with tf.GradientTape() as tape:
         tape.watch(state)
         expected = prior(state)
-    prediction, pull_back = linearise(prior, state)
+    prediction, adjoint = with_adjoint(prior, state)
     np.testing.assert_allclose(prediction, expected, rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(
-        pull_back(residual), tape.gradient(expected, state, residual), rtol=1e-9, atol=1e-11
+        adjoint(residual), tape.gradient(expected, state, residual), rtol=1e-9, atol=1e-11
     )
 
 
-def test_a_flow_of_an_equation_without_a_pull_back_is_differentiated(rng):
+def test_a_flow_of_an_equation_without_a_adjoint_is_differentiated(rng):
     class Pendulum(tf.keras.layers.Layer):
         def call(self, state):
             angle, speed = tf.unstack(state, axis=-1)
@@ -71,11 +71,11 @@ def test_a_flow_of_an_equation_without_a_pull_back_is_differentiated(rng):
     flow = RK4Flow(Pendulum(**F64), 0.2, **F64)
     state, direction = rng.normal(size=(2, 3, 6, 2))
     residual = rng.normal(size=state.shape)
-    _, pull_back = linearise(flow, tf.constant(state))
+    _, adjoint = with_adjoint(flow, tf.constant(state))
     small = 1e-6
     derivative = (flow(state + small * direction) - flow(state - small * direction)) / (2 * small)
     np.testing.assert_allclose(
-        np.sum(pull_back(residual) * direction), np.sum(residual * derivative), rtol=1e-8
+        np.sum(adjoint(residual) * direction), np.sum(residual * derivative), rtol=1e-8
     )
 
 
@@ -85,4 +85,4 @@ def test_a_prior_that_ignores_its_state_pulls_back_to_zero(rng):
             return tf.ones(tf.shape(state), state.dtype)
 
     state = tf.constant(rng.normal(size=(2, 5, 3)), tf.float32)
-    np.testing.assert_array_equal(linearise(Constant(), state)[1](state), 0)
+    np.testing.assert_array_equal(with_adjoint(Constant(), state)[1](state), 0)

@@ -17,12 +17,14 @@ def gradient(rng):
 def test_contract_of_a_recurrent_cell(make, gradient):
     cell = make()
     cell.build(gradient.shape)
-    states = cell.get_initial_state(tf.constant(gradient))
-    assert [state.shape[-1] for state in states] == list(cell.state_size)
+    states = cell.initial(tf.constant(gradient))
+    kept = [state.shape for state in cell.initial(tf.constant(gradient))]
+    assert [state.shape for state in states] == kept
     for _ in range(2):
         increment, states = cell(gradient, states)
         assert increment.shape == gradient.shape
-        assert [state.shape[-1] for state in states] == list(cell.state_size)
+        kept = [state.shape for state in cell.initial(tf.constant(gradient))]
+        assert [state.shape for state in states] == kept
 
 
 @pytest.mark.parametrize(
@@ -49,9 +51,9 @@ def test_lstm_with_zero_weights_forgets_half_and_returns_nothing(gradient):
 def test_conv_is_plain_descent_before_training_and_bounded_always(gradient):
     cell = ConvCell()
     cell.build(gradient.shape)
-    increment, _ = cell(gradient * 1e-2, cell.get_initial_state(tf.constant(gradient)))
+    increment, _ = cell(gradient * 1e-2, cell.initial(tf.constant(gradient)))
     np.testing.assert_allclose(increment, 0.1 * gradient * 1e-2, rtol=1e-3)
-    increment, _ = cell(gradient * 1e6, cell.get_initial_state(tf.constant(gradient)))
+    increment, _ = cell(gradient * 1e6, cell.initial(tf.constant(gradient)))
     assert np.abs(increment).max() <= np.pi / 2 / 0.2 + 1e-5
 
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 from tests.layers.layer_check import check_layer
 from tf4dvar.errors import InputError
 from tf4dvar.layers import LSTMCell, RK4Flow, ode_layer
-from tf4dvar.layers.adjoint import linearise
+from tf4dvar.layers.adjoint import with_adjoint
 from tf4dvar.models import FourDVarNet
 from tf4dvar.systems import System, rk4_step
 from tf4dvar.systems.symbolic import Equations
@@ -81,16 +81,16 @@ def test_each_parameter_is_trained_or_frozen(tendency, states):
 
 
 @pytest.mark.parametrize("tendency", [pendulum, EQUATIONS])
-def test_its_pull_back_agrees_with_finite_differences(tendency, states, rng):
+def test_its_adjoint_agrees_with_finite_differences(tendency, states, rng):
     flow = RK4Flow(
         ode_layer(tendency, components=2, dtype="float64", **VALUES), 0.2, dtype="float64"
     )
     direction, residual = rng.normal(size=(2, *states.shape))
-    _, pull_back = linearise(flow, tf.constant(states))
+    _, adjoint = with_adjoint(flow, tf.constant(states))
     step = 1e-6
     derivative = (flow(states + step * direction) - flow(states - step * direction)) / (2 * step)
     np.testing.assert_allclose(
-        np.sum(pull_back(tf.constant(residual)) * direction),
+        np.sum(adjoint(tf.constant(residual)) * direction),
         np.sum(residual * derivative),
         rtol=1e-8,
     )

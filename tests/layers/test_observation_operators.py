@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from tests.layers.layer_check import check_layer
 from tf4dvar.layers import LinearObservation, NormalisedObservation, Scaling
-from tf4dvar.layers.adjoint import linearise
+from tf4dvar.layers.adjoint import with_adjoint
 
 F64 = {"dtype": "float64"}
 MATRIX = np.array([[1.0, 0.0, 2.0], [0.0, 100.0, 0.0]])
@@ -57,7 +57,7 @@ def test_side_by_side_between_normalised_units(states, rng, tmp_path):
         lambda: [LinearObservation(MATRIX, **F64), Speed(**F64)],
     ],
 )
-def test_its_pull_back_is_its_automatic_adjoint(operators, states, rng):
+def test_its_adjoint_is_its_automatic_adjoint(operators, states, rng):
     operators = operators()
     observed = 1 + len(operators)
     normalised = NormalisedObservation(operators, scaled(rng, 3), scaled(rng, observed), **F64)
@@ -66,10 +66,10 @@ def test_its_pull_back_is_its_automatic_adjoint(operators, states, rng):
     with tf.GradientTape() as tape:
         tape.watch(state)
         expected = normalised(state)
-    seen, pull_back = linearise(normalised, state)
+    seen, adjoint = with_adjoint(normalised, state)
     np.testing.assert_allclose(seen, expected, rtol=1e-12)
     np.testing.assert_allclose(
-        pull_back(residual), tape.gradient(expected, state, residual), rtol=1e-9, atol=1e-12
+        adjoint(residual), tape.gradient(expected, state, residual), rtol=1e-9, atol=1e-12
     )
 
 

@@ -15,11 +15,12 @@ def gradient(rng):
 def test_contract_of_a_recurrent_cell(cell, gradient):
     cell = cell()
     cell.build(gradient.shape)
-    states = cell.get_initial_state(tf.constant(gradient))
+    states = cell.initial(tf.constant(gradient))
     for _ in range(2):
         increment, states = cell(gradient, states)
         assert increment.shape == gradient.shape
-        assert [state.shape[-1] for state in states] == list(cell.state_size)
+        kept = [state.shape for state in cell.initial(tf.constant(gradient))]
+        assert [state.shape for state in states] == kept
 
 
 @pytest.mark.parametrize(
@@ -40,7 +41,7 @@ def test_turning_the_circle_turns_the_increment(cell, gradient):
     cell.build(gradient.shape)
 
     def second_increment(gradient):
-        _, states = cell(gradient, cell.get_initial_state(tf.constant(gradient)))
+        _, states = cell(gradient, cell.initial(tf.constant(gradient)))
         return cell(gradient, states)[0]
 
     turned = second_increment(np.roll(gradient, 3, axis=-1))
@@ -50,7 +51,7 @@ def test_turning_the_circle_turns_the_increment(cell, gradient):
 def test_conv_is_plain_descent_before_training_and_bounded_always(gradient):
     cell = PlaneConvCell()
     cell.build(gradient.shape)
-    start = cell.get_initial_state(tf.constant(gradient))
+    start = cell.initial(tf.constant(gradient))
     increment, _ = cell(gradient * 1e-2, start)
     np.testing.assert_allclose(increment, 0.03 * gradient * 1e-2, rtol=1e-3)
     increment, _ = cell(gradient * 1e6, start)

@@ -22,7 +22,7 @@ def moving(**settings):
 
 def test_layers(gradient, tmp_path):
     cell = PlaneSlotCell(slot=4, width=8)
-    states = tuple(state.numpy() for state in cell.get_initial_state(tf.constant(gradient)))
+    states = tuple(state.numpy() for state in cell.initial(tf.constant(gradient)))
     outputs = check_layer(cell, gradient, states, tmp_path=tmp_path)
     assert [output.shape for output in outputs] == [(3, 9, 6), (3, 9, 6), (3, 3, 6, 8)]
 
@@ -34,7 +34,7 @@ def test_before_training_the_first_guess_stays(gradient):
 
 def test_it_remembers_the_state_that_the_solver_reaches(gradient):
     cell = moving(width=8)
-    states = cell.get_initial_state(tf.constant(gradient))
+    states = cell.initial(tf.constant(gradient))
     for _ in range(2):
         before, _ = states
         increment, states = cell(gradient, states)
@@ -43,7 +43,7 @@ def test_it_remembers_the_state_that_the_solver_reaches(gradient):
 
 def test_the_state_matters_beside_the_gradient(gradient):
     cell = moving(width=8)
-    _, memory = cell.get_initial_state(tf.constant(gradient))
+    _, memory = cell.initial(tf.constant(gradient))
     one, _ = cell(gradient, (gradient, memory))
     other, _ = cell(gradient, (gradient + 1.0, memory))
     assert not np.allclose(one, other)
@@ -53,7 +53,7 @@ def test_turning_the_circle_turns_the_increment(gradient):
     cell = moving(width=8)
 
     def increment(values):
-        return cell(values, cell.get_initial_state(tf.constant(values)))[0].numpy()
+        return cell(values, cell.initial(tf.constant(values)))[0].numpy()
 
     turned = increment(np.roll(gradient, 2, axis=-1))
     np.testing.assert_allclose(turned, np.roll(increment(gradient), 2, axis=-1), atol=1e-5)

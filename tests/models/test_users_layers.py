@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from tf4dvar import export
-from tf4dvar.layers import FixedStepCell, LSTMCell, RK4Flow, VariationalCost
+from tf4dvar.layers import FixedStepCell, LSTMCell, RK4Flow, Update, VariationalCost
 from tf4dvar.models import FourDVarNet
 
 layers = keras.layers
@@ -67,7 +67,7 @@ class HalfBuilt(layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="tests")
-class Update(layers.Layer):
+class Remembering(Update):
     """An update of the ordinary style."""
 
     def __init__(self, **kwargs):
@@ -75,11 +75,11 @@ class Update(layers.Layer):
         self.memory = layers.Dense(4, activation="tanh")
         self.increment = layers.Dense(3)
 
-    def get_initial_state(self, gradient):
-        return (tf.zeros_like(gradient[..., :1]) * tf.zeros(4),)
+    def initial(self, first_guess):
+        return (tf.zeros_like(first_guess[..., :1]) * tf.zeros(4),)
 
-    def call(self, gradient, states):
-        memory = self.memory(tf.concat([gradient, *states], axis=-1))
+    def call(self, gradient, memory):
+        memory = self.memory(tf.concat([gradient, *memory], axis=-1))
         return self.increment(memory), (memory,)
 
 
@@ -129,7 +129,7 @@ PARTS = {
         "prior": Network(inside=[layers.BatchNormalization(), layers.Dropout(0.5)]),
         "recompute": True,
     },
-    "update": lambda: {"prior": Network(), "cell": Update()},
+    "update": lambda: {"prior": Network(), "cell": Remembering()},
     "first guess": lambda: {"prior": Network(), "first_guess": Guess()},
     "first guess of two shapes": lambda: {"prior": Network(), "first_guess": TwoInputGuess()},
 }

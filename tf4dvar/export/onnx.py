@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tf4dvar.errors import InputError
 from tf4dvar.export.saved_model import model_card, signature_card
+from tf4dvar.layers.adjoint import has_adjoint
 from tf4dvar.models import FourDVarNet, twin
 from tf4dvar.models.saved_model import observations_spec, silent
 from tf4dvar.storage.version_directory import VersionDirectory
@@ -137,9 +138,9 @@ def _refusal(model: FourDVarNet, reason: str) -> InputError:
     operators = [] if model.operator is None else model.operator.operators
     hint = "".join(
         f" {type(layer).__name__} is differentiated automatically, and such gradients seldom "
-        "convert: give it a method `linearise`, see tf4dvar.layers.adjoint."
+        "convert: give it a method `with_adjoint`, see tf4dvar.layers.adjoint."
         for layer in (model.prior, *operators)
-        if not hasattr(layer, "linearise")
+        if not has_adjoint(layer)
     )
     return InputError(
         f"The model with the prior {prior} and the update {type(model.solver.cell).__name__} "

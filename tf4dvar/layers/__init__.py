@@ -1,5 +1,6 @@
 """The paper's equations as Keras layers, one concept a file."""
 
+from tf4dvar.layers.contracts import ODE, FirstGuess, ObservationOperator, Prior, Update
 from tf4dvar.layers.cost import VariationalCost
 from tf4dvar.layers.first_guesses.attention import AttentionFirstGuess
 from tf4dvar.layers.first_guesses.interpolation import LinearInterpolation
@@ -25,6 +26,7 @@ from tf4dvar.layers.updates.periodic import PlaneConvCell, PlaneLSTMCell
 from tf4dvar.layers.updates.slot import PlaneSlotCell
 
 __all__ = [
+    "ODE",
     "AttentionFirstGuess",
     "AutoEncoder",
     "BilinearBlock",
@@ -32,6 +34,7 @@ __all__ = [
     "ConvCell",
     "CostGradient",
     "EulerFlow",
+    "FirstGuess",
     "FixedStepCell",
     "FunctionODE",
     "GradientSolver",
@@ -42,6 +45,7 @@ __all__ = [
     "Lorenz96ODE",
     "NormalisedObservation",
     "NormalisedPrior",
+    "ObservationOperator",
     "OneScaleGENN",
     "OneStepFlow",
     "Pathway",
@@ -53,10 +57,12 @@ __all__ = [
     "PlaneGENN",
     "PlaneLSTMCell",
     "PlaneSlotCell",
+    "Prior",
     "RK4Flow",
     "Scaling",
     "TransformerBlock",
     "TwoScaleGENN",
+    "Update",
     "VariationalCost",
     "ode_layer",
 ]

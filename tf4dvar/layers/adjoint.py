@@ -1,46 +1,70 @@
-"""A prior and its adjoint, which the gradient of the variational cost is made of."""
+"""Maps of states and their adjoints, which the gradient of the variational cost is made of."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 
-def linearise(prior: keras.layers.Layer, state) -> tuple[Any, Callable]:
-    """Phi(x), and its pull-back r -> (d Phi / d x)^T r at x.
+class StateMap(keras.layers.Layer):
+    """A map F of states. A subclass writes `call`, or `with_adjoint`; the other follows from it."""
 
-    A prior may give both itself, as a method `linearise(state)` written in forward operations
-    that shares what the two have in common. Any other is differentiated automatically. Both are in
-    the prior's own `compute_dtype`, to which a `linearise` casts its weights.
+    def call(self, state):
+        """F(x)."""
+        if not has_adjoint(self):
+            raise NotImplementedError(f"{type(self).__name__} has neither call nor with_adjoint.")
+        return self.with_adjoint(state)[0]
+
+    def with_adjoint(self, state) -> tuple[Any, Callable]:
+        """F(x), and its adjoint r -> (d F / d x)^T r at x, by `tf.GradientTape`.
+
+        A subclass may write both in forward operations, which share what the two have in common,
+        in the dtype of the state.
+
+        Args:
+            state: x, [batch, time, component].
+
+        Returns:
+            F(x), and a function from residuals shaped as F(x) to ones shaped as the state. Both are
+            differentiable.
+        """
+        return _differentiated(self, state)
+
+
+def has_adjoint(layer: keras.layers.Layer) -> bool:
+    """Whether a layer writes its adjoint itself."""
+    written = getattr(type(layer), "with_adjoint", None)
+    return written not in (None, StateMap.with_adjoint)
+
+
+def with_adjoint(layer: keras.layers.Layer, state) -> tuple[Any, Callable]:
+    """The value of a layer and its adjoint, see `StateMap.with_adjoint`, in the dtype of the state.
 
     Args:
-        prior: Phi.
+        layer: a `StateMap`, or any other layer, which is differentiated automatically. It computes
+            in its own `compute_dtype`.
         state: x, [batch, time, component].
-
-    Returns:
-        Phi(x), same shape, and a function of a residual of that shape. Both are differentiable.
     """
-    given = tf.cast(state, prior.compute_dtype)
-    if hasattr(prior, "linearise"):
-        prediction, pull_back = prior.linearise(given)
-    else:
-        prediction, pull_back = _differentiate(prior, given)
+    given = tf.cast(state, layer.compute_dtype)
+    differentiate = layer.with_adjoint if has_adjoint(layer) else partial(_differentiated, layer)
+    value, adjoint = differentiate(given)
 
-    def pull_back_as_given(residual):
-        return tf.cast(pull_back(tf.cast(residual, prediction.dtype)), state.dtype)
+    def adjoint_as_given(residual):
+        return tf.cast(adjoint(tf.cast(residual, value.dtype)), state.dtype)
 
-    return tf.cast(prediction, state.dtype), pull_back_as_given
+    return tf.cast(value, state.dtype), adjoint_as_given
 
 
-def _differentiate(prior, state):
+def _differentiated(layer, state):
     with tf.GradientTape() as tape:
         tape.watch(state)
-        prediction = prior(state)
+        value = layer(state)
 
-    def pull_back(residual):
+    def adjoint(residual):
         return tape.gradient(
-            prediction, state, residual, unconnected_gradients=tf.UnconnectedGradients.ZERO
+            value, state, residual, unconnected_gradients=tf.UnconnectedGradients.ZERO
         )
 
-    return prediction, pull_back
+    return value, adjoint

@@ -1,56 +1,50 @@
 """The variational cost."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tf4dvar.layers.adjoint import linearise
 from tf4dvar.layers.checks import build_once, held_layers
 from tf4dvar.layers.precise_layer import PreciseLayer
+from tf4dvar.layers.windows import window_mean, window_sum
 
 
-class Misfit(NamedTuple):
-    """How far a state is from the observations of one source.
+def variational_cost(simulated, residual, observations, mask, sources, weights, factors=None):
+    """U_Phi of every window, [batch] (eq. 4, its terms averaged); see `VariationalCost`.
 
-    Attributes:
-        departure: H(x) - y, [batch, time, observed].
-        weighted: the same times the entries' weights, 0 where not observed.
-        total: sum of the weights of every window, [batch].
+    Args:
+        simulated: H(x), [batch, time, observed].
+        residual: x - Phi(x), [batch, time, component].
+        observations, mask: as for `VariationalCost`.
+        sources: how many of the observed belong to each source.
+        weights: lambda_1 of each source, then lambda_2.
+        factors: of the squares, of a shape that goes with them; the means' own weights stay.
     """
-
-    departure: tf.Tensor
-    weighted: tf.Tensor
-    total: tf.Tensor
-
-    def mean_square(self, factors=None):
-        """Weighted mean of the squared departures of every window, [batch].
-
-        Args:
-            factors: of the squares, of a shape that goes with them; the mean's weights stay.
-        """
-        squares = self.weighted * self.departure
-        squares = tf.reduce_sum(squares if factors is None else factors * squares, axis=(1, 2))
-        return tf.math.divide_no_nan(squares, self.total)
+    squares, prior_squares = tf.square(simulated - observations), tf.square(residual)
+    if factors is not None:
+        squares, prior_squares = factors * squares, factors * prior_squares
+    means = [
+        tf.math.divide_no_nan(window_sum(each * among), window_sum(among))
+        for each, among in zip(_split(squares, sources), _split(mask, sources), strict=True)
+    ]
+    means.append(window_mean(prior_squares))
+    return tf.add_n([weight * mean for weight, mean in zip(weights, means, strict=True)])
 
 
-def misfits(operator: keras.layers.Layer | None, seen, observations, mask) -> list[Misfit]:
-    """The misfit to each source.
+def sources_of(operator: keras.layers.Layer | None, observed: int) -> tuple[int, ...]:
+    """How many of the observed belong to each source.
 
     Args:
         operator: H, or None where the state itself is observed.
-        seen: H(x), [batch, time, observed].
-        observations, mask: as for `VariationalCost`.
+        observed: number of them all.
     """
-    departure = seen - observations
-    sources = getattr(operator, "sources", (seen.shape[-1],))
-    if len(sources) == 1:
-        parts = [departure], [mask]
-    else:
-        parts = tf.split(departure, sources, axis=-1), tf.split(mask, sources, axis=-1)
-    return [Misfit(d, d * m, tf.reduce_sum(m, axis=(1, 2))) for d, m in zip(*parts, strict=True)]
+    return getattr(operator, "sources", (observed,))
+
+
+def _split(values, sources):
+    return [values] if len(sources) == 1 else tf.split(values, sources, axis=-1)
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
@@ -110,7 +104,7 @@ class VariationalCost(PreciseLayer):
         build_once(self.prior, state_shape)
         if self.operator is not None:
             build_once(self.operator, state_shape)
-        sources = len(getattr(self.operator, "sources", (1,)))
+        sources = len(sources_of(self.operator, state_shape[-1]))
         weights = [*np.broadcast_to(self.observation_weight, sources), self.prior_weight]
         self.log_weights = self.add_weight(
             shape=(len(weights),),
@@ -121,44 +115,15 @@ class VariationalCost(PreciseLayer):
 
     def call(self, state, observations, mask):
         """The weighted terms of every window."""
-        seen = state if self.operator is None else self.operator(state)
-        sources = misfits(self.operator, seen, observations, mask)
-        return self._sum(sources, state - tf.cast(self.prior(state), state.dtype))
+        simulated = state if self.operator is None else self.operator(state)
+        residual = state - tf.cast(self.prior(state), state.dtype)
+        return self.value(simulated, residual, observations, mask)
 
-    def value_and_gradient(self, state, observations, mask):
-        """The cost, [batch], and its gradient in the state, by the pull-backs of prior and H.
-
-        grad U = 2 observation_weight / |Omega| (d H / d x)^T mask (H(x) - y)
-               + 2 prior_weight / n (r - (d Phi / d x)^T r),    r = x - Phi(x)
-        """
-        prediction, pull_back = linearise(self.prior, state)
-        residual = state - prediction
-        seen, pull_back_seen = (
-            (state, None) if self.operator is None else linearise(self.operator, state)
-        )
-        sources = misfits(self.operator, seen, observations, mask)
-        *weights, prior_weight = self._weights(len(sources))
-        parts = [
-            tf.math.divide_no_nan(2 * weight, source.total)[:, tf.newaxis, tf.newaxis]
-            * source.weighted
-            for weight, source in zip(weights, sources, strict=True)
-        ]
-        towards_observations = parts[0] if len(parts) == 1 else tf.concat(parts, axis=-1)
-        if pull_back_seen is not None:
-            towards_observations = pull_back_seen(towards_observations)
-        towards_prior = 2 * prior_weight / tf.cast(tf.size(state[0]), prior_weight.dtype)
-        gradient = towards_observations + towards_prior * (residual - pull_back(residual))
-        return self._sum(sources, residual), gradient
-
-    def _sum(self, sources, residual):
-        *weights, prior_weight = self._weights(len(sources))
-        terms = [weight * each.mean_square() for weight, each in zip(weights, sources, strict=True)]
-        terms.append(prior_weight * tf.reduce_mean(tf.square(residual), axis=(1, 2)))
-        return sum(terms[1:], terms[0])
-
-    def _weights(self, sources):
-        weights = tf.exp(tf.convert_to_tensor(self.log_weights))
-        return [weights[i] for i in range(sources + 1)]
+    def value(self, simulated, residual, observations, mask):
+        """The cost, [batch], of H(x) and x - Phi(x); see `variational_cost`."""
+        sources = sources_of(self.operator, simulated.shape[-1])
+        weights = tf.unstack(tf.exp(tf.convert_to_tensor(self.log_weights)))
+        return variational_cost(simulated, residual, observations, mask, sources, weights)
 
     def get_config(self):
         """The prior and the operator, the initial weights, and whether they learn."""

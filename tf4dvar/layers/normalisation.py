@@ -4,8 +4,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf4dvar.layers.adjoint import linearise
+from tf4dvar.layers.adjoint import with_adjoint
 from tf4dvar.layers.checks import build_once, held_layers
+from tf4dvar.layers.contracts import Prior
 from tf4dvar.layers.precise_layer import PreciseLayer, check_precise
 
 
@@ -90,7 +91,7 @@ class Scaling(PreciseLayer):
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
-class NormalisedPrior(PreciseLayer):
+class NormalisedPrior(PreciseLayer, Prior):
     """A prior of physical units as a prior of normalised ones.
 
     Args:
@@ -119,16 +120,16 @@ class NormalisedPrior(PreciseLayer):
         """Phi between the two scalings."""
         return self.scaling(self.prior(self.scaling.physical(state)))
 
-    def linearise(self, state):
-        """The prior and its pull-back in normalised units; see `tf4dvar.layers.adjoint`."""
-        prediction, pull_back = linearise(self.prior, self.scaling.physical(state))
+    def with_adjoint(self, state):
+        """The prior and its adjoint in normalised units; see `tf4dvar.layers.adjoint`."""
+        prediction, adjoint = with_adjoint(self.prior, self.scaling.physical(state))
         deviation = self.scaling.deviation
 
-        def pull_back_normalised(residual):
-            physical = pull_back(by_component(tf.divide, residual, deviation))
+        def normalised_adjoint(residual):
+            physical = adjoint(by_component(tf.divide, residual, deviation))
             return by_component(tf.multiply, physical, deviation)
 
-        return self.scaling(prediction), pull_back_normalised
+        return self.scaling(prediction), normalised_adjoint
 
     def get_config(self):
         """The prior and the scaling."""

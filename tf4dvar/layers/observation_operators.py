@@ -6,14 +6,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf4dvar.layers.adjoint import linearise
+from tf4dvar.layers.adjoint import StateMap, with_adjoint
 from tf4dvar.layers.checks import build_once, check_components, held_layers
+from tf4dvar.layers.contracts import ObservationOperator
 from tf4dvar.layers.normalisation import Scaling, by_component
 from tf4dvar.layers.precise_layer import PreciseLayer, check_precise
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
-class LinearObservation(PreciseLayer):
+class LinearObservation(ObservationOperator):
     """A linear observation operator, y = H x at every time.
 
     Rows of the unit matrix observe single components; a diagonal matrix changes their units.
@@ -28,6 +29,8 @@ class LinearObservation(PreciseLayer):
         H x, [batch, time, observed], physical units.
     """
 
+    linear = True
+
     def __init__(self, matrix: np.ndarray, **kwargs):
         super().__init__(**kwargs)
         self.matrix = np.array(matrix, "float64")
@@ -36,16 +39,13 @@ class LinearObservation(PreciseLayer):
                 f"Received a matrix of shape {self.matrix.shape}; "
                 "expected finite numbers, [observed, component]."
             )
+        self.components = self.matrix.shape[1]
 
     def build(self, input_shape):
         """Check the number of components."""
-        check_components(self, input_shape, self.matrix.shape[1])
+        check_components(self, input_shape, self.components)
 
-    def call(self, state):
-        """H x."""
-        return self.linearise(state)[0]
-
-    def linearise(self, state):
+    def with_adjoint(self, state):
         """H x, and the transposed matrix; see `tf4dvar.layers.adjoint`."""
         matrix = tf.constant(self.matrix, state.dtype)
         return (
@@ -59,7 +59,7 @@ class LinearObservation(PreciseLayer):
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
-class NormalisedObservation(PreciseLayer):
+class NormalisedObservation(PreciseLayer, StateMap):
     """Observation operators of physical units, side by side, between normalised ones.
 
     Args:
@@ -106,20 +106,20 @@ class NormalisedObservation(PreciseLayer):
         seen = [operator(physical) for operator in self.operators]
         return self.observation_scaling(tf.concat(seen, axis=-1))
 
-    def linearise(self, state):
-        """All operators and their pull-back; see `tf4dvar.layers.adjoint`."""
+    def with_adjoint(self, state):
+        """All operators and their adjoint; see `tf4dvar.layers.adjoint`."""
         physical = self.scaling.physical(state)
-        seen, pull_backs = zip(
-            *(linearise(operator, physical) for operator in self.operators), strict=True
+        seen, adjoints = zip(
+            *(with_adjoint(operator, physical) for operator in self.operators), strict=True
         )
 
-        def pull_back(residual):
+        def adjoint(residual):
             residual = by_component(tf.divide, residual, self.observation_scaling.deviation)
             parts = tf.split(residual, self.sources, axis=-1)
-            pulled = [back(part) for back, part in zip(pull_backs, parts, strict=True)]
-            return by_component(tf.multiply, tf.add_n(pulled), self.scaling.deviation)
+            towards = [adjoint(part) for adjoint, part in zip(adjoints, parts, strict=True)]
+            return by_component(tf.multiply, tf.add_n(towards), self.scaling.deviation)
 
-        return self.observation_scaling(tf.concat(seen, axis=-1)), pull_back
+        return self.observation_scaling(tf.concat(seen, axis=-1)), adjoint
 
     def pseudo_inverse(self, observations):
         """The state nearest to the mean, in deviations, that linear operators see like that.

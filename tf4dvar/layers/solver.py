@@ -1,6 +1,5 @@
 """The solver that iterates gradient and update."""
 
-import inspect
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -10,10 +9,12 @@ import tensorflow as tf
 
 from tf4dvar.errors import InputError, shown
 from tf4dvar.layers.checks import build_once, held_layers
+from tf4dvar.layers.contracts import Update
 from tf4dvar.layers.gradient import CostGradient
 from tf4dvar.layers.held_state import HeldState
 from tf4dvar.layers.precise_layer import PreciseLayer
 from tf4dvar.layers.recompute import recomputed_loop
+from tf4dvar.layers.windows import window_mean
 
 # A smaller root mean square is a window at rest, whose gradient is left as it is: divided by
 # next to nothing, its derivatives would overflow.
@@ -37,7 +38,7 @@ class Pathway(NamedTuple):
 class GradientSolver(PreciseLayer):
     """Gamma: K iterations of a gradient-based solver (Algorithm of Section 3.1).
 
-        increment, states = cell(gradient of the cost at x / its norm, states)
+        increment, memory = cell(gradient of the cost at x / its norm, memory)
         x = x - increment
 
     The norm is the root mean square of the window's first gradient: it gives the cell numbers
@@ -46,9 +47,8 @@ class GradientSolver(PreciseLayer):
 
     Args:
         cost: a `VariationalCost`.
-        cell: an update, `cell(gradient, states) -> (increment, new_states)` with
-            `get_initial_state(gradient)`. It works on whole windows; Keras' own cells, which work
-            on single times, are none.
+        cell: an `Update`. It works on whole windows; Keras' own cells, which work on single
+            times, are none.
         iterations: K. It can be changed at any time by setting the attribute, with no new
             trace; with `unroll`, only before the first call.
         unroll: write the iterations out instead of looping. XLA and GPUs need it; on a CPU it
@@ -141,18 +141,18 @@ class GradientSolver(PreciseLayer):
                 for a, b in pairwise(ends)
             ]
             solved = tf.nest.map_structure(lambda *parts: tf.concat(parts, axis=0), *pieces)
-        state, scale, cell_states = solved
+        state, scale, memory = solved
         if held.needs_a_call:
-            self._iterate(self._iterations, state, scale, cell_states, observations, mask, training)
+            self._iterate(self._iterations, state, scale, memory, observations, mask, training)
         return state
 
     def _solve(self, first_guess, observations, mask, training, held):
         # A piece without windows is left as it is: not every operation takes an empty one.
         iterations = self._iterations * tf.cast(tf.shape(first_guess)[0] > 0, tf.int32)
 
-        def iterate(k, state, scale, cell_states):
+        def iterate(k, state, scale, memory):
             with held.calls():
-                return self._iterate(k, state, scale, cell_states, observations, mask, training)[:3]
+                return self._iterate(k, state, scale, memory, observations, mask, training)[:3]
 
         variables = (first_guess, *self._start(first_guess))
         if self.recompute:
@@ -184,13 +184,13 @@ class GradientSolver(PreciseLayer):
         iterations = tf.convert_to_tensor(iterations)
         held = HeldState(self)
 
-        def iterate(k, state, scale, cell_states, costs, *states):
+        def iterate(k, state, scale, memory, costs, *states):
             states = tuple(array.write(k, state) for array in states)
             with held.calls():
-                state, scale, cell_states, cost = self._iterate(
-                    k, state, scale, cell_states, observations, mask, training=False
+                state, scale, memory, cost = self._iterate(
+                    k, state, scale, memory, observations, mask, training=False
                 )
-            return k + 1, state, scale, cell_states, costs.write(k, cost), *states
+            return k + 1, state, scale, memory, costs.write(k, cost), *states
 
         size = iterations + 1
         costs = tf.TensorArray(self._cost_dtype(), size, element_shape=first_guess.shape[:1])
@@ -206,30 +206,28 @@ class GradientSolver(PreciseLayer):
         return Pathway(states[0].write(iterations, state).stack(), costs)
 
     def _first_update(self, gradient):
-        return self.cell(gradient, self.cell.get_initial_state(gradient))
+        return self.cell(gradient, self.cell.initial(gradient))
 
     def _start(self, first_guess):
         scale = tf.ones_like(first_guess[:, :1, :1])
-        return scale, self.cell.get_initial_state(first_guess)
+        return scale, self.cell.initial(first_guess)
 
-    def _iterate(self, k, state, scale, cell_states, observations, mask, training):
+    def _iterate(self, k, state, scale, memory, observations, mask, training):
         # Said at every call: on the way back no outer call says it.
         gradient, cost = self.gradient(state, observations, mask, training=training)
         if self.normalise:
-            mean_square = tf.reduce_mean(tf.square(gradient), axis=(1, 2), keepdims=True)
+            mean_square = window_mean(tf.square(gradient), keepdims=True)
             first = tf.math.rsqrt(tf.where(mean_square > AT_REST**2, mean_square, 1.0))
             first = tf.where(tf.math.is_finite(mean_square), first, np.nan)
             scale = tf.where(tf.equal(k, 0), first, scale)
         gradient *= scale
-        increment, new_states = self.cell(gradient, cell_states, training=training)
+        increment, new_memory = self.cell(gradient, memory, training=training)
         # The update may compute in half precision.
         increment = tf.cast(increment, state.dtype)
-        cell_states = tf.nest.map_structure(
-            lambda new, old: tf.cast(new, old.dtype), new_states, cell_states
-        )
+        memory = tf.nest.map_structure(lambda new, old: tf.cast(new, old.dtype), new_memory, memory)
         # An overflow could pass for a large gradient in a cell that saturates.
         state = tf.where(tf.math.is_finite(gradient), state - increment, np.nan)
-        return state, scale, cell_states, cost
+        return state, scale, memory, cost
 
     def _cost_dtype(self):
         return tf.float64 if self.compute_dtype == "float64" else tf.float32
@@ -266,12 +264,10 @@ def _of_any_batch(tensor):
 
 
 def _check_update(cell: keras.layers.Layer) -> None:
-    begin = getattr(cell, "get_initial_state", None)
-    if begin is None or "batch_size" in inspect.signature(begin).parameters:
+    if not isinstance(cell, Update):
         raise InputError(
             f"Received the update {type(cell).__module__}.{type(cell).__name__}; expected one of "
-            "whole windows, `cell(gradient, states) -> (increment, new_states)` with "
-            "`get_initial_state(gradient)`: LSTMCell or ConvCell of tf4dvar.layers, or your own."
+            "whole windows, derived from tf4dvar.layers.Update: LSTMCell or ConvCell, or your own."
         )
 
 

@@ -11,7 +11,6 @@ from tf4dvar.errors import InputError
 from tf4dvar.layers import (
     GradientSolver,
     LinearInterpolation,
-    LinearObservation,
     NormalisedObservation,
     NormalisedPrior,
     Pathway,
@@ -19,6 +18,7 @@ from tf4dvar.layers import (
     VariationalCost,
 )
 from tf4dvar.layers.checks import build_once, held_layers
+from tf4dvar.layers.contracts import FirstGuess, ObservationOperator, Prior, trait
 from tf4dvar.models.input_checks import CheckedModel
 from tf4dvar.models.losses import supervised_loss, unsupervised_loss
 from tf4dvar.models.saved_model import write_saved_model
@@ -123,7 +123,7 @@ class FourDVarNet(CheckedModel):
         )
         self.normalised_prior = (
             NormalisedPrior(prior, self.scaling, dtype=self.dtype_policy)
-            if getattr(prior, "physical_units", False)
+            if trait(prior, Prior, "physical_units")
             else prior
         )
         self.operator = self._normalised_operator(observation_operator)
@@ -151,12 +151,12 @@ class FourDVarNet(CheckedModel):
             return None
         if isinstance(operators, keras.layers.Layer):
             operators = [operators]
-        linear = all(isinstance(operator, LinearObservation) for operator in operators)
-        if isinstance(self.first_guess, LinearInterpolation) and not linear:
+        linear = all(trait(each, ObservationOperator, "linear") for each in operators)
+        if trait(self.first_guess, FirstGuess, "of_observations") and not linear:
             raise ValueError(
-                "Received an observation operator that is no LinearObservation and has no "
-                "pseudo-inverse to begin with; give a first_guess that is learned, "
-                "AttentionFirstGuess(components=number of the state's components) say."
+                "Received an observation operator that is not linear and has no pseudo-inverse to "
+                "begin with; give a first_guess that is learned, for example "
+                "AttentionFirstGuess(components=number of the state's components)."
             )
         return NormalisedObservation(
             operators, self.scaling, Scaling(dtype=self.dtype_policy), dtype=self.dtype_policy
@@ -214,8 +214,8 @@ class FourDVarNet(CheckedModel):
         """Number of components of the state that such observations are of."""
         if self.operator is None:
             return shape[-1]
-        if isinstance(self.first_guess, LinearInterpolation):
-            return self.operator.operators[0].matrix.shape[1]
+        if trait(self.first_guess, FirstGuess, "of_observations"):
+            return self.operator.operators[0].components
         observations = keras.KerasTensor(shape, self.input_dtype)
         return self.first_guess.compute_output_spec(observations, observations).shape[-1]
 
@@ -324,7 +324,7 @@ class FourDVarNet(CheckedModel):
         values, weights = self._normalised(inputs)
         start = self.first_guess(values, tf.cast(weights > 0, values.dtype))
         start = tf.cast(start, values.dtype)
-        if self.operator is not None and isinstance(self.first_guess, LinearInterpolation):
+        if self.operator is not None and trait(self.first_guess, FirstGuess, "of_observations"):
             start = self.operator.pseudo_inverse(start)
         return start, values, weights
 

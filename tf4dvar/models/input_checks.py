@@ -17,6 +17,7 @@ from tf4dvar.data import (
     warn_of_units,
 )
 from tf4dvar.errors import InputError
+from tf4dvar.layers.contracts import Prior, trait
 from tf4dvar.layers.normalisation import Moments
 from tf4dvar.models.known_metric import over_known
 
@@ -238,7 +239,7 @@ class CheckedModel(keras.Model):
     def _warn_of_time_step(self, truth):
         """Warn where known dynamics predict worse than that nothing changes."""
         truth = truth[np.isfinite(truth).all(axis=(1, 2))][:LOOK]
-        if not (getattr(self.prior, "physical_units", False) and truth.size):
+        if not (trait(self.prior, Prior, "physical_units") and truth.size):
             return
         error = np.square(self.prior_prediction(truth) - truth)[:, 1:].mean()
         change = np.square(np.diff(truth, axis=1)).mean()

@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf4dvar.errors import InputError
-from tf4dvar.layers.cost import misfits
+from tf4dvar.layers.cost import sources_of, variational_cost
 
 
 def supervised_loss(
@@ -101,15 +101,13 @@ def unsupervised_loss(
         weights: as for `supervised_loss`, of the squares of both terms; with an operator, whose
             observations are no entries of the state, not of single components.
     """
-    seen = state if operator is None else operator(state)
+    simulated = state if operator is None else operator(state)
     entries = by_entry(weights, state)
     if operator is not None:
         _by_time(weights, entries)
-    sources = misfits(operator, seen, observations, mask)
-    lambdas = np.broadcast_to(observation_weight, len(sources)).tolist()
-    terms = [
-        factor * tf.reduce_mean(source.mean_square(entries))
-        for factor, source in zip(lambdas, sources, strict=True)
-    ]
-    terms.append(prior_weight * tf.reduce_mean(entries * tf.square(state - prior(state))))
-    return sum(terms[1:], terms[0])
+    sources = sources_of(operator, simulated.shape[-1])
+    lambdas = (*np.broadcast_to(observation_weight, len(sources)).tolist(), prior_weight)
+    residual = state - prior(state)
+    return tf.reduce_mean(
+        variational_cost(simulated, residual, observations, mask, sources, lambdas, entries)
+    )

@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from tf4dvar.layers.checks import build_once
+from tf4dvar.layers.contracts import FirstGuess
 from tf4dvar.layers.kernels.segments import from_blocks, padded_blocks
 from tf4dvar.layers.kernels.transformer_block import TransformerBlock
 
@@ -14,7 +15,7 @@ MOST_PAIRS = 2**30
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
-class AttentionFirstGuess(keras.layers.Layer):
+class AttentionFirstGuess(FirstGuess):
     """First guess by a transformer over the slots of a window.
 
     A window is cut into slots of a few times. What was observed in a slot, and what was not,

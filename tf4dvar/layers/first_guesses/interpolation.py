@@ -3,11 +3,12 @@
 import keras
 import tensorflow as tf
 
+from tf4dvar.layers.contracts import FirstGuess
 from tf4dvar.layers.precise_layer import PreciseLayer
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
-class LinearInterpolation(PreciseLayer):
+class LinearInterpolation(PreciseLayer, FirstGuess):
     """Linear interpolation in time of what was observed, constant beyond the ends.
 
     A component without an observation in the window is 0, its mean in normalised units.
@@ -19,6 +20,8 @@ class LinearInterpolation(PreciseLayer):
     Returns:
         The first guess x0, same shape.
     """
+
+    of_observations = True
 
     def call(self, observations, mask):
         """Interpolate between the neighbouring observations of every time."""

@@ -4,13 +4,14 @@ import keras
 import tensorflow as tf
 
 from tf4dvar.layers.checks import build_once
+from tf4dvar.layers.contracts import FirstGuess
 from tf4dvar.layers.kernels.periodic import PlaneConv
 from tf4dvar.layers.kernels.plane_block import PlaneBlock
 from tf4dvar.layers.kernels.segments import from_slots, to_slots
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
-class PlaneFirstGuess(keras.layers.Layer):
+class PlaneFirstGuess(FirstGuess):
     """First guess by residual convolutions on the plane of slots and components, periodic.
 
     A window is cut into slots of a few times. What was observed of a component in a slot, and

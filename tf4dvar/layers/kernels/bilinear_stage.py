@@ -1,4 +1,4 @@
-"""What the blocks of the GENN priors compute, and its pull-back."""
+"""What the blocks of the GENN priors compute, and its adjoint."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,10 +6,10 @@ from typing import Any
 import tensorflow as tf
 
 
-def linearise_bilinear(
+def bilinear_with_adjoint(
     convolution, state, narrow, left, right, linear, product
 ) -> tuple[Any, Callable]:
-    """Convolution, ReLU and a bilinear stage, and their pull-back; see `pull_back`.
+    """Convolution, ReLU and a bilinear stage, and their adjoint; see `adjoint`.
 
         h = ReLU(W * state);    u = N h;    output = A u + P [(B u) (C u)]
 
@@ -32,7 +32,7 @@ def linearise_bilinear(
     b, c = tf.matmul(u, left), tf.matmul(u, right)
     output = convolution.cropped(tf.matmul(u, linear) + tf.matmul(b * c, product))
 
-    def pull_back(residual):
+    def adjoint(residual):
         r = convolution.padded(residual)
         p = tf.matmul(r, product, transpose_b=True)
         to_u = tf.add_n(
@@ -48,4 +48,4 @@ def linearise_bilinear(
         slopes = tf.stop_gradient(h)
         return convolution.transposed(tf.raw_ops.ReluGrad(gradients=to_h, features=slopes))
 
-    return output, pull_back
+    return output, adjoint

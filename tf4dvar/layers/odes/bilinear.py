@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf4dvar.layers.checks import check_components
-from tf4dvar.layers.precise_layer import PreciseLayer
+from tf4dvar.layers.contracts import ODE
 
 # Where each of the nine coefficients stands: PLACES[equation, place, term, equation] is one for
 # the terms (x, y, z, yz, xz, xy).
@@ -18,7 +18,7 @@ for _equation, _terms in enumerate(((0, 1, 3), (1, 0, 4), (2, 0, 5))):
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
-class Lorenz63ODE(PreciseLayer):
+class Lorenz63ODE(ODE):
     """Lorenz-63 as a bilinear ODE with nine coefficients (eq. 15 in the form of ref. [15]).
 
     Each equation has three coefficients: of its damping, of one linear coupling, and of the
@@ -56,12 +56,8 @@ class Lorenz63ODE(PreciseLayer):
             name="coefficients",
         )
 
-    def call(self, state):
-        """The right-hand side of the three equations."""
-        return self.linearise(state)[0]
-
-    def linearise(self, state):
-        """The right-hand side and its pull-back; see `tf4dvar.layers.adjoint`.
+    def with_adjoint(self, state):
+        """The right-hand side and its adjoint; see `tf4dvar.layers.adjoint`.
 
         Components first, a component is one piece of memory. The map from the three of them and
         their three products to the slopes is one matrix product, which turns them back.
@@ -74,13 +70,13 @@ class Lorenz63ODE(PreciseLayer):
         terms = tf.stack([x, y, z, y * z, x * z, x * y])
         slopes = tf.reshape(tf.matmul(terms, weights, transpose_a=True), shape)
 
-        def pull_back(residual):
+        def adjoint(residual):
             rows = tf.reshape(residual, (-1, 3))
             a, b, c, yz, xz, xy = tf.unstack(tf.matmul(weights, rows, transpose_b=True))
             columns = tf.stack([a + xz * z + xy * y, b + yz * z + xy * x, c + yz * y + xz * x])
             return tf.reshape(tf.transpose(columns), shape)
 
-        return slopes, pull_back
+        return slopes, adjoint
 
     def get_config(self):
         """The initial coefficients."""
@@ -88,7 +84,7 @@ class Lorenz63ODE(PreciseLayer):
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
-class BilinearODE(PreciseLayer):
+class BilinearODE(ODE):
     """A general bilinear ODE, to identify dynamics from data (ref. [15] of the paper).
 
         dx_i/dt = c_i + sum_j A_ij x_j + sum_{j<=k} B_ijk x_j x_k
@@ -111,12 +107,8 @@ class BilinearODE(PreciseLayer):
         self.linear = self.add_weight(shape=(n, n), initializer="zeros", name="linear")
         self.bilinear = self.add_weight(shape=(len(first), n), initializer="zeros", name="bilinear")
 
-    def call(self, state):
-        """Constant, linear and bilinear terms."""
-        return self.linearise(state)[0]
-
-    def linearise(self, state):
-        """The right-hand side and its pull-back; see `tf4dvar.layers.adjoint`."""
+    def with_adjoint(self, state):
+        """The right-hand side and its adjoint; see `tf4dvar.layers.adjoint`."""
         first = tf.constant(self._first, state.dtype)
         second = tf.constant(self._second, state.dtype)
         left, right = tf.matmul(state, first), tf.matmul(state, second)
@@ -124,7 +116,7 @@ class BilinearODE(PreciseLayer):
             self.constant + tf.matmul(state, self.linear) + tf.matmul(left * right, self.bilinear)
         )
 
-        def pull_back(residual):
+        def adjoint(residual):
             product = tf.matmul(residual, self.bilinear, transpose_b=True)
             return (
                 tf.matmul(residual, self.linear, transpose_b=True)
@@ -132,4 +124,4 @@ class BilinearODE(PreciseLayer):
                 + tf.matmul(product * left, second, transpose_b=True)
             )
 
-        return slopes, pull_back
+        return slopes, adjoint

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tf4dvar.errors import InputError, shown
 from tf4dvar.layers.checks import check_components
-from tf4dvar.layers.precise_layer import PreciseLayer
+from tf4dvar.layers.contracts import ODE
 from tf4dvar.systems.tendency import (
     Components,
     Tendency,
@@ -66,7 +66,7 @@ def ode_layer(
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
-class FunctionODE(PreciseLayer):
+class FunctionODE(ODE):
     """dx/dt as the user's function with its parameters as weights; made by `ode_layer`.
 
     Args:

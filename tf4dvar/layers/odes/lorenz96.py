@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tf4dvar.layers.contracts import ODE
 from tf4dvar.layers.kernels.circular_convolution import convolve_circle, turned
-from tf4dvar.layers.precise_layer import PreciseLayer
 
 LEFT_OFFSETS = (-2, -1, 0, 1)
 RIGHT_OFFSETS = (-1, 0, 1)
@@ -18,7 +18,7 @@ for _tap, _offset in enumerate(LEFT_OFFSETS + RIGHT_OFFSETS):
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
-class Lorenz96ODE(PreciseLayer):
+class Lorenz96ODE(ODE):
     """Lorenz-96 as a bilinear convolutional ODE with nine coefficients (eq. 16), periodic.
 
     The product of two short convolutions over the components, damping, and forcing:
@@ -65,12 +65,8 @@ class Lorenz96ODE(PreciseLayer):
             name="coefficients",
         )
 
-    def call(self, state):
-        """The right-hand side."""
-        return self.linearise(state)[0]
-
-    def linearise(self, state):
-        """The right-hand side and its pull-back; see `tf4dvar.layers.adjoint`."""
+    def with_adjoint(self, state):
+        """The right-hand side and its adjoint; see `tf4dvar.layers.adjoint`."""
         components = state.shape[-1]
         coefficients = tf.convert_to_tensor(self.coefficients)
         damping, forcing = coefficients[7], coefficients[8]
@@ -78,13 +74,13 @@ class Lorenz96ODE(PreciseLayer):
         rows = tf.reshape(state, (-1, 1, components))
         left, right = tf.unstack(convolve_circle(rows, kernel), axis=1)
 
-        def pull_back(residual):
+        def adjoint(residual):
             r = tf.reshape(residual, (-1, components))
             products = tf.stack([r * right, r * left], axis=1)
             back = convolve_circle(products, turned(kernel))
             return tf.reshape(back, tf.shape(state)) + damping * residual
 
-        return tf.reshape(left * right, tf.shape(state)) + damping * state + forcing, pull_back
+        return tf.reshape(left * right, tf.shape(state)) + damping * state + forcing, adjoint
 
     def get_config(self):
         """The initial coefficients."""

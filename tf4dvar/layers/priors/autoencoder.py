@@ -3,11 +3,12 @@
 import keras
 import tensorflow as tf
 
+from tf4dvar.layers.contracts import Prior
 from tf4dvar.layers.kernels.segments import from_blocks, to_blocks
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
-class AutoEncoder(keras.layers.Layer):
+class AutoEncoder(Prior):
     """Auto-encoder prior (eq. 9): Phi(x) = decode(encode(x)).
 
     The encoder is a convolution over time with ReLU and one of stride `scale` to `latent`

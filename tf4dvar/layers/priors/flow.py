@@ -3,16 +3,17 @@
 import keras
 import tensorflow as tf
 
-from tf4dvar.layers.adjoint import linearise
+from tf4dvar.layers.adjoint import with_adjoint
 from tf4dvar.layers.checks import build_once, held_layers
+from tf4dvar.layers.contracts import Prior
 from tf4dvar.layers.kernels.times import first_times, last_times
 from tf4dvar.layers.precise_layer import PreciseLayer, check_precise
 
 
-class OneStepFlow(PreciseLayer):
+class OneStepFlow(PreciseLayer, Prior):
     """One-step-ahead prediction of every time from the one before.
 
-    Subclasses give `linearise_step`. A flow is a prior Phi that knows physical units only; it
+    Subclasses give `step_with_adjoint`. A flow is a prior Phi that knows physical units only; it
     can also forecast, which a GENN cannot.
 
     Args:
@@ -41,28 +42,24 @@ class OneStepFlow(PreciseLayer):
         """Build the ODE."""
         build_once(self.ode, input_shape)
 
-    def call(self, state):
-        """The first time as it is, then the predictions."""
-        return self.linearise(state)[0]
-
     def step(self, state):
         """Advance every state by one time step."""
-        return self.linearise_step(state)[0]
+        return self.step_with_adjoint(state)[0]
 
-    def linearise(self, state):
-        """The flow and its pull-back; see `tf4dvar.layers.adjoint`."""
+    def with_adjoint(self, state):
+        """The flow and its adjoint; see `tf4dvar.layers.adjoint`."""
         steps = tf.shape(state)[1]
-        advanced, pull_back_step = self.linearise_step(first_times(state, steps - 1))
+        advanced, adjoint_step = self.step_with_adjoint(first_times(state, steps - 1))
 
-        def pull_back(residual):
+        def adjoint(residual):
             first = tf.pad(first_times(residual, 1), [[0, 0], [0, steps - 1], [0, 0]])
-            rest = pull_back_step(last_times(residual, steps - 1))
+            rest = adjoint_step(last_times(residual, steps - 1))
             return first + tf.pad(rest, [[0, 0], [0, 1], [0, 0]])
 
-        return tf.concat([first_times(state, 1), advanced], axis=1), pull_back
+        return tf.concat([first_times(state, 1), advanced], axis=1), adjoint
 
-    def linearise_step(self, state):
-        """`step` and its pull-back."""
+    def step_with_adjoint(self, state):
+        """`step` and its adjoint."""
         raise NotImplementedError
 
     def get_config(self):
@@ -83,26 +80,26 @@ class OneStepFlow(PreciseLayer):
 class EulerFlow(OneStepFlow):
     """One-step-ahead prediction by the explicit Euler scheme (eq. 7); see `OneStepFlow`."""
 
-    def linearise_step(self, state):
+    def step_with_adjoint(self, state):
         """x + h f(x)."""
         h = self.time_step
-        slope, pull_back = linearise(self.ode, state)
-        return state + h * slope, lambda residual: residual + pull_back(h * residual)
+        slope, adjoint = with_adjoint(self.ode, state)
+        return state + h * slope, lambda residual: residual + adjoint(h * residual)
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
 class RK4Flow(OneStepFlow):
     """One-step-ahead prediction by fourth-order Runge-Kutta (eq. 8); see `OneStepFlow`."""
 
-    def linearise_step(self, state):
+    def step_with_adjoint(self, state):
         """x + h (k1 + 2 k2 + 2 k3 + k4) / 6, and the stages back in reverse order."""
         h = self.time_step
-        k1, back_1 = linearise(self.ode, state)
-        k2, back_2 = linearise(self.ode, state + h / 2 * k1)
-        k3, back_3 = linearise(self.ode, state + h / 2 * k2)
-        k4, back_4 = linearise(self.ode, state + h * k3)
+        k1, back_1 = with_adjoint(self.ode, state)
+        k2, back_2 = with_adjoint(self.ode, state + h / 2 * k1)
+        k3, back_3 = with_adjoint(self.ode, state + h / 2 * k2)
+        k4, back_4 = with_adjoint(self.ode, state + h * k3)
 
-        def pull_back(residual):
+        def adjoint(residual):
             sixth = h / 6 * residual
             third = 2 * sixth
             r4 = back_4(sixth)
@@ -111,4 +108,4 @@ class RK4Flow(OneStepFlow):
             r1 = back_1(sixth + h / 2 * r2)
             return tf.add_n([residual, r1, r2, r3, r4])
 
-        return state + h / 6 * tf.add_n([k1, 2 * (k2 + k3), k4]), pull_back
+        return state + h / 6 * tf.add_n([k1, 2 * (k2 + k3), k4]), adjoint

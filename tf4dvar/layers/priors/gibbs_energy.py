@@ -4,8 +4,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tf4dvar.layers.adjoint import StateMap
 from tf4dvar.layers.checks import build_once
-from tf4dvar.layers.kernels.bilinear_stage import linearise_bilinear
+from tf4dvar.layers.contracts import Prior
+from tf4dvar.layers.kernels.bilinear_stage import bilinear_with_adjoint
 from tf4dvar.layers.kernels.blocked_convolution import BlockedConvolution
 from tf4dvar.layers.kernels.segments import (
     block_means,
@@ -16,7 +18,7 @@ from tf4dvar.layers.kernels.segments import (
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
-class BilinearBlock(keras.layers.Layer):
+class BilinearBlock(StateMap):
     """Zero-centre convolution, ReLU, and a bilinear stage (the psi of Section 3.2).
 
         h = ReLU(W * state),  W zero at the centre of its window
@@ -72,12 +74,8 @@ class BilinearBlock(keras.layers.Layer):
     def _weight(self, shape, name):
         return self.add_weight(shape=shape, initializer="glorot_uniform", name=name)
 
-    def call(self, state):
-        """The convolution and the bilinear stage."""
-        return self.linearise(state)[0]
-
-    def linearise(self, state, last=None):
-        """The block and its pull-back; see `tf4dvar.layers.adjoint`.
+    def with_adjoint(self, state, last=None):
+        """The block and its adjoint; see `tf4dvar.layers.adjoint`.
 
         Args:
             state: [batch, time, component].
@@ -85,7 +83,7 @@ class BilinearBlock(keras.layers.Layer):
         """
         out = self._compute(self.out)
         out = out if last is None else tf.matmul(out, last)
-        return linearise_bilinear(
+        return bilinear_with_adjoint(
             BlockedConvolution(self._kernel(), tf.shape(state)[1]),
             state,
             narrow=self._compute(self.narrow),
@@ -113,7 +111,7 @@ class BilinearBlock(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
-class TwoScaleGENN(keras.layers.Layer):
+class TwoScaleGENN(Prior):
     """Two-scale GENN prior (eq. 10): Phi(x) = Up(psi_1(Down(x))) + psi_2(x).
 
     Down averages over `scale` time steps, Up is a transposed convolution of that stride. The
@@ -163,26 +161,22 @@ class TwoScaleGENN(keras.layers.Layer):
             filters, self.units, self.kernel_size, self.zero_centre, dtype=self.dtype_policy
         )
 
-    def call(self, state):
-        """The sum of the two scales."""
-        return self.linearise(state)[0]
-
-    def linearise(self, state):
-        """The prior and its pull-back, see `tf4dvar.layers.adjoint`."""
+    def with_adjoint(self, state):
+        """The prior and its adjoint, see `tf4dvar.layers.adjoint`."""
         steps = tf.shape(state)[1]
-        fine, pull_back_fine = self.fine.linearise(state)
+        fine, adjoint_fine = self.fine.with_adjoint(state)
         # The way up has one stride and kernel: a map of single coarse times, to a whole block.
         up = tf.cast(tf.convert_to_tensor(self.up), self.compute_dtype)
         last = tf.reshape(up, (self.units, -1))
-        blocks, pull_back_coarse = self.coarse.linearise(block_means(state, self.scale), last)
+        blocks, adjoint_coarse = self.coarse.with_adjoint(block_means(state, self.scale), last)
         shape = tf.shape(blocks)
         by_time = tf.reshape(blocks, (*tf.unstack(shape[:2]), self.scale, state.shape[-1]))
 
-        def pull_back(residual):
-            coarse = pull_back_coarse(tf.reshape(padded_blocks(residual, self.scale), shape))
-            return pull_back_fine(residual) + block_means_transposed(coarse, self.scale, steps)
+        def adjoint(residual):
+            coarse = adjoint_coarse(tf.reshape(padded_blocks(residual, self.scale), shape))
+            return adjoint_fine(residual) + block_means_transposed(coarse, self.scale, steps)
 
-        return fine + from_blocks(by_time, steps), pull_back
+        return fine + from_blocks(by_time, steps), adjoint
 
     def get_config(self):
         """The settings."""
@@ -196,7 +190,7 @@ class TwoScaleGENN(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
-class OneScaleGENN(keras.layers.Layer):
+class OneScaleGENN(Prior):
     """One-scale GENN prior: Phi(x) = psi(x), a `BilinearBlock` back to the components.
 
     Args:
@@ -230,9 +224,9 @@ class OneScaleGENN(keras.layers.Layer):
         """Predict every time from its neighbours."""
         return self.block(state)
 
-    def linearise(self, state):
-        """The prior and its pull-back; see `tf4dvar.layers.adjoint`."""
-        return self.block.linearise(state)
+    def with_adjoint(self, state):
+        """The prior and its adjoint; see `tf4dvar.layers.adjoint`."""
+        return self.block.with_adjoint(state)
 
     def get_config(self):
         """The settings."""

@@ -4,7 +4,8 @@ import keras
 import tensorflow as tf
 
 from tf4dvar.layers.checks import build_once
-from tf4dvar.layers.kernels.bilinear_stage import linearise_bilinear
+from tf4dvar.layers.contracts import Prior
+from tf4dvar.layers.kernels.bilinear_stage import bilinear_with_adjoint
 from tf4dvar.layers.kernels.periodic import PlaneConv
 from tf4dvar.layers.kernels.plane_convolution import PlaneConvolution
 from tf4dvar.layers.kernels.segments import (
@@ -60,10 +61,10 @@ class PlaneBilinearBlock(keras.layers.Layer):
 
     def call(self, state, readout):
         """The convolution and the bilinear stage."""
-        return self.linearise(state, readout)[0]
+        return self.with_adjoint(state, readout)[0]
 
-    def linearise(self, state, readout):
-        """The block and its pull-back; see `tf4dvar.layers.adjoint`."""
+    def with_adjoint(self, state, readout):
+        """The block and its adjoint; see `tf4dvar.layers.adjoint`."""
         shape = (*tf.unstack(tf.shape(state)[:2]), state.shape[-1])
         kernel = tf.cast(self.neighbours.constrained_kernel(), state.dtype)
         linear, narrow, out, products = (
@@ -72,7 +73,7 @@ class PlaneBilinearBlock(keras.layers.Layer):
         )
         out = tf.matmul(out, readout)
         left, right = tf.unstack(tf.matmul(narrow, products))
-        return linearise_bilinear(
+        return bilinear_with_adjoint(
             PlaneConvolution(kernel, shape),
             state,
             narrow=None,
@@ -93,7 +94,7 @@ class PlaneBilinearBlock(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
-class PlaneGENN(keras.layers.Layer):
+class PlaneGENN(Prior):
     """GENN prior on the component-time plane, at one or two scales (eq. 10), periodic.
 
         Phi(x) = Out(Up(psi_1(Down(x))) + psi_2(x))
@@ -144,29 +145,25 @@ class PlaneGENN(keras.layers.Layer):
         build_once(block, input_shape)
         return block
 
-    def call(self, state):
-        """The sum of the scales."""
-        return self.linearise(state)[0]
-
-    def linearise(self, state):
-        """The prior and its pull-back; see `tf4dvar.layers.adjoint`."""
+    def with_adjoint(self, state):
+        """The prior and its adjoint; see `tf4dvar.layers.adjoint`."""
         out = tf.cast(tf.convert_to_tensor(self.out), state.dtype)
-        fine, pull_back_fine = self.fine.linearise(state, out)
+        fine, adjoint_fine = self.fine.with_adjoint(state, out)
         if self.scale is None:
-            return fine[..., 0], lambda r: pull_back_fine(r[..., tf.newaxis])
+            return fine[..., 0], lambda r: adjoint_fine(r[..., tf.newaxis])
         steps = tf.shape(state)[1]
         # One channel for each time of a block.
         up = tf.cast(tf.convert_to_tensor(self.up), state.dtype)
         up = tf.transpose(tf.matmul(up, out)[..., 0])
-        coarse, pull_back_coarse = self.coarse.linearise(block_means(state, self.scale), up)
+        coarse, adjoint_coarse = self.coarse.with_adjoint(block_means(state, self.scale), up)
 
-        def pull_back(residual):
-            by_block = pull_back_coarse(to_slots(residual, self.scale))
-            return pull_back_fine(residual[..., tf.newaxis]) + block_means_transposed(
+        def adjoint(residual):
+            by_block = adjoint_coarse(to_slots(residual, self.scale))
+            return adjoint_fine(residual[..., tf.newaxis]) + block_means_transposed(
                 by_block, self.scale, steps
             )
 
-        return fine[..., 0] + from_slots(coarse, steps), pull_back
+        return fine[..., 0] + from_slots(coarse, steps), adjoint
 
     def get_config(self):
         """The settings."""

@@ -3,6 +3,8 @@
 import keras
 import tensorflow as tf
 
+from tf4dvar.layers.contracts import Update
+
 FIRST_STEP = 0.1
 
 
@@ -15,7 +17,7 @@ def _first_step(shape, dtype=None):
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
-class ConvCell(keras.layers.Layer):
+class ConvCell(Update):
     """aG-Conv update (eq. 12): a CNN over the gradient and the last increment, bounded by atan.
 
         s = gradient + L C(gradient, last increment)
@@ -31,10 +33,10 @@ class ConvCell(keras.layers.Layer):
 
     Call arguments:
         gradient: [batch, time, component].
-        states: (last increment,), shaped as the gradient; zero to begin with.
+        memory: (last increment,), shaped as the gradient; zero to begin with.
 
     Returns:
-        The increment, shaped as the gradient, and the new states.
+        The increment, shaped as the gradient, and the new memory.
     """
 
     def __init__(
@@ -52,7 +54,6 @@ class ConvCell(keras.layers.Layer):
     def build(self, gradient_shape, *_):
         """Create the convolutions."""
         *leading, components = gradient_shape
-        self.state_size = (components,)
         self.layers = []
         channels = 2 * components
         for filters, kernel_size, initializer, name in (
@@ -75,13 +76,13 @@ class ConvCell(keras.layers.Layer):
             self.layers.append(layer)
             channels = filters
 
-    def get_initial_state(self, gradient):
+    def initial(self, first_guess):
         """No increment yet."""
-        return (tf.zeros_like(gradient),)
+        return (tf.zeros_like(first_guess),)
 
-    def call(self, gradient, states):
+    def call(self, gradient, memory):
         """One update."""
-        (last,) = states
+        (last,) = memory
         first, second, third, correction, increment = self.layers
         hidden = tf.nn.relu(first(tf.concat([last, gradient], axis=-1)))
         hidden = tf.nn.relu(second(hidden))

@@ -2,16 +2,16 @@
 
 import keras
 
+from tf4dvar.layers.contracts import Update
+
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
-class FixedStepCell(keras.layers.Layer):
+class FixedStepCell(Update):
     """Fixed-step gradient descent (FSGD, eq. 5): the increment is `step_size` * gradient.
 
     Args:
         step_size: positive; constant.
     """
-
-    state_size = ()
 
     def __init__(self, step_size: float, **kwargs):
         super().__init__(**kwargs)
@@ -19,13 +19,9 @@ class FixedStepCell(keras.layers.Layer):
             raise ValueError(f"Received step_size={step_size}; expected a positive number.")
         self.step_size = float(step_size)
 
-    def get_initial_state(self, gradient):
-        """Nothing to remember."""
-        return ()
-
-    def call(self, gradient, states):
+    def call(self, gradient, memory):
         """The scaled gradient."""
-        return self.step_size * gradient, states
+        return self.step_size * gradient, memory
 
     def get_config(self):
         """The step."""

@@ -3,9 +3,11 @@
 import keras
 import tensorflow as tf
 
+from tf4dvar.layers.contracts import Update
+
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
-class LSTMCell(keras.layers.Layer):
+class LSTMCell(Update):
     """aG-LSTM update (eq. 11): a convolutional LSTM over time steps, then a linear map.
 
         (h, c) <- LSTM(gradient, h, c);    increment = T h
@@ -19,17 +21,16 @@ class LSTMCell(keras.layers.Layer):
 
     Call arguments:
         gradient: [batch, time, component].
-        states: (h, c), each [batch, time, units]; zeros to begin with.
+        memory: (h, c), each [batch, time, units]; zeros to begin with.
 
     Returns:
-        The increment, shaped as the gradient, and the new states.
+        The increment, shaped as the gradient, and the new memory.
     """
 
     def __init__(self, units: int = 15, kernel_size: int = 3, **kwargs):
         super().__init__(**kwargs)
         self.units = units
         self.kernel_size = kernel_size
-        self.state_size = (units, units)
 
     def build(self, gradient_shape, *_):
         """Create the gates and the linear map."""
@@ -43,19 +44,19 @@ class LSTMCell(keras.layers.Layer):
         )
         self.increment.build((*leading, self.units))
 
-    def get_initial_state(self, gradient):
+    def initial(self, first_guess):
         """Zero hidden and cell states for that many windows and times."""
-        shape = (*tf.unstack(tf.shape(gradient))[:2], self.units)
-        return tf.zeros(shape, gradient.dtype), tf.zeros(shape, gradient.dtype)
+        shape = (*tf.unstack(tf.shape(first_guess))[:2], self.units)
+        return tf.zeros(shape, first_guess.dtype), tf.zeros(shape, first_guess.dtype)
 
-    def call(self, gradient, states):
+    def call(self, gradient, memory):
         """One LSTM step."""
-        hidden, memory = states
+        hidden, cell = memory
         gates = self.gates(tf.concat([gradient, hidden], axis=-1))
         entry, forget, output, candidate = tf.split(gates, 4, axis=-1)
-        memory = tf.sigmoid(forget) * memory + tf.sigmoid(entry) * tf.tanh(candidate)
-        hidden = tf.sigmoid(output) * tf.tanh(memory)
-        return self.increment(hidden), (hidden, memory)
+        cell = tf.sigmoid(forget) * cell + tf.sigmoid(entry) * tf.tanh(candidate)
+        hidden = tf.sigmoid(output) * tf.tanh(cell)
+        return self.increment(hidden), (hidden, cell)
 
     def get_config(self):
         """Units and kernel."""

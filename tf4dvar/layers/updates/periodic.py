@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from tf4dvar.layers.checks import build_once
+from tf4dvar.layers.contracts import Update
 from tf4dvar.layers.kernels.periodic import PlaneConv
 
 # Descent by a step of 0.05 diverges with the true dynamics of Lorenz-96 as the prior.
@@ -11,7 +12,7 @@ FIRST_STEP = 0.03
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
-class PlaneLSTMCell(keras.layers.Layer):
+class PlaneLSTMCell(Update):
     """aG-LSTM update (eq. 11) on the plane, periodic in the components; see `LSTMCell`.
 
     About 1,100 parameters, for any number of components.
@@ -22,17 +23,16 @@ class PlaneLSTMCell(keras.layers.Layer):
 
     Call arguments:
         gradient: [batch, time, component].
-        states: (h, c), each [batch, time, component, units]; zeros to begin with.
+        memory: (h, c), each [batch, time, component, units]; zeros to begin with.
 
     Returns:
-        The increment, shaped as the gradient, and the new states.
+        The increment, shaped as the gradient, and the new memory.
     """
 
     def __init__(self, units: int = 5, kernel_size: int = 3, **kwargs):
         super().__init__(**kwargs)
         self.units = units
         self.kernel_size = kernel_size
-        self.state_size = (units, units)
 
     def build(self, gradient_shape, *_):
         """Create the gates and the linear map."""
@@ -43,19 +43,19 @@ class PlaneLSTMCell(keras.layers.Layer):
         build_once(self.gates, (*gradient_shape, 1 + self.units))
         build_once(self.increment, (*gradient_shape, self.units))
 
-    def get_initial_state(self, gradient):
+    def initial(self, first_guess):
         """Zero hidden and cell states for every value of the plane."""
-        zeros = tf.zeros((*tf.unstack(tf.shape(gradient)), self.units), gradient.dtype)
+        zeros = tf.zeros((*tf.unstack(tf.shape(first_guess)), self.units), first_guess.dtype)
         return zeros, zeros
 
-    def call(self, gradient, states):
+    def call(self, gradient, memory):
         """One LSTM step."""
-        hidden, memory = states
+        hidden, cell = memory
         gates = self.gates(tf.concat([gradient[..., tf.newaxis], hidden], axis=-1))
         entry, forget, output, candidate = tf.split(gates, 4, axis=-1)
-        memory = tf.sigmoid(forget) * memory + tf.sigmoid(entry) * tf.tanh(candidate)
-        hidden = tf.sigmoid(output) * tf.tanh(memory)
-        return self.increment(hidden)[..., 0], (hidden, memory)
+        cell = tf.sigmoid(forget) * cell + tf.sigmoid(entry) * tf.tanh(candidate)
+        hidden = tf.sigmoid(output) * tf.tanh(cell)
+        return self.increment(hidden)[..., 0], (hidden, cell)
 
     def get_config(self):
         """Units and kernel."""
@@ -67,7 +67,7 @@ class PlaneLSTMCell(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
-class PlaneConvCell(keras.layers.Layer):
+class PlaneConvCell(Update):
     """aG-Conv update (eq. 12) on the plane, periodic in the components; see `ConvCell`.
 
     L and T are two numbers here, since the plane has one channel. About 1,400 parameters, for
@@ -80,10 +80,10 @@ class PlaneConvCell(keras.layers.Layer):
 
     Call arguments:
         gradient: [batch, time, component].
-        states: (last increment,), shaped as the gradient; zero to begin with.
+        memory: (last increment,), shaped as the gradient; zero to begin with.
 
     Returns:
-        The increment, shaped as the gradient, and the new states.
+        The increment, shaped as the gradient, and the new memory.
     """
 
     def __init__(
@@ -100,8 +100,6 @@ class PlaneConvCell(keras.layers.Layer):
 
     def build(self, gradient_shape, *_):
         """Create the convolutions."""
-        *_, components = gradient_shape
-        self.state_size = (components,)
         self.layers = []
         channels = 2
         for filters in (*self.filters, 1):
@@ -115,13 +113,13 @@ class PlaneConvCell(keras.layers.Layer):
             shape=(), initializer=keras.initializers.Constant(FIRST_STEP), name="step"
         )
 
-    def get_initial_state(self, gradient):
+    def initial(self, first_guess):
         """No increment yet."""
-        return (tf.zeros_like(gradient),)
+        return (tf.zeros_like(first_guess),)
 
-    def call(self, gradient, states):
+    def call(self, gradient, memory):
         """One update."""
-        (last,) = states
+        (last,) = memory
         first, second, third = self.layers
         hidden = tf.nn.relu(first(tf.stack([last, gradient], axis=-1)))
         hidden = tf.nn.relu(second(hidden))

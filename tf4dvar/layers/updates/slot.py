@@ -4,19 +4,20 @@ import keras
 import tensorflow as tf
 
 from tf4dvar.layers.checks import build_once
+from tf4dvar.layers.contracts import Update
 from tf4dvar.layers.kernels.periodic import PlaneConv
 from tf4dvar.layers.kernels.plane_block import PlaneBlock
 from tf4dvar.layers.kernels.segments import from_slots, to_slots
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
-class PlaneSlotCell(keras.layers.Layer):
+class PlaneSlotCell(Update):
     """Residual update that sees the state beside the gradient, on slots of a few times.
 
         h <- block(h + relu(conv([x, gradient])));    increment = dense(h)
 
     The times of a slot are channels here: the plane has as many fewer places, and one iteration
-    reaches as many more times, at which a wide memory h is affordable. Its last map begins at
+    reaches as many more times, at which a wide h is affordable. Its last map begins at
     zero, so that an untrained solver leaves its first guess as it is.
 
     Args:
@@ -25,11 +26,11 @@ class PlaneSlotCell(keras.layers.Layer):
 
     Call arguments:
         gradient: [batch, time, component].
-        states: (x, h): the state that the gradient was taken at, shaped as the gradient, and
-            the memory, [batch, slot, component, width]; the first guess and zeros to begin with.
+        memory: (x, h): the state that the gradient was taken at, shaped as the gradient, and
+            h, [batch, slot, component, width]; the first guess and zeros to begin with.
 
     Returns:
-        The increment, shaped as the gradient, and the new states.
+        The increment, shaped as the gradient, and the new memory.
     """
 
     def __init__(self, slot: int = 4, width: int = 48, **kwargs):
@@ -40,7 +41,6 @@ class PlaneSlotCell(keras.layers.Layer):
     def build(self, gradient_shape, *_):
         """Create the convolutions."""
         *_, components = gradient_shape
-        self.state_size = (components, self.width)
         kwargs = {"dtype": self.dtype_policy}
         self.enter = PlaneConv(self.width, use_bias=True, **kwargs)
         self.block = PlaneBlock(self.width, **kwargs)
@@ -52,19 +52,19 @@ class PlaneSlotCell(keras.layers.Layer):
         for layer in (self.block, self.leave):
             build_once(layer, (*plane, self.width))
 
-    def get_initial_state(self, first_guess):
+    def initial(self, first_guess):
         """The first guess, and zeros for every slot and component."""
         slots = to_slots(first_guess, self.slot)[..., :1]
         return first_guess, tf.repeat(tf.zeros_like(slots), self.width, axis=-1)
 
-    def call(self, gradient, states):
+    def call(self, gradient, memory):
         """One update."""
-        state, memory = states
+        state, hidden = memory
         slots = [to_slots(values, self.slot) for values in (state, gradient)]
         entry = tf.nn.relu(self.enter(tf.concat(slots, axis=-1)))
-        memory = self.block(memory + entry)
-        increment = from_slots(self.leave(memory), tf.shape(gradient)[1])
-        return increment, (state - increment, memory)
+        hidden = self.block(hidden + entry)
+        increment = from_slots(self.leave(hidden), tf.shape(gradient)[1])
+        return increment, (state - increment, hidden)
 
     def get_config(self):
         """Slot and width."""

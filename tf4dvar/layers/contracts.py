@@ -1,0 +1,110 @@
+"""What a prior, an ODE, an observation operator, a first guess and an update are.
+
+A new one is derived from its class here. Of the first four any other Keras layer of the same shapes
+is taken too, as one that says nothing of itself: see `trait`.
+"""
+
+from typing import Any
+
+import keras
+
+from tf4dvar.layers.adjoint import StateMap
+from tf4dvar.layers.precise_layer import PreciseLayer
+
+
+class Prior(StateMap):
+    """Phi: what a state would be by its dynamics (eq. 3).
+
+    Attributes:
+        physical_units: whether Phi is of physical units; by default of normalised ones.
+
+    Call arguments:
+        state: x, [batch, time, component].
+
+    Returns:
+        Phi(x), same shape and units.
+    """
+
+    physical_units = False
+
+
+class ODE(PreciseLayer, StateMap):
+    """dx/dt of every state by itself, per unit of time.
+
+    Call arguments:
+        state: [batch, time, component], physical units.
+
+    Returns:
+        dx/dt, same shape.
+    """
+
+
+class ObservationOperator(PreciseLayer, StateMap):
+    """H: what would be observed of a state, time by time.
+
+    Attributes:
+        linear: whether H is; then it has a pseudo-inverse, with which the first guess may begin.
+        components: number of components of the state; a linear one has to know it.
+
+    Call arguments:
+        state: [batch, time, component], physical units.
+
+    Returns:
+        H(x), [batch, time, observed], physical units.
+    """
+
+    linear = False
+    components: int
+
+
+class FirstGuess(keras.layers.Layer):
+    """Where the solver begins.
+
+    Attributes:
+        of_observations: whether it fills gaps of the observations, and H^+ takes that to a state;
+            by default it gives the state itself.
+
+    Call arguments:
+        observations: [batch, time, observed], normalised, 0 where not observed.
+        mask: same shape, 1 where observed, else 0.
+
+    Returns:
+        x0, [batch, time, component], normalised, no gaps.
+    """
+
+    of_observations = False
+
+
+class Update(keras.layers.Layer):
+    """Gamma's update: an increment from a gradient, window by window.
+
+    Call arguments:
+        gradient: [batch, time, component].
+        memory: what the last call left, of the structure of `initial`.
+
+    Returns:
+        The increment, shaped as the gradient, which the solver subtracts, and the new memory.
+    """
+
+    def initial(self, first_guess) -> Any:
+        """The memory to begin with, a tensor or a structure of them; none by default.
+
+        Args:
+            first_guess: x0, [batch, time, component].
+        """
+        return ()
+
+    def call(self, gradient, memory):
+        """The increment and the new memory."""
+        raise NotImplementedError
+
+
+def trait(layer: keras.layers.Layer, kind: type[keras.layers.Layer], name: str) -> Any:
+    """What a layer says of itself, else what its kind says by default.
+
+    Args:
+        layer: one of that kind, derived from it or not.
+        kind: of the classes above.
+        name: of the attribute.
+    """
+    return getattr(layer, name, getattr(kind, name))
