@@ -20,12 +20,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = (
-    *("cost", "flow", "gradient", "linear_interpolation", "lorenz96_ode", "observation", "ode"),
-    "scaling",
+    *("cost", "gradient", "normalisation", "observation_operators"),
+    *("priors/flow", "first_guesses/interpolation", "odes/bilinear", "odes/lorenz96"),
 )
 TESTS = (
-    *("cost", "flow", "gradient", "linear_interpolation", "lorenz96_ode", "observation", "ode"),
-    *("adjoint", "normalisation"),
+    *("cost", "flow", "gradient", "interpolation", "lorenz96_ode", "observation_operators", "ode"),
+    *("adjoint", "contracts", "normalisation"),
 )
 OPERATORS = re.compile(
     "Add_Sub|Sub_Add|Mul_Div|Div_Mul|Pow_Mul|NumberReplacer|Delete|AddNot|False|True|AndWith|OrWith"
