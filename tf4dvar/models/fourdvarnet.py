@@ -20,8 +20,8 @@ from tf4dvar.layers import (
 from tf4dvar.layers.checks import build_once, held_layers
 from tf4dvar.layers.contracts import FirstGuess, ObservationOperator, Prior, trait
 from tf4dvar.models.input_checks import CheckedModel
-from tf4dvar.models.losses import supervised_loss, unsupervised_loss
 from tf4dvar.models.saved_model import write_saved_model
+from tf4dvar.models.training_loss import training_loss
 
 LOSSES = ("supervised", "unsupervised")
 
@@ -270,66 +270,23 @@ class FourDVarNet(CheckedModel):
             sample_weight: see `supervised_loss`.
             training: what the prior is told where the loss asks for its predictions.
         """
-        # Before the prior is called again, which would begin them anew.
-        added = list(self.losses)
-        state = self.scaling(y_pred)
-        # Under a strategy Keras adds up what the replicas give, and has its own losses say less.
-        replicas = tf.distribute.get_strategy().num_replicas_in_sync
-
-        def prior(state):
-            return tf.cast(self.normalised_prior(state, training=training), state.dtype)
-
-        def error(truth, state, weights):
-            return replicas * self._compile_loss(truth, state, weights)
-
-        # What these calls would move or add has been, in the reconstruction.
-        with keras.StatelessScope():
-            if not self.needs_truth:
-                x = keras.tree.map_structure(lambda values: tf.cast(values, state.dtype), x)
-                values, weights = self._normalised(x)
-                observation_weight, prior_weight = self.loss_weights
-                loss = unsupervised_loss(
-                    state,
-                    values,
-                    weights,
-                    prior,
-                    observation_weight,
-                    prior_weight,
-                    operator=self.operator,
-                    weights=sample_weight,
-                )
-            elif y is None:
-                raise ValueError(
-                    "The supervised loss received no true states; give fit(observations, truth), "
-                    "or build the model with loss='unsupervised'."
-                )
-            else:
-                truth = self.scaling(tf.cast(y, state.dtype))
-                truth_weight, state_weight = self.prior_loss_weights
-                loss = supervised_loss(
-                    state,
-                    truth,
-                    prior,
-                    truth_weight,
-                    state_weight,
-                    weights=sample_weight,
-                    error=None if self._compile_loss is None else error,
-                )
-        for each in added:
-            loss += tf.cast(tf.reduce_sum(each), loss.dtype)
-        return loss / replicas
+        return training_loss(self, self._compile_loss, x, y, y_pred, sample_weight, training)
 
     def _prepare(self, inputs):
         """First guess, normalised observations with 0 for NaN, and weight of each, 0 for NaN."""
-        values, weights = self._normalised(inputs)
+        values, weights = self.normalised_observations(inputs)
         start = self.first_guess(values, tf.cast(weights > 0, values.dtype))
         start = tf.cast(start, values.dtype)
         if self.operator is not None and trait(self.first_guess, FirstGuess, "of_observations"):
             start = self.operator.pseudo_inverse(start)
         return start, values, weights
 
-    def _normalised(self, inputs):
-        """Normalised observations with 0 for NaN, and the weight of each, 0 for NaN."""
+    def normalised_observations(self, inputs):
+        """Normalised observations with 0 for NaN, and the weight of each, 0 for NaN.
+
+        Args:
+            inputs: as for the call.
+        """
         observations, variance = inputs if isinstance(inputs, list | tuple) else (inputs, None)
         if variance is None and self.noise_variance is not None:
             variance = np.array(self.noise_variance)
