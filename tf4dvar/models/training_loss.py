@@ -33,12 +33,14 @@ def training_loss(model, compiled: Callable | None, x, y, y_pred, sample_weight,
         if not model.needs_truth:
             x = keras.tree.map_structure(lambda values: tf.cast(values, state.dtype), x)
             values, weights = model.normalised_observations(x)
+            observation_weight, prior_weight = model.loss_weights
             loss = unsupervised_loss(
                 state,
                 values,
                 weights,
                 prior,
-                *model.loss_weights,
+                observation_weight,
+                prior_weight,
                 operator=model.operator,
                 weights=sample_weight,
             )
@@ -48,11 +50,13 @@ def training_loss(model, compiled: Callable | None, x, y, y_pred, sample_weight,
                 "or build the model with loss='unsupervised'."
             )
         else:
+            truth_weight, state_weight = model.prior_loss_weights
             loss = supervised_loss(
                 state,
                 model.scaling(tf.cast(y, state.dtype)),
                 prior,
-                *model.prior_loss_weights,
+                truth_weight,
+                state_weight,
                 weights=sample_weight,
                 error=compiled and error,
             )
