@@ -1,19 +1,17 @@
 """The loss of a model's training: the paper's or that of `compile`, and what layers add."""
 
-from collections.abc import Callable
-
 import keras
 import tensorflow as tf
 
 from tf4dvar.models.losses import supervised_loss, unsupervised_loss
 
 
-def training_loss(model, compiled: Callable | None, x, y, y_pred, sample_weight, training):
+def training_loss(model, compiled, x, y, y_pred, sample_weight, training):
     """See `FourDVarNet.compute_loss`.
 
     Args:
         model: the `FourDVarNet`.
-        compiled: the loss that `compile` was given, `loss(truth, state, weights)`.
+        compiled: the loss that `compile` was given, `loss(truth, state, weights)`, or None.
         x, y, y_pred, sample_weight, training: of `compute_loss`.
     """
     # Before the prior is called again, which would begin them anew.
