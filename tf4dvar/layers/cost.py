@@ -27,7 +27,7 @@ def variational_cost(simulated, residual, observations, mask, sources, weights, 
         squares, prior_squares = factors * squares, factors * prior_squares
     means = [
         tf.math.divide_no_nan(window_sum(each * among), window_sum(among))
-        for each, among in zip(_split(squares, sources), _split(mask, sources), strict=True)
+        for each, among in zip(by_source(squares, sources), by_source(mask, sources), strict=True)
     ]
     means.append(window_mean(prior_squares))
     return tf.add_n([weight * mean for weight, mean in zip(weights, means, strict=True)])
@@ -43,7 +43,13 @@ def sources_of(operator: keras.layers.Layer | None, observed: int) -> tuple[int,
     return getattr(operator, "sources", (observed,))
 
 
-def _split(values, sources):
+def by_source(values, sources: Sequence[int]) -> list:
+    """What belongs to each source.
+
+    Args:
+        values: [batch, time, observed].
+        sources: how many of the observed are of each.
+    """
     return [values] if len(sources) == 1 else tf.split(values, sources, axis=-1)
 
 
@@ -104,8 +110,9 @@ class VariationalCost(PreciseLayer):
         build_once(self.prior, state_shape)
         if self.operator is not None:
             build_once(self.operator, state_shape)
-        sources = len(sources_of(self.operator, state_shape[-1]))
-        weights = [*np.broadcast_to(self.observation_weight, sources), self.prior_weight]
+        self.sources = sources_of(self.operator, state_shape[-1])
+        observed = np.broadcast_to(self.observation_weight, len(self.sources))
+        weights = [*observed, self.prior_weight]
         self.log_weights = self.add_weight(
             shape=(len(weights),),
             initializer=keras.initializers.Constant(np.log(weights)),
@@ -121,9 +128,13 @@ class VariationalCost(PreciseLayer):
 
     def value(self, simulated, residual, observations, mask):
         """The cost, [batch], of H(x) and x - Phi(x); see `variational_cost`."""
-        sources = sources_of(self.operator, simulated.shape[-1])
-        weights = tf.unstack(tf.exp(tf.convert_to_tensor(self.log_weights)))
-        return variational_cost(simulated, residual, observations, mask, sources, weights)
+        return variational_cost(
+            simulated, residual, observations, mask, self.sources, self.current_weights()
+        )
+
+    def current_weights(self) -> list:
+        """lambda_1 of each source, then lambda_2."""
+        return tf.unstack(tf.exp(tf.convert_to_tensor(self.log_weights)))
 
     def get_config(self):
         """The prior and the operator, the initial weights, and whether they learn."""

@@ -5,21 +5,21 @@ import tensorflow as tf
 
 from tf4dvar.layers.adjoint import with_adjoint
 from tf4dvar.layers.checks import build_once, held_layers
+from tf4dvar.layers.cost import by_source
 from tf4dvar.layers.precise_layer import PreciseLayer
+from tf4dvar.layers.windows import window_sum
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
 class CostGradient(PreciseLayer):
     """grad_x U_Phi(x, y, Omega) (Section 3.1).
 
+        grad U = 2 observation_weight / |Omega| (d H / d x)^T mask (H(x) - y)
+               + 2 prior_weight / n (r - (d Phi / d x)^T r),    r = x - Phi(x)
+
     H and Phi come with their adjoints, by `tf.GradientTape` or their own; see
-    `tf4dvar.layers.adjoint`. Of the cost, which is a function of H(x) and of r = x - Phi(x), the
-    tape knows the derivatives:
-
-        grad_x U = (d H / d x)^T dU/dH + dU/dr - (d Phi / d x)^T dU/dr
-
-    The gradient is differentiable itself: training the solver takes second derivatives of the
-    cost.
+    `tf4dvar.layers.adjoint`. The gradient is differentiable itself: training the solver takes
+    second derivatives of the cost.
 
     Args:
         cost: a `VariationalCost`.
@@ -46,11 +46,15 @@ class CostGradient(PreciseLayer):
         if self.cost.operator is not None:
             simulated, operator_adjoint = with_adjoint(self.cost.operator, state)
         residual = state - prediction
-        with tf.GradientTape() as tape:
-            tape.watch((simulated, residual))
-            cost = self.cost.value(simulated, residual, observations, mask)
-        to_simulated, to_residual = tape.gradient(cost, (simulated, residual))
-        return operator_adjoint(to_simulated) + to_residual - prior_adjoint(to_residual), cost
+        *observation_weights, prior_weight = self.cost.current_weights()
+        towards_observations = operator_adjoint(
+            _mean_square_gradient(
+                simulated - observations, mask, self.cost.sources, observation_weights
+            )
+        )
+        towards_prior = 2 * prior_weight / tf.cast(tf.size(state[0]), prior_weight.dtype)
+        gradient = towards_observations + towards_prior * (residual - prior_adjoint(residual))
+        return gradient, self.cost.value(simulated, residual, observations, mask)
 
     def get_config(self):
         """The cost."""
@@ -60,3 +64,14 @@ class CostGradient(PreciseLayer):
     def from_config(cls, config):
         """Rebuild the cost, then its gradient."""
         return cls(**held_layers(config, "cost"))
+
+
+def _mean_square_gradient(departure, mask, sources, weights):
+    """Of the weighted means of the squared departures of every source, in the departure."""
+    parts = [
+        tf.math.divide_no_nan(2 * weight, window_sum(among))[:, tf.newaxis, tf.newaxis] * part
+        for weight, among, part in zip(
+            weights, by_source(mask, sources), by_source(mask * departure, sources), strict=True
+        )
+    ]
+    return parts[0] if len(parts) == 1 else tf.concat(parts, axis=-1)
