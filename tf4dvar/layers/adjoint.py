@@ -34,7 +34,11 @@ class StateMap(keras.layers.Layer):
 
 
 def has_adjoint(layer: keras.layers.Layer) -> bool:
-    """Whether a layer writes its adjoint itself."""
+    """Whether a layer writes its adjoint itself.
+
+    Args:
+        layer: any.
+    """
     written = getattr(type(layer), "with_adjoint", None)
     return written not in (None, StateMap.with_adjoint)
 

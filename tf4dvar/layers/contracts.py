@@ -15,7 +15,7 @@ from tf4dvar.layers.precise_layer import PreciseLayer
 class Prior(StateMap):
     """Phi: what a state would be by its dynamics (eq. 3).
 
-    Attributes:
+    Traits:
         physical_units: whether Phi is of physical units; by default of normalised ones.
 
     Call arguments:
@@ -42,7 +42,7 @@ class ODE(PreciseLayer, StateMap):
 class ObservationOperator(PreciseLayer, StateMap):
     """H: what would be observed of a state, time by time.
 
-    Attributes:
+    Traits:
         linear: whether H is; then it has a pseudo-inverse, with which the first guess may begin.
         components: number of components of the state; a linear one has to know it.
 
@@ -60,7 +60,7 @@ class ObservationOperator(PreciseLayer, StateMap):
 class FirstGuess(keras.layers.Layer):
     """Where the solver begins.
 
-    Attributes:
+    Traits:
         of_observations: whether it fills gaps of the observations, and H^+ takes that to a state;
             by default it gives the state itself.
 
