@@ -38,6 +38,23 @@ def test_the_package_itself_imports_without_tensorflow():
     assert "module 'tf4dvar' has no attribute 'nothing'" in result.stderr
 
 
+def test_it_is_imported_where_there_is_no_posix():
+    """As on Windows: without these modules and names of the standard library."""
+    code = (
+        "import os, signal, sys, psutil\n"
+        "for name in 'fcntl', 'grp', 'pwd', 'resource', 'termios':\n"
+        "    sys.modules[name] = None\n"
+        "for name in 'O_NONBLOCK', 'O_CLOEXEC', 'fork', 'sched_getaffinity', 'sysconf':\n"
+        "    vars(os).pop(name, None)\n"
+        "for name in 'SIGHUP', 'SIGKILL', 'SIGUSR1', 'pause', 'pthread_sigmask':\n"
+        "    vars(signal).pop(name, None)\n"
+        "import tf4dvar.cli.app, tf4dvar.serving.client, tf4dvar.serving.pool\n"
+        "import tf4dvar.serving.server, tf4dvar.storage.version_directory"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
 @pytest.mark.slow
 def test_commands_work_in_any_folder_without_the_checkout(tmp_path):
     """The wheel, unpacked, with its dependencies from here."""

@@ -32,11 +32,6 @@ def load_tensorflow() -> None:
         os.close(stderr)
 
 
-def memory() -> int:
-    """Bytes of memory that it has."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-
-
 def machine() -> dict[str, Any]:
     """The processor, and how many of its cores this process may use."""
     info = Path("/proc/cpuinfo")

@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -175,10 +176,32 @@ def test_help_is_there_without_tensorflow(tmp_path):
         assert command in result.stdout
 
 
+def epochs_told(output):
+    """The lines that end an epoch; the bar's frames would be many more, or one with them all."""
+    assert "\b" not in output
+    return [line for line in output.splitlines() if "loss:" in line]
+
+
+def test_into_a_pipe_a_training_says_one_line_an_epoch(tmp_path):
+    command = (
+        *("train", "l63-sup-rk4-lstm", "--out", tmp_path / "run", "--epochs", "3"),
+        *("--windows", "96", "--iterations", "1"),
+    )
+    code = "from tf4dvar.cli.app import main; main()"
+    output = subprocess.run(
+        [sys.executable, "-c", code, *map(str, command)], stdout=subprocess.PIPE, text=True
+    ).stdout
+    ends = epochs_told(output)
+    assert len(ends) == 3
+    assert all(re.match(r"(\d+)/\1 - .* - loss: ", line) for line in ends)
+
+
 def test_demo_writes_a_table_and_a_figure(tmp_path, monkeypatch):
     small = replace(experiment_by_name(EXPERIMENT), windows=128)
     monkeypatch.setattr("tf4dvar.paper.demo.experiment_by_name", lambda _: small)
     monkeypatch.setattr("tf4dvar.paper.demo.DESCENT_STEPS", 20)
-    succeed("demo", "--out", tmp_path / "demo", "--windows", 2, "--minutes", 0.001)
+    output = succeed("demo", "--out", tmp_path / "demo", "--windows", 2, "--minutes", 0.001)
+    log = (tmp_path / "demo" / "run" / "log.csv").read_text()
+    assert len(epochs_told(output)) == log.count("\n") - 1
     for name in ("windows.nc", "states.nc", "figure.png"):
         assert (tmp_path / "demo" / name).is_file()

@@ -1,5 +1,6 @@
 import errno
 import os
+import shutil
 import subprocess
 import sys
 
@@ -51,6 +52,7 @@ def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path, dead):
         f".other.{dead}.txt",
         ".file.old.txt",
         f"file.{dead}.txt",
+        f".file.{dead}{'0' * 20}.txt",
     ]
     for name in (left.name, *others):
         (tmp_path / name).write_text("half")
@@ -67,13 +69,21 @@ def test_a_name_without_suffix_has_its_own_temporaries(tmp_path, dead):
     assert names(tmp_path) == [f".file.{dead}.txt", "file"]
 
 
-def test_a_lock_ends_with_its_process(tmp_path):
+@pytest.fixture(params=["", ".lock"], ids=["the directory", "a file in it"])
+def what(request, monkeypatch):
+    """What is locked of a directory: itself, or as on Windows."""
+    monkeypatch.setattr("tf4dvar.storage.files.LOCKED", request.param)
+    return request.param
+
+
+def test_a_lock_ends_with_its_process(tmp_path, what):
     code = (
-        "import pathlib, sys, signal; from tf4dvar.storage import locked\n"
-        "with locked(pathlib.Path(sys.argv[1])):\n    print(1, flush=True); signal.pause()"
+        "import pathlib, sys, signal; from tf4dvar.storage import files\n"
+        "files.LOCKED = sys.argv[2]\n"
+        "with files.locked(pathlib.Path(sys.argv[1])):\n    print(1, flush=True); signal.pause()"
     )
     with subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE
+        [sys.executable, "-c", code, str(tmp_path), what], stdout=subprocess.PIPE
     ) as process:
         process.stdout.readline()
         with (
@@ -85,6 +95,42 @@ def test_a_lock_ends_with_its_process(tmp_path):
         process.wait()
         with locked(tmp_path, wait=False):
             pass
+    assert names(tmp_path) == [what] * bool(what)
+
+
+def test_a_claim_is_of_one_directory_wherever_it_goes(tmp_path, what):
+    path, moved = tmp_path / "claimed", tmp_path / "moved"
+    path.mkdir()
+    with locked(path, wait=False) as claim:
+        claim.check()
+        path.rename(moved)
+        with pytest.raises(InputError, match="Another process"), locked(moved, wait=False):
+            pass
+        for replace in (lambda: None, path.mkdir, path.rmdir, path.touch):
+            replace()
+            with pytest.raises(InputError, match="claimed is no longer the directory"):
+                claim.check()
+        path.unlink()
+        moved.rename(path)
+        claim.check()
+        shutil.rmtree(path)
+        path.mkdir()
+        # Another may have the new one.
+        with locked(path, wait=False) as other:
+            other.check()
+            with pytest.raises(InputError, match="claimed is no longer the directory"):
+                claim.check()
+
+
+def test_a_read_only_directory_is_locked_as_any_other(tmp_path):
+    tmp_path.chmod(0o555)
+    try:
+        with locked(tmp_path, wait=False) as claim:
+            claim.check()
+    finally:
+        tmp_path.chmod(0o755)
+    # Whom rights do not keep from it writes nothing there either.
+    assert names(tmp_path) == []
 
 
 def test_only_a_regular_file_is_opened_and_nothing_is_waited_for(tmp_path):

@@ -26,6 +26,7 @@ from tf4dvar.cli.compare import compare, limit
 from tf4dvar.cli.export import export
 from tf4dvar.cli.models import models, publish
 from tf4dvar.cli.paper import experiments, figures, tables
+from tf4dvar.cli.progress import verbose
 from tf4dvar.cli.reconstruct import reconstruct
 from tf4dvar.cli.serve import serve
 from tf4dvar.data import (
@@ -139,7 +140,7 @@ def train(
         if workers:
             model = train_with_workers(experiment, out, workers, address, epochs, *options)
         else:
-            model = run_training(experiment, out, epochs, minutes, *options)
+            model = run_training(experiment, out, epochs, minutes, *options, verbose())
     finally:
         sys.stdout = stdout
     parameters = learned_weights(experiment, model)
@@ -206,7 +207,7 @@ def demo(
     load_tensorflow()
     from tf4dvar.paper.demo import run_demo
 
-    run_demo(out, windows, minutes)
+    run_demo(out, windows, minutes, verbose())
 
 
 def main() -> None:

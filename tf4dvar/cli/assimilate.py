@@ -1,8 +1,6 @@
 """`tf4dvar assimilate METHOD`: reconstruct windows by a classical method."""
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from dataclasses import fields
 from inspect import Parameter, Signature
 from pathlib import Path
@@ -21,6 +19,7 @@ from tf4dvar.cli.common import (
     OutOption,
     report,
 )
+from tf4dvar.cli.progress import progress_bar
 from tf4dvar.data import DIMS, read_windows, states_dataset, write_dataset
 from tf4dvar.errors import InputError
 from tf4dvar.runtime import load_tensorflow
@@ -137,20 +136,3 @@ def _first_guess(start: Path, source: xr.Dataset) -> np.ndarray:
             f"the data has windows of shape {source['observations'].shape}."
         )
     return states
-
-
-@contextmanager
-def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on the error stream, moved by a function of what is done and its total."""
-    with ExitStack() as stack:
-        bars: list[Any] = []
-
-        def progress(done: int, total: int) -> None:
-            # Not drawn before there is progress: an error that comes first stays one line.
-            if not bars:
-                bar = typer.progressbar(length=total, label=label, file=sys.stderr)
-                bars.append(stack.enter_context(bar))
-            bars[0].length = total
-            bars[0].update(done - bars[0].pos)
-
-        yield progress

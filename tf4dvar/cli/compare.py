@@ -7,13 +7,13 @@ import numpy as np
 import typer
 
 from tf4dvar.classical import ImportanceSampling
-from tf4dvar.cli.assimilate import progress_bar
 from tf4dvar.cli.common import (
     DataOption,
     ForceOption,
     JsonOption,
     report,
 )
+from tf4dvar.cli.progress import progress_bar
 from tf4dvar.data import DIMS, read_windows, states_dataset, write_dataset
 from tf4dvar.errors import InputError
 from tf4dvar.runtime import load_tensorflow

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from tf4dvar.cli.common import JsonOption, ProtocolOption, report
+from tf4dvar.cli.progress import verbose
 from tf4dvar.runtime import load_tensorflow
 
 SystemArgument = Annotated[str, typer.Argument(help="l63 or l96")]
@@ -63,7 +64,9 @@ def tables(
 
     # The progress of the trainings goes to the other stream.
     with redirect_stdout(sys.stderr):
-        rows = make_table(system, runs, protocol, windows, minutes_per_row, row or (), resume)
+        rows = make_table(
+            system, runs, protocol, windows, minutes_per_row, row or (), resume, verbose()
+        )
     if as_json:
         typer.echo(json.dumps([asdict(one) for one in rows]))
     else:

@@ -1,14 +1,11 @@
 """`tf4dvar reconstruct`: the states of a file of windows, or of an archive of them."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tf4dvar.cli.common import (
     AddressOption,
@@ -19,6 +16,7 @@ from tf4dvar.cli.common import (
     check_workers,
     report,
 )
+from tf4dvar.cli.progress import progress_bar
 from tf4dvar.data import read_windows, states_dataset, write_dataset
 from tf4dvar.errors import InputError
 from tf4dvar.runtime import load_tensorflow
@@ -75,11 +73,16 @@ def _reconstruct_archive(model, data, out, workers, address, force, as_json):
 
     file, loaded = model_file(model), load_model(model)
     started = time.monotonic()
+
+    def progress(share: float, windows: int) -> None:
+        rate = windows / (time.monotonic() - started)
+        bar(share, 1.0, f"{windows} windows, {rate:.0f}/s")
+
     with (
         (
             with_workers(file, workers, address) if workers else nullcontext(with_model(loaded))
         ) as reconstructor,
-        _progress_bar() as progress,
+        progress_bar("archive") as bar,
     ):
         summary = reconstruct_archive(data, out, file, reconstructor, force, progress)
         seconds = time.monotonic() - started
@@ -101,24 +104,3 @@ def _reconstruct_archive(model, data, out, workers, address, force, as_json):
             err=True,
         )
         raise typer.Exit(1)
-
-
-@contextmanager
-def _progress_bar() -> Iterator[Callable[[float, int], None]]:
-    """A bar on a terminal, with the rate and the time left; nothing elsewhere."""
-    console = Console(stderr=True)
-    columns = (
-        BarColumn(),
-        TextColumn("{task.percentage:3.0f} %  {task.fields[windows]} windows"),
-        TextColumn("{task.fields[rate]:.0f}/s  left"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=1.0, windows=0, rate=0.0)
-        started = time.monotonic()
-
-        def progress(share: float, windows: int) -> None:
-            rate = windows / (time.monotonic() - started)
-            bar.update(task, completed=share, windows=windows, rate=rate)
-
-        yield progress

@@ -12,12 +12,12 @@ from pathlib import Path
 import h5netcdf
 import h5py
 import numpy as np
+import psutil
 import xarray as xr
 
 from tf4dvar.data.checks import check_observations
 from tf4dvar.data.observation_plan import ObservationPlan
 from tf4dvar.errors import InputError, first_line
-from tf4dvar.runtime import memory
 from tf4dvar.storage.files import atomic_path, check_output
 from tf4dvar.systems import System, random_stream, sample_windows, windows_from
 
@@ -157,7 +157,7 @@ def _storage_complaint(path, in_memory):
 
     HDF5 lets values lie in any other file or device, and be declared without being there.
     """
-    most = memory() if in_memory else np.inf
+    most = psutil.virtual_memory().total if in_memory else np.inf
     # Groups inside are not looked into: nothing of them is read.
     with h5py.File(path) as file:
         for name in file:

@@ -26,13 +26,16 @@ PUBLISHED = "l63-c"
 COLUMNS = ("r_score", "fourdvar_score", "ode_score", "seconds_per_window")
 
 
-def run_demo(out: Path, windows: int, minutes: float) -> dict[str, dict[str, Any]]:
+def run_demo(
+    out: Path, windows: int, minutes: float, verbose: str | int = "auto"
+) -> dict[str, dict[str, Any]]:
     """Simulate, train, reconstruct, score and draw into a folder.
 
     Args:
         out: the folder; what an earlier demonstration left there is replaced.
         windows: number of held-out windows.
         minutes: training time.
+        verbose: of Keras' `fit`.
 
     Returns:
         The scores of each method by its name, the learned solver last.
@@ -58,6 +61,7 @@ def run_demo(out: Path, windows: int, minutes: float) -> dict[str, dict[str, Any
         out / "run",
         minutes=minutes,
         iterations=5,
+        verbose=verbose,
     )
 
     logger.info("4. Reconstruct with it, and with two methods that learn nothing")

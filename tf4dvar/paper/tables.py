@@ -5,6 +5,7 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,7 @@ def make_table(
     minutes_per_row: float | None = None,
     names: Sequence[str] = (),
     resume: bool = False,
+    verbose: str | int = "auto",
 ) -> list[Row]:
     """Train and score the rows of a system's table; it is written anew after each.
 
@@ -87,6 +89,7 @@ def make_table(
         minutes_per_row: time budget of each training that begins now, and of the descent.
         names: the experiments to include; all of the system by default.
         resume: go on with the rows that have a folder already.
+        verbose: of Keras' `fit`.
 
     Returns:
         The rows, which are also in `runs/table-SYSTEM-PROTOCOL.md`, `.csv` and `.json`.
@@ -107,7 +110,8 @@ def make_table(
             experiment = replace(experiment, protocol=protocol, paper=PaperScores())
         path = runs / f"{experiment.name}-{protocol}"
         logger.info("%s", experiment.name)
-        score_row = _descent_row if experiment.build is None else _learned_row
+        learned = partial(_learned_row, verbose=verbose)
+        score_row = _descent_row if experiment.build is None else learned
         try:
             row = score_row(experiment, path, dataset, minutes_per_row, resume)
         except DivergenceError as error:
@@ -196,15 +200,15 @@ def _descent_row(experiment, path, dataset, minutes, resume) -> Row:
     return _row(experiment, scores, descent.steps, None, 0)
 
 
-def _learned_row(experiment, path, dataset, minutes, resume) -> Row:
+def _learned_row(experiment, path, dataset, minutes, resume, verbose) -> Row:
     run = RunDirectory(path)
     if resume and run.config.is_file():
         options = run.options()
         names = ("epochs", "minutes", "iterations", "windows", "seed")
         options = {name: options[name] for name in names}
-        model = train(experiment, path, **options, resume=True)
+        model = train(experiment, path, **options, resume=True, verbose=verbose)
     else:
-        model = train(experiment, path, minutes=minutes)
+        model = train(experiment, path, minutes=minutes, verbose=verbose)
     scores = _scores(model, dataset, path / "scores.json")
     history = run.history()
     seconds = float(history[-1]["elapsed"]) if history else None

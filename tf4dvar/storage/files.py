@@ -1,6 +1,5 @@
 """Files that are whole or not at all, or nothing to wait for; directories for one process."""
 
-import fcntl
 import io
 import os
 import re
@@ -10,7 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+import psutil
+from filelock import lock_descriptor
+
 from tf4dvar.errors import InputError
+
+# What is locked of a directory: itself; on Windows, which opens none, a hidden file in it.
+LOCKED = ".lock" if os.name == "nt" else ""
 
 
 def check_output(path: str | Path, force: bool = False) -> None:
@@ -56,16 +61,11 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 def _remove_abandoned(path: Path) -> None:
     """Remove the temporaries for `path` whose processes are gone."""
-    names = re.compile(rf"\.{re.escape(path.stem)}\.(\d+){re.escape(path.suffix)}")
+    names = re.compile(rf"\.{re.escape(path.stem)}\.(\d{{1,9}}){re.escape(path.suffix)}")
     for file in path.parent.glob(".*"):
         match = names.fullmatch(file.name)
-        if match:
-            try:
-                os.kill(int(match[1]), 0)
-            except ProcessLookupError:
-                file.unlink(missing_ok=True)
-            except PermissionError:  # it runs, under another user
-                continue
+        if match and not psutil.pid_exists(int(match[1])):
+            file.unlink(missing_ok=True)
 
 
 def to_disk(path: Path) -> None:
@@ -74,7 +74,10 @@ def to_disk(path: Path) -> None:
     Args:
         path: it.
     """
-    descriptor = os.open(path, os.O_RDONLY)
+    # Windows asks this of no directory, and of a file only where it may be written.
+    if os.name == "nt" and path.is_dir():
+        return
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         os.fsync(descriptor)
     finally:
@@ -86,7 +89,7 @@ class Claim(NamedTuple):
 
     Attributes:
         path: where it was.
-        inode: by which it is known; as long as it is locked no other directory gets it.
+        inode: of what is locked of it; until the lock ends no other gets the number.
     """
 
     path: Path
@@ -98,7 +101,8 @@ class Claim(NamedTuple):
         Raises:
             InputError: so it is.
         """
-        if not self.path.is_dir() or self.path.stat().st_ino != self.inode:
+        locked = self.path / LOCKED
+        if not locked.exists() or locked.stat().st_ino != self.inode:
             raise InputError(
                 f"{self.path} is no longer the directory in which this process is at work: it was "
                 "moved or removed meanwhile. Nothing more is written; go on from where it is now."
@@ -115,11 +119,16 @@ def open_regular(path: str | Path) -> io.BufferedReader:
         InputError: it is something else.
         OSError: it cannot be opened.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    return open(path, "rb", opener=_regular)
+
+
+def _regular(path: str, flags: int) -> int:
+    # Windows lacks the flag, and what is waited for.
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise InputError(f"{path} is no regular file; expected one that can be read.")
-    return os.fdopen(descriptor, "rb")
+    return descriptor
 
 
 @contextmanager
@@ -136,15 +145,13 @@ def locked(directory: Path, wait: bool = True) -> Iterator[Claim]:
     Raises:
         InputError: another process has it, and `wait` is not set.
     """
-    descriptor = os.open(directory, os.O_RDONLY)
+    descriptor = os.open(directory / LOCKED, os.O_RDWR | os.O_CREAT if LOCKED else os.O_RDONLY)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError as error:
+        if not lock_descriptor(descriptor, blocking=wait):
             raise InputError(
                 f"Another process is at work in {directory}; wait for its end, or choose another "
                 "folder."
-            ) from error
+            )
         yield Claim(directory, os.fstat(descriptor).st_ino)
     finally:
         os.close(descriptor)

@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import psutil
+
 from tf4dvar.errors import InputError
-from tf4dvar.runtime import memory
 from tf4dvar.storage import atomic_path, locked, open_regular, to_disk
 from tf4dvar.storage.records import read_record
 
@@ -171,7 +172,7 @@ def check_digests(version: Path, card: dict[str, Any]) -> None:
     """
     files = files_of(version)
     size = sum(file.size for file in files.values())
-    if size > memory():
+    if size > psutil.virtual_memory().total:
         raise InputError(f"{version} has {size} bytes, more than the memory of this machine.")
     if "sha256" not in card:
         return

@@ -53,6 +53,7 @@ def train(
     windows: int | None = None,
     seed: int = 0,
     resume: bool = False,
+    verbose: str | int = "auto",
 ) -> FourDVarNet:
     """Train an experiment, or continue its training.
 
@@ -70,6 +71,7 @@ def train(
         windows: number of training windows in place of the experiment's.
         seed: of the training windows and the initial weights.
         resume: continue.
+        verbose: of Keras' `fit`.
 
     Returns:
         The trained model, which is also in `out/model.keras`.
@@ -80,7 +82,7 @@ def train(
     run = RunDirectory(Path(out))
     options = options_of(experiment, epochs, minutes, iterations, windows, seed)
     with run.claimed(options, definition_of(experiment), resume) as claimed:
-        return work(experiment, claimed, options)
+        return work(experiment, claimed, options, verbose=verbose)
 
 
 def options_of(
@@ -152,7 +154,11 @@ def definition_of(experiment: Experiment) -> dict[str, Any]:
 
 
 def work(
-    experiment: Experiment, run: RunDirectory, options: dict[str, Any], part: Part = ALONE
+    experiment: Experiment,
+    run: RunDirectory,
+    options: dict[str, Any],
+    part: Part = ALONE,
+    verbose: str | int = "auto",
 ) -> FourDVarNet:
     """Train in a claimed run directory, from its last finished epoch on.
 
@@ -160,6 +166,7 @@ def work(
         experiment: what to train.
         run, options: where, and what `options_of` says of it.
         part: of the work, for one of several workers.
+        verbose: of Keras' `fit`, which one process alone calls.
     """
     epochs, minutes, iterations, windows, seed = (
         options[name] for name in ("epochs", "minutes", "iterations", "windows", "seed")
@@ -233,7 +240,7 @@ def work(
     share = part.share if validation_windows >= part.workers else slice(None)
     validation = validation.isel(window=share).astype("float32")
     if part.strategy is None:
-        fit = partial(model.fit, shuffle=False)
+        fit = partial(model.fit, shuffle=False, verbose=verbose)
     else:
         fit = partial(train_loop, model, strategy=part.strategy)
     fit(
