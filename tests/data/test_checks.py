@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from tf4dvar.data import (
-    PROTOCOLS,
     check_observations,
     check_truth,
     simulate_dataset,
@@ -14,7 +13,7 @@ from tf4dvar.data import (
     warn_of_units,
 )
 from tf4dvar.errors import InputError
-from tf4dvar.systems import system_by_name
+from tf4dvar.systems import SYSTEMS, system_by_name
 
 
 @pytest.fixture
@@ -100,9 +99,11 @@ def test_other_units_are_named_with_the_numbers(factor, windows, said):
     assert f"adapted to a mean of {mean:.3g} and a deviation of {deviation:.3g}" in text
 
 
-@pytest.mark.parametrize(("system", "protocol"), [(s, p) for s in PROTOCOLS for p in PROTOCOLS[s]])
+@pytest.mark.parametrize(
+    ("system", "protocol"), [(s, p) for s in SYSTEMS for p in SYSTEMS[s].protocols]
+)
 def test_good_data_raise_no_alarm(system, protocol, said):
-    plan = PROTOCOLS[system][protocol]
+    plan = SYSTEMS[system].protocols[protocol]
     train, other = (simulate_dataset(system_by_name(system), plan, 20, seed=s) for s in (1, 2))
     observations, truth = train["observations"].values, train["truth"].values
     check_observations(observations, truth.shape[-1])

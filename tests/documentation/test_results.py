@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tf4dvar.experiments import EXPERIMENTS, TABLES
-from tf4dvar.paper.tables import TEST_WINDOWS
+from tf4dvar.systems import SYSTEMS
 from tf4dvar.training.job import definition_of
 
 ROOT = Path(__file__).parents[2]
@@ -77,7 +77,9 @@ def test_a_row_of_the_page_is_that_of_the_table(name):
     else:
         assert f"{expected['iterations']:,} steps" in row["experiment"]
     windows = expected["windows"]
-    assert windows == TEST_WINDOWS[name[:3]] or f"first {windows} windows" in row["experiment"]
+    assert (
+        windows == SYSTEMS[name[:3]].test_windows or f"first {windows} windows" in row["experiment"]
+    )
 
 
 @pytest.mark.parametrize("name", [name for name in TABLE if TABLE[name]["parameters"]])

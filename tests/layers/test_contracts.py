@@ -26,6 +26,7 @@ EXAMPLES = {
     ),
     layers.PlaneGENN: lambda **dtype: layers.PlaneGENN(units=4, kernel_size=5, **dtype),
     layers.RK4Flow: lambda **dtype: layers.RK4Flow(layers.Lorenz63ODE(**dtype), 0.01, **dtype),
+    layers.SystemODE: lambda **dtype: layers.SystemODE("l63", **dtype),
 }
 # On a circle.
 COMPONENTS = {layers.Lorenz96ODE: 8, layers.PlaneGENN: 8}

@@ -158,7 +158,7 @@ def test_what_there_is_not_is_refused(windows):
     with pytest.raises(InputError, match=f"Received {windows} test windows; l63 has 1 to 2000"):
         held_out_windows("l63", "C", windows)
     for other in ("l96-sup-rk4-lstm", "l63-c"):
-        with pytest.raises(InputError, match=f"{other}: no row of the table of l63; expected one"):
+        with pytest.raises(InputError, match=f"{other}: no row of the table of l63; expected some"):
             rows_of("l63", [SMALL.name, other])
     assert rows_of("l63", [DESCENT.name, DESCENT.name]) == [DESCENT]
     with pytest.raises(InputError, match="l63"):

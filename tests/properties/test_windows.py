@@ -5,11 +5,11 @@ import pytest
 import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
+from tf4dvar.data.observation_plan import ObservationPlan
 
 from tests.properties.conftest import graph
 from tests.properties.strategies import observed_windows, seeded
 from tf4dvar.data import read_windows, simulate_dataset, write_dataset
-from tf4dvar.data.observation_plan import ObservationPlan
 from tf4dvar.evaluation import scores
 from tf4dvar.layers import LinearInterpolation
 from tf4dvar.systems import Lorenz63

@@ -11,6 +11,7 @@ from tf4dvar.classical.analysis import Analysis, Progress, report_convergence
 from tf4dvar.classical.problem import Problem
 from tf4dvar.data import check_states
 from tf4dvar.errors import InputError, shown
+from tf4dvar.registry import enter
 
 METHODS: dict[str, type["Method"]] = {}
 """The classical methods by name; a method is here as soon as its class is defined."""
@@ -67,12 +68,7 @@ class Method:
 
     def __init_subclass__(cls, **kwargs: Any):
         super().__init_subclass__(**kwargs)
-        if "name" in vars(cls):
-            known = METHODS.setdefault(cls.name, cls)
-            # Defined once more, as a cell of a notebook is: the later one holds.
-            if (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
-                raise ValueError(f"Received the name {cls.name!r} twice: {known} has it.")
-            METHODS[cls.name] = cls
+        enter(METHODS, cls)
 
     def __post_init__(self) -> None:
         hints = get_type_hints(type(self))

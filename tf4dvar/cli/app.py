@@ -39,7 +39,7 @@ from tf4dvar.errors import InputError
 from tf4dvar.runtime import load_tensorflow
 from tf4dvar.scale.simulation import with_workers
 from tf4dvar.storage import atomic_path, check_output
-from tf4dvar.systems import system_by_name, windows_from
+from tf4dvar.systems import SYSTEMS, system_by_name, windows_from
 
 # Not 0, that of trainings: their windows would be the same.
 SIMULATE_SEED = 1
@@ -66,7 +66,7 @@ for command in (
 
 @app.command()
 def simulate(
-    system: Annotated[str, typer.Argument(help="l63 or l96")],
+    system: Annotated[str, typer.Argument(help=" or ".join(SYSTEMS))],
     out: OutOption,
     windows: Annotated[int, typer.Option(help="Number of windows.")] = 200,
     steps: Annotated[int, typer.Option(help="Times in each window.")] = 200,

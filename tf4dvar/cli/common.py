@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from tf4dvar.errors import InputError
+from tf4dvar.systems import SYSTEMS
 
 ModelArgument = Annotated[
     Path, typer.Argument(help="A run directory, a .keras file, or a published model's name.")
@@ -15,7 +16,11 @@ ModelArgument = Annotated[
 DataOption = Annotated[Path, typer.Option("--data", help="NetCDF file of windows.")]
 OutOption = Annotated[Path, typer.Option("--out", help="File to write.")]
 ProtocolOption = Annotated[
-    str | None, typer.Option(help="T or C; by default C for l63, T for l96.")
+    str | None,
+    typer.Option(
+        help="; ".join(f"{name}: {' or '.join(each.protocols)}" for name, each in SYSTEMS.items())
+        + ". The first by default."
+    ),
 ]
 ForceOption = Annotated[bool, typer.Option("--force", help="Overwrite an existing output.")]
 WorkersOption = Annotated[

@@ -14,7 +14,7 @@ def publish(
     run: Annotated[Path, typer.Argument(help="A run directory.")],
     out: Annotated[Path, typer.Option("--out", help="Folder of the published model.")],
     windows: Annotated[
-        int | None, typer.Option(help="Test windows, 2 at least; by default 2000 or 256.")
+        int | None, typer.Option(help="Test windows, 2 at least; by default the system's number.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -47,7 +47,7 @@ def tables(
     ] = None,
     protocol: ProtocolOption = None,
     windows: Annotated[
-        int | None, typer.Option(min=1, help="Test windows; by default 2000 or 256.")
+        int | None, typer.Option(min=1, help="Test windows; by default the system's number.")
     ] = None,
     row: Annotated[
         list[str] | None, typer.Option(help="This row alone; may be given several times.")

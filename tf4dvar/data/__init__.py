@@ -22,16 +22,17 @@ from tf4dvar.data.dataset import (
     write_dataset,
     write_states,
 )
-from tf4dvar.data.observation_plan import PROTOCOLS, ObservationPlan, protocol_plan
+from tf4dvar.data.protocols import default_protocol, protocol_plan
+from tf4dvar.systems.observation_plan import ObservationPlan
 
 __all__ = [
     "DIMS",
-    "PROTOCOLS",
     "ObservationPlan",
     "as_array",
     "check_observations",
     "check_states",
     "check_truth",
+    "default_protocol",
     "number_of",
     "open_windows",
     "protocol_plan",

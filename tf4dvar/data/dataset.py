@@ -16,10 +16,10 @@ import psutil
 import xarray as xr
 
 from tf4dvar.data.checks import check_observations
-from tf4dvar.data.observation_plan import ObservationPlan
 from tf4dvar.errors import InputError, first_line
 from tf4dvar.storage.files import atomic_path, check_output
 from tf4dvar.systems import System, random_stream, sample_windows, windows_from
+from tf4dvar.systems.observation_plan import ObservationPlan
 
 DIMS = ("window", "time", "component")
 

@@ -11,8 +11,8 @@ from itertools import count
 import numpy as np
 import tensorflow as tf
 
-from tf4dvar.data.observation_plan import ObservationPlan
 from tf4dvar.systems import System, random_stream, sample_windows, windows_from
+from tf4dvar.systems.observation_plan import ObservationPlan
 
 Windows = tuple[np.ndarray, np.ndarray]
 WHOLE = slice(None)

@@ -52,7 +52,7 @@ class Experiment:
         identification_epochs: how long the prior is first fitted to true states, by the error of
             Phi(x) (a flow's forecast from the step before, a GENN's estimate from all other steps);
             it is frozen then. 0: it is not.
-        protocol: observation protocol, see `tf4dvar.data.PROTOCOLS`.
+        protocol: observation protocol, see `tf4dvar.systems.System.protocols`.
         paper: what the paper reports.
     """
 

@@ -14,6 +14,7 @@ from tf4dvar.layers.observation_operators import LinearObservation, NormalisedOb
 from tf4dvar.layers.odes.bilinear import BilinearODE, Lorenz63ODE
 from tf4dvar.layers.odes.function import FunctionODE, ode_layer
 from tf4dvar.layers.odes.lorenz96 import Lorenz96ODE
+from tf4dvar.layers.odes.system import SystemODE
 from tf4dvar.layers.priors.autoencoder import AutoEncoder
 from tf4dvar.layers.priors.flow import EulerFlow, OneStepFlow, RK4Flow
 from tf4dvar.layers.priors.gibbs_energy import BilinearBlock, OneScaleGENN, TwoScaleGENN
@@ -60,6 +61,7 @@ __all__ = [
     "Prior",
     "RK4Flow",
     "Scaling",
+    "SystemODE",
     "TransformerBlock",
     "TwoScaleGENN",
     "Update",

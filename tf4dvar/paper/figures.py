@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from tf4dvar.data import default_protocol
 from tf4dvar.errors import InputError
 from tf4dvar.evaluation.metrics import fourdvar_score, r_score
 from tf4dvar.evaluation.plots import COLOURS, plot_densities, plot_window, unit_of
@@ -17,7 +18,7 @@ from tf4dvar.evaluation.scores import BATCH
 from tf4dvar.experiments import Experiment
 from tf4dvar.models import load_model
 from tf4dvar.paper.descent import load_descent
-from tf4dvar.paper.tables import default_protocol, held_out_windows, rows_of
+from tf4dvar.paper.tables import held_out_windows, rows_of
 from tf4dvar.storage import atomic_path
 from tf4dvar.systems import rk4_step, system_by_name
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import xarray as xr
 
-from tf4dvar.data import PROTOCOLS, protocol_plan, simulate_dataset
-from tf4dvar.errors import DivergenceError, InputError
+from tf4dvar.data import default_protocol, protocol_plan, simulate_dataset
+from tf4dvar.errors import DivergenceError, InputError, shown
 from tf4dvar.evaluation.metrics import ode_score
 from tf4dvar.evaluation.scores import evaluate, score
 from tf4dvar.experiments import TABLES, Experiment, PaperScores, experiment_by_name, true_flow
@@ -26,8 +26,6 @@ from tf4dvar.training import RunDirectory, check_minutes, learned_weights, train
 
 logger = logging.getLogger(__name__)
 
-# As many as in the paper.
-TEST_WINDOWS = {"l63": 2000, "l96": 256}
 # The paper takes over 150,000 for Lorenz-63; with fewer for Lorenz-96 most windows have converged.
 DESCENT_STEPS = {"l63": 150_000, "l96": 10_000}
 
@@ -145,15 +143,6 @@ def _read_table(path: Path) -> list[Row]:
     return [Row(**row) for row in rows]
 
 
-def default_protocol(system: str) -> str:
-    """The name of a system's default protocol.
-
-    Args:
-        system: short name.
-    """
-    return next(iter(PROTOCOLS[system]))
-
-
 def rows_of(system: str, names: Sequence[str] = ()) -> list[Experiment]:
     """The experiments of a system's table, or those of them with these names.
 
@@ -161,13 +150,16 @@ def rows_of(system: str, names: Sequence[str] = ()) -> list[Experiment]:
         system: short name.
         names: of experiments; all rows by default.
     """
+    if system not in TABLES:
+        raise InputError(f"The paper has no table of {shown(system)}; it has: {', '.join(TABLES)}.")
+    rows = list(TABLES[system])
     chosen = [experiment_by_name(name) for name in dict.fromkeys(names)]
-    if others := [experiment.name for experiment in chosen if experiment not in TABLES[system]]:
-        rows = ", ".join(experiment.name for experiment in TABLES[system])
+    if others := [experiment.name for experiment in chosen if experiment not in rows]:
+        known = ", ".join(experiment.name for experiment in rows)
         raise InputError(
-            f"{', '.join(others)}: no row of the table of {system}; expected one or more of {rows}."
+            f"{', '.join(others)}: no row of the table of {system}; expected some of {known}."
         )
-    return chosen or list(TABLES[system])
+    return chosen or rows
 
 
 def held_out_windows(system: str, protocol: str | None, windows: int | None = None) -> xr.Dataset:
@@ -178,7 +170,7 @@ def held_out_windows(system: str, protocol: str | None, windows: int | None = No
         protocol: "T" or "C"; the system's default one for None.
         windows: how many; all by default.
     """
-    most = TEST_WINDOWS[system_by_name(system).name]
+    most = system_by_name(system).test_windows
     count = most if windows is None else windows
     if not 1 <= count <= most:
         raise InputError(f"Received {windows} test windows; {system} has 1 to {most}.")

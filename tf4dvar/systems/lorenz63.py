@@ -1,9 +1,11 @@
 """The Lorenz-63 system."""
 
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 
+from tf4dvar.systems.observation_plan import ObservationPlan
 from tf4dvar.systems.system import System
 
 
@@ -25,13 +27,16 @@ class Lorenz63(System):
     components = ("x", "y", "z")
     time_step = 0.01
     spin_up = 1000
+    test_windows = 2000
+    protocols: ClassVar = {
+        "C": ObservationPlan(components=(0,), every=8, noise_variance=2.0, edge=10),
+        "T": ObservationPlan(components=(0,), every=8, noise_variance=2.0),
+    }
 
-    def tendency(self, state: np.ndarray) -> np.ndarray:
-        """dx/dt of a state [..., 3]."""
+    def rates(self, state: Any) -> list[Any]:
+        """dx/dt, dy/dt and dz/dt of a state [..., 3]."""
         x, y, z = state[..., 0], state[..., 1], state[..., 2]
-        return np.stack(
-            [self.sigma * (y - x), x * (self.rho - z) - y, x * y - self.beta * z], axis=-1
-        )
+        return [self.sigma * (y - x), x * (self.rho - z) - y, x * y - self.beta * z]
 
     def initial_states(self, count: int, rng: np.random.Generator) -> np.ndarray:
         """Random states [count, 3] around the attractor's centre."""

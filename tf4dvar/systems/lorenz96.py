@@ -1,10 +1,13 @@
 """The Lorenz-96 system."""
 
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 
+from tf4dvar.systems.observation_plan import ObservationPlan
 from tf4dvar.systems.system import System
+from tf4dvar.systems.tendency import library_of
 
 
 @dataclass(frozen=True)
@@ -23,10 +26,16 @@ class Lorenz96(System):
     components = tuple(f"x{i}" for i in range(1, 41))
     time_step = 0.05
     spin_up = 1000
+    test_windows = 256
+    protocols: ClassVar = {
+        "T": ObservationPlan(tuple(range(40)), every=4, noise_variance=2.0, drawn=20),
+        "C": ObservationPlan(tuple(range(40)), every=4, noise_variance=2.0, drawn=20, shared=True),
+    }
 
-    def tendency(self, state: np.ndarray) -> np.ndarray:
+    def rates(self, state: Any) -> Any:
         """dx/dt of a state [..., component]."""
-        one_on, one_back, two_back = (np.roll(state, shift, axis=-1) for shift in (-1, 1, 2))
+        roll = library_of(state).roll
+        one_on, one_back, two_back = (roll(state, shift, axis=-1) for shift in (-1, 1, 2))
         return (one_on - two_back) * one_back - state + self.forcing
 
     def initial_states(self, count: int, rng: np.random.Generator) -> np.ndarray:

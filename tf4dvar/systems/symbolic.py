@@ -13,6 +13,7 @@ import numpy as np
 
 from tf4dvar.errors import InputError, shown
 from tf4dvar.systems.expressions import Program, Tree, parse, walk, words
+from tf4dvar.systems.tendency import library_of
 
 # What a file may ask for: components of the state, and orders of derivatives as trees have them.
 COMPONENTS = 2**20
@@ -104,14 +105,9 @@ class Equations:
 
     def __call__(self, state: Any, /, **parameters: Any) -> Any:
         """dx/dt of a state [..., component], same shape and library."""
-        library: Any
-        if isinstance(state, np.ndarray):
-            library, concatenate, dtype, grid = np, np.concatenate, None, self.grid
-        else:
-            import tensorflow as tf
-
-            library, concatenate, dtype = tf, tf.concat, state.dtype
-            grid = tf.cast(self.grid, dtype)
+        library = library_of(state)
+        dtype = None if library is np else state.dtype
+        grid = self.grid if library is np else library.cast(self.grid, dtype)
         split = library.split(state, len(self._rates), -1)
         fields = dict(zip(self._rates, split, strict=True))
         slopes = [
@@ -121,9 +117,8 @@ class Equations:
         values = [*split, *([grid] if self._space else []), *slopes]
         rates = self._program([*values, *(parameters[name] for name in self._parameters)], dtype)
         # A rate may be a mere number.
-        return concatenate(
-            [library.zeros_like(u) + rate for u, rate in zip(split, rates, strict=True)], -1
-        )
+        filled = [library.zeros_like(u) + rate for u, rate in zip(split, rates, strict=True)]
+        return (np.concatenate if library is np else library.concat)(filled, -1)
 
     def to_config(self) -> dict[str, Any]:
         """As plain lists and numbers, for a file."""

@@ -1,21 +1,26 @@
 """Dynamical systems dx/dt = f(x)."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 
-from tf4dvar.errors import InputError
+from tf4dvar.errors import InputError, shown
+from tf4dvar.registry import enter
+from tf4dvar.systems.observation_plan import ObservationPlan
 from tf4dvar.systems.tendency import (
     Components,
     Tendency,
+    as_slopes,
     check_parameters,
-    check_slopes,
     component_names,
     tendency_name,
 )
 
 InitialStates = np.ndarray | Callable[[int, np.random.Generator], np.ndarray]
+
+SYSTEMS: dict[str, type[Any]] = {}
+"""The systems by their short names; a system is here as soon as its class is defined."""
 
 
 class System:
@@ -51,7 +56,10 @@ class System:
         plan = ObservationPlan(components=(0,), every=5, noise_variance=0.01)
         windows = simulate_dataset(system, plan, 200, seed=7)
 
-    A subclass may set the attributes and give `tendency` and `initial_states` itself.
+    A subclass may set the attributes and give `rates` and `initial_states` itself. With a `name` it
+    is in `SYSTEMS`: the commands and `tf4dvar.experiments.true_flow` know it. Each of its arguments
+    has a default then, and `rates` takes tensors too, as plain arithmetic does; for more see
+    `tf4dvar.systems.tendency.library_of`.
     """
 
     name: str
@@ -60,6 +68,14 @@ class System:
     units: str | tuple[str, ...] = "1"
     time_units: str = "1"
     spin_up: int = 0
+    protocols: ClassVar[Mapping[str, ObservationPlan]] = {}
+    """Observation plans by name, the first of them the default one."""
+    test_windows: ClassVar[int] = 1000
+    """Number of windows on which models are scored."""
+
+    def __init_subclass__(cls, **kwargs: Any):
+        super().__init_subclass__(**kwargs)
+        enter(SYSTEMS, cls)
 
     def __init__(
         self,
@@ -92,12 +108,13 @@ class System:
         self._tendency = tendency
         self._initial = initial
 
-    def tendency(self, state: np.ndarray) -> np.ndarray:
-        """Right-hand side dx/dt of a state [..., component], per unit of time."""
-        slopes = self._tendency(state, **self.parameters)
-        slopes = np.stack(slopes, -1) if isinstance(slopes, list | tuple) else np.asarray(slopes)
-        check_slopes(self._tendency, slopes.shape, state.shape)
-        return slopes
+    def tendency(self, state: Any) -> Any:
+        """Right-hand side dx/dt of a state [..., component], same shape, per unit of time."""
+        return as_slopes(self.rates(state), state, self.name)
+
+    def rates(self, state: Any) -> Any:
+        """The same as it is written: the list of the components' tendencies will do."""
+        return self._tendency(state, **self.parameters)
 
     def initial_states(self, count: int, rng: np.random.Generator) -> np.ndarray:
         """States [count, component] from which to spin up."""
@@ -117,3 +134,14 @@ class System:
                 f"{(count, len(self.components))}, [state, component]."
             )
         return states
+
+
+def system_by_name(name: str) -> System:
+    """The system of that short name with its default parameters, the paper's.
+
+    Args:
+        name: a key of `SYSTEMS`.
+    """
+    if name not in SYSTEMS:
+        raise InputError(f"Received the system {shown(name)}; known systems: {', '.join(SYSTEMS)}.")
+    return SYSTEMS[name]()

@@ -1,8 +1,10 @@
 """The right-hand side dx/dt that a user gives, as System and ODE layer both take it."""
 
 import inspect
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from tf4dvar.errors import InputError
 
@@ -23,6 +25,19 @@ def tendency_name(tendency: Tendency) -> str:
         tendency: the right-hand side.
     """
     return getattr(tendency, "__name__", type(tendency).__name__)
+
+
+def library_of(state: Any) -> Any:
+    """NumPy for its arrays, TensorFlow for its tensors: both have `stack`, `roll`, `sin`.
+
+    Args:
+        state: what a right-hand side is given.
+    """
+    if isinstance(state, np.ndarray):
+        return np
+    import tensorflow as tf
+
+    return tf
 
 
 def check_parameters(tendency: Tendency, parameters: Mapping[str, Any]) -> None:
@@ -61,17 +76,22 @@ def component_names(tendency: Tendency, components: Components) -> tuple[str, ..
     return tuple(components)
 
 
-def check_slopes(tendency: Tendency, slopes_shape: Collection, state_shape: Collection) -> None:
-    """Refuse a right-hand side that has not the shape of its state.
+def as_slopes(rates: Any, state: Any, name: str) -> Any:
+    """dx/dt as one array or tensor; refuse what has not the shape of its state.
 
     Args:
-        tendency: the right-hand side.
-        slopes_shape: what it returned.
-        state_shape: what it was given.
+        rates: dx/dt, or the list of the components'.
+        state: [..., component], of which it is.
+        name: of the right-hand side.
     """
-    if tuple(slopes_shape) != tuple(state_shape):
+    library = library_of(state)
+    if isinstance(rates, list | tuple):
+        rates = library.stack(rates, -1)
+    slopes = np.asarray(rates) if library is np else rates
+    if tuple(slopes.shape) != tuple(state.shape):
         raise InputError(
-            f"{tendency_name(tendency)} returned the shape {tuple(slopes_shape)} for a state of "
-            f"shape {tuple(state_shape)}; expected the same shape, or a list with the tendency of "
-            "each component, `state[..., 0]` being the first component."
+            f"{name} returned the shape {tuple(slopes.shape)} for a state of shape "
+            f"{tuple(state.shape)}; expected the same shape, or a list with the tendency of each "
+            "component, `state[..., 0]` being the first component."
         )
+    return slopes

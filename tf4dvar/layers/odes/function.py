@@ -13,8 +13,8 @@ from tf4dvar.layers.contracts import ODE
 from tf4dvar.systems.tendency import (
     Components,
     Tendency,
+    as_slopes,
     check_parameters,
-    check_slopes,
     component_names,
     tendency_name,
 )
@@ -127,11 +127,8 @@ class FunctionODE(ODE):
     def call(self, state):
         """The function at the current parameters."""
         parameters = {weight.name: tf.convert_to_tensor(weight) for weight in self._parameters}
-        slopes = self.tendency(state, **parameters)
-        if isinstance(slopes, list | tuple):
-            slopes = tf.stack(slopes, axis=-1)
-        check_slopes(self.tendency, slopes.shape, state.shape)
-        return slopes
+        rates = self.tendency(state, **parameters)
+        return as_slopes(rates, state, tendency_name(self.tendency))
 
     def get_config(self):
         """The function by its registered name, or the equations; the initial parameters."""

@@ -83,34 +83,3 @@ class ObservationPlan:
     def to_json(self) -> str:
         """The plan as JSON, as written into the attributes of a data set."""
         return json.dumps(asdict(self))
-
-
-PROTOCOLS: dict[str, dict[str, ObservationPlan]] = {
-    "l63": {
-        "C": ObservationPlan(components=(0,), every=8, noise_variance=2.0, edge=10),
-        "T": ObservationPlan(components=(0,), every=8, noise_variance=2.0),
-    },
-    "l96": {
-        "T": ObservationPlan(tuple(range(40)), every=4, noise_variance=2.0, drawn=20),
-        "C": ObservationPlan(tuple(range(40)), every=4, noise_variance=2.0, drawn=20, shared=True),
-    },
-}
-"""The paper's plans by system: T as its text describes, C as its published code does.
-
-The first of each system is its default.
-"""
-
-
-def protocol_plan(system: str, protocol: str | None = None) -> ObservationPlan:
-    """The observation plan of a system's protocol, "T" or "C"; its default one for None.
-
-    Args:
-        system: short name.
-        protocol: its name, or None.
-    """
-    plans = PROTOCOLS[system]
-    if protocol is None:
-        return next(iter(plans.values()))
-    if protocol not in plans:
-        raise InputError(f"Received the protocol {protocol!r}; {system} has: {', '.join(plans)}.")
-    return plans[protocol]

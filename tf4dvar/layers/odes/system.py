@@ -1,0 +1,52 @@
+"""The right-hand side of a system that is known by its name."""
+
+import keras
+import tensorflow as tf
+
+from tf4dvar.errors import InputError
+from tf4dvar.layers.checks import check_components
+from tf4dvar.layers.contracts import ODE
+from tf4dvar.systems import system_by_name
+
+
+@keras.saving.register_keras_serializable(package="tf4dvar")
+class SystemODE(ODE):
+    """The system's own tendency; nothing of it is trained.
+
+    Args:
+        system: short name.
+
+    Call arguments:
+        state: [batch, time, component], physical units.
+
+    Returns:
+        dx/dt, same shape, per unit of time.
+
+    Raises:
+        InputError: no system has the name, or it computes its tendency in NumPy alone.
+    """
+
+    def __init__(self, system: str, **kwargs):
+        super().__init__(**kwargs)
+        self.system = system_by_name(system)
+
+    def build(self, input_shape):
+        """Refuse a tendency that would be no function of tensors, or one without derivatives."""
+        check_components(self, input_shape, len(self.system.components))
+        # In a graph: an eager tensor becomes an array where NumPy is called, and its slope zero.
+        tendency = tf.function(self.system.tendency, autograph=False)
+        try:
+            tendency.get_concrete_function(tf.TensorSpec(input_shape, self.compute_dtype))
+        except (NotImplementedError, TypeError) as error:
+            raise InputError(
+                f"The tendency of {self.system.name} takes no tensors; write it in plain "
+                "arithmetic, and library_of(state).stack, .roll or .sin in place of NumPy's."
+            ) from error
+
+    def call(self, state):
+        """The tendency."""
+        return self.system.tendency(state)
+
+    def get_config(self):
+        """The system's name."""
+        return {**super().get_config(), "system": self.system.name}
