@@ -83,6 +83,7 @@ def _use_small_experiments():
         "l63",
         # Any layer is a prior; the smallest is traced the fastest.
         lambda: FourDVarNet(keras.layers.Dense(3), FixedStepCell(0.1)),
+        *("sup", "dense", "fixed"),
         epochs=EPOCHS,
         windows=16 * STEPS,
         batch_size=16,

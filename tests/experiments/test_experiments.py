@@ -51,8 +51,8 @@ def test_names_say_what_a_row_is():
     }
     assert {row.name for row in ROWS} == combinations
     for row in ROWS:
-        system, setting, _, _ = row.name.split("-")
-        assert row.system == system
+        system, setting = row.system, row.setting
+        assert row.name == f"{system}-{setting}-{row.prior}-{row.update}"
         assert row.windows == {"l63": 10_000, "l96": 2_000}[system]
         assert protocol_plan(system, row.protocol) == protocol_plan(system)
         assert (row.build is None) == (setting == "none")
@@ -64,7 +64,7 @@ def test_names_say_what_a_row_is():
 
 @pytest.mark.parametrize("row", LEARNED, ids=lambda row: row.name)
 def test_models_are_what_their_names_say(row):
-    system, setting, prior, cell = row.name.split("-")
+    system, setting, prior, cell = row.system, row.setting, row.prior, row.update
     model = row.build()
     model.build((None, None, len(system_by_name(row.system).components)))
     assert type(model.prior) is PRIORS[system, prior]

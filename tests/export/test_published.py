@@ -27,6 +27,7 @@ SMALL = Experiment(
     "a small model",
     "l63",
     lambda: FourDVarNet(TwoScaleGENN(units=4), ConvCell((2, 2)), iterations=2),
+    *("sup", "genn", "conv"),
     epochs=1,
     windows=32,
     batch_size=16,

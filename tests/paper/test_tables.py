@@ -17,6 +17,7 @@ SMALL = Experiment(
     "small",
     "l63",
     lambda: FourDVarNet(TwoScaleGENN(units=4), ConvCell((2, 2))),
+    *("sup", "genn", "conv"),
     epochs=2,
     windows=32,
     batch_size=16,

@@ -40,6 +40,7 @@ def test_training_keeps_the_identified_prior_also_when_resumed(tmp_path):
         "small",
         "l63",
         lambda: FourDVarNet(keras.layers.Dense(3), ConvCell((2, 2)), loss="unsupervised"),
+        *("unsup", "dense", "conv"),
         windows=64,
         batch_size=16,
         steps_per_epoch=2,

@@ -5,14 +5,6 @@ from dataclasses import dataclass
 
 from tf4dvar.models import FourDVarNet
 
-# The paper's 0.01 and 1, times 100: gradients are then about as large as those of the supervised
-# loss, for which the clip is set. A hundredth of that, outliers of thirty times the usual gradient
-# pass it, and a training that was undone within an epoch is laid to one.
-UNSUPERVISED_WEIGHTS = (1.0, 100.0)
-# K raised one by one, 5 to 20: known dynamics amplify what an update does wrong, and one that is
-# stable for ten iterations need not be for twenty.
-ONE_BY_ONE = tuple((0.04 * raised, 5 + raised) for raised in range(16))
-
 
 @dataclass(frozen=True)
 class PaperScores:
@@ -35,11 +27,13 @@ class Experiment:
     from states before the solver is trained; or both learned jointly.
 
     Attributes:
-        name: as on the command line: system, learning setting, prior, solver.
+        name: as on the command line.
         summary: one line for people.
         system: short name of the system.
         build: makes the model, not yet adapted; None where nothing is learned (fixed-step
             descent of the variational cost of the known dynamics).
+        setting: how it is learned, "sup" or "unsup"; "none" where nothing is.
+        prior, update: short names of Phi and of the solver's update.
         epochs: default length of a training without a time budget.
         windows: number of training windows, the same in every pass (the paper's data budget).
         fresh: simulate new windows with new noise for every pass instead.
@@ -60,6 +54,9 @@ class Experiment:
     summary: str
     system: str
     build: Callable[[], FourDVarNet] | None
+    setting: str
+    prior: str
+    update: str
     epochs: int = 40
     windows: int = 10_000
     fresh: bool = False

@@ -57,8 +57,9 @@ class Iterates:
     @property
     def style(self) -> tuple[str, str]:
         """Colour and line."""
-        _, setting, prior, solver = self.experiment.name.split("-")
-        return COLOUR_OF.get((setting, prior), DESCENT_COLOUR), LINE_OF.get(solver, ":")
+        row = self.experiment
+        colour = COLOUR_OF.get((row.setting, row.prior), DESCENT_COLOUR)
+        return colour, LINE_OF.get(row.update, ":")
 
 
 def make_figures(
@@ -148,7 +149,7 @@ def best_of_each_setting(rows: list[Iterates]) -> list[Iterates]:
     """
     best: dict[str, Iterates] = {}
     for row in rows:
-        setting = row.experiment.name.split("-")[1]
+        setting = row.experiment.setting
         if setting not in best or row.errors[-1] < best[setting].errors[-1]:
             best[setting] = row
     return list(best.values())
