@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
-from tf4dvar.data.observation_plan import ObservationPlan
+from tf4dvar.systems.observation_plan import ObservationPlan
 
 from tests.properties.conftest import graph
 from tests.properties.strategies import observed_windows, seeded
