@@ -5,7 +5,6 @@ import pytest
 import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
-from tf4dvar.systems.observation_plan import ObservationPlan
 
 from tests.properties.conftest import graph
 from tests.properties.strategies import observed_windows, seeded
@@ -13,6 +12,7 @@ from tf4dvar.data import read_windows, simulate_dataset, write_dataset
 from tf4dvar.evaluation import scores
 from tf4dvar.layers import LinearInterpolation
 from tf4dvar.systems import Lorenz63
+from tf4dvar.systems.observation_plan import ObservationPlan
 
 # Sums in float32 over other shapes are taken in another order.
 CLOSE = {"rtol": 1e-4, "atol": 1e-3}
