@@ -11,18 +11,18 @@ from tf4dvar.layers.precise_layer import PreciseLayer
 from tf4dvar.layers.windows import window_mean, window_sum
 
 
-def variational_cost(simulated, residual, observations, mask, sources, weights, factors=None):
+def variational_cost(departure, residual, mask, sources, weights, factors=None):
     """U_Phi of every window, [batch] (eq. 4, its terms averaged); see `VariationalCost`.
 
     Args:
-        simulated: H(x), [batch, time, observed].
+        departure: H(x) - y, [batch, time, observed].
         residual: x - Phi(x), [batch, time, component].
-        observations, mask: as for `VariationalCost`.
+        mask: as for `VariationalCost`.
         sources: how many of the observed belong to each source.
         weights: lambda_1 of each source, then lambda_2.
         factors: of the squares, of a shape that goes with them; the means' own weights stay.
     """
-    squares, prior_squares = tf.square(simulated - observations), tf.square(residual)
+    squares, prior_squares = tf.square(departure), tf.square(residual)
     if factors is not None:
         squares, prior_squares = factors * squares, factors * prior_squares
     means = [
@@ -124,13 +124,11 @@ class VariationalCost(PreciseLayer):
         """The weighted terms of every window."""
         simulated = state if self.operator is None else self.operator(state)
         residual = state - tf.cast(self.prior(state), state.dtype)
-        return self.value(simulated, residual, observations, mask)
+        return self.value(simulated - observations, residual, mask)
 
-    def value(self, simulated, residual, observations, mask):
-        """The cost, [batch], of H(x) and x - Phi(x); see `variational_cost`."""
-        return variational_cost(
-            simulated, residual, observations, mask, self.sources, self.current_weights()
-        )
+    def value(self, departure, residual, mask):
+        """The cost, [batch], of H(x) - y and x - Phi(x); see `variational_cost`."""
+        return variational_cost(departure, residual, mask, self.sources, self.current_weights())
 
     def current_weights(self) -> list:
         """lambda_1 of each source, then lambda_2."""

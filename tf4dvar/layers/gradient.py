@@ -45,16 +45,14 @@ class CostGradient(PreciseLayer):
         simulated, operator_adjoint = state, tf.identity
         if self.cost.operator is not None:
             simulated, operator_adjoint = with_adjoint(self.cost.operator, state)
-        residual = state - prediction
+        departure, residual = simulated - observations, state - prediction
         *observation_weights, prior_weight = self.cost.current_weights()
         towards_observations = operator_adjoint(
-            _mean_square_gradient(
-                simulated - observations, mask, self.cost.sources, observation_weights
-            )
+            _mean_square_gradient(departure, mask, self.cost.sources, observation_weights)
         )
         towards_prior = 2 * prior_weight / tf.cast(tf.size(state[0]), prior_weight.dtype)
         gradient = towards_observations + towards_prior * (residual - prior_adjoint(residual))
-        return gradient, self.cost.value(simulated, residual, observations, mask)
+        return gradient, self.cost.value(departure, residual, mask)
 
     def get_config(self):
         """The cost."""

@@ -109,5 +109,5 @@ def unsupervised_loss(
     lambdas = (*np.broadcast_to(observation_weight, len(sources)).tolist(), prior_weight)
     residual = state - prior(state)
     return tf.reduce_mean(
-        variational_cost(simulated, residual, observations, mask, sources, lambdas, entries)
+        variational_cost(simulated - observations, residual, mask, sources, lambdas, entries)
     )
