@@ -117,6 +117,6 @@ def test_an_example_of_a_docstring_runs(code, tmp_path, monkeypatch):
         "truth": truth,
         "observations": np.where(every_fourth, truth, np.nan),
     }
-    for module in ("systems", "data", "layers", "models", "symbolic"):
+    for module in ("systems", "systems.symbolic", "data", "layers", "models"):
         scope |= vars(import_module(f"tf4dvar.{module}"))
     exec(compile(code, "usage", "exec"), scope)

@@ -1,6 +1,9 @@
 """SIGTERM at any moment, two servers on one port, replicas that die."""
 
+import asyncio
+import collections
 import contextlib
+import gc
 import json
 import os
 import signal
@@ -11,8 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import uvicorn
+from starlette.applications import Starlette
 
 from tests.serving.conftest import DEADLINE, free_port
+from tf4dvar.serving.server import _listen, _Server
 
 CLIENTS = 60
 NAME = "/v1/models/tf4dvar"
@@ -85,6 +91,39 @@ def test_newcomers_are_refused_while_the_accepted_are_answered(exported, start):
         accepted.sendall(b'{"instances": [[[1, 2, 3]]]}')
         assert accepted.recv(1000).startswith(b"HTTP/1.1 200")
     assert server.process.wait(60) == 0
+
+
+def test_nobody_is_left_waiting_whichever_turn_of_the_loop_took_them_in():
+    """A server whose last turns each take somebody in; garbage collection would hide who is left."""
+
+    async def in_every_turn():
+        listener = _listen("127.0.0.1", 0)
+        address = listener.getsockname()
+        settings = {"lifespan": "off", "http": "h11", "ws": "none"}
+        server = _Server(uvicorn.Config(Starlette(), timeout_graceful_shutdown=5, **settings))
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        while not server.started:
+            await asyncio.sleep(0)
+        server.should_exit = True
+        newcomers = collections.deque()
+        with contextlib.suppress(ConnectionRefusedError):
+            while True:
+                newcomers.append(socket.create_connection(address, timeout=5))
+                await asyncio.sleep(0)
+                if len(newcomers) > 100:
+                    newcomers.popleft().close()
+        await serving
+        return newcomers
+
+    gc.disable()
+    try:
+        newcomers = asyncio.run(in_every_turn())
+        assert len(newcomers) == 100
+        for newcomer in newcomers:
+            with newcomer, contextlib.suppress(ConnectionError):
+                assert newcomer.recv(1) == b""
+    finally:
+        gc.enable()
 
 
 def test_stop_in_the_middle_and_restart(exported, start, model, observations):

@@ -19,7 +19,8 @@ from tf4dvar.serving.rest import Rest
 
 # Seconds after the signal in which those who had connected may still ask.
 LAST_CALL = 0.2
-# Turns of the event loop: one takes in who has connected, two set that up, one reads.
+# Turns of the event loop, more than enough: one takes in who has connected, two set that up, one
+# reads.
 TURNS = 10
 
 
@@ -106,8 +107,17 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Take in who waits in the system's queue, which is lost when the socket is closed."""
+        """Take in who waits in the system's queue, which is lost when the socket is closed.
+
+        Then nobody more, before the sockets are closed: asyncio neither sets up nor closes a
+        connection that it has just taken in when they are, and its client would wait for ever.
+        """
+        loop = asyncio.get_running_loop()
         await asyncio.sleep(LAST_CALL)
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+        for listener in sockets or ():
+            loop.remove_reader(listener)
         for _ in range(TURNS):
             await asyncio.sleep(0)
         await super().shutdown(sockets)
