@@ -94,7 +94,7 @@ def test_newcomers_are_refused_while_the_accepted_are_answered(exported, start):
 
 
 def test_nobody_is_left_waiting_whichever_turn_of_the_loop_took_them_in():
-    """A server whose last turns each take somebody in; garbage collection would hide who is left."""
+    """Somebody comes in every turn, to the last; garbage collection would hide who is left."""
 
     async def in_every_turn():
         listener = _listen("127.0.0.1", 0)
