@@ -198,7 +198,7 @@ def test_attributes_that_make_no_sense_are_an_answer_of_one_line(windows):
             score(truth, windows.assign_attrs(attributes))
     for attributes, message in (
         ({"noise_variance": np.nan}, "noise_variance = nan"),
-        ({"system": np.array([1, 2])}, "not known here"),
+        ({"system": np.array([1, 2])}, "known systems: l63, l96"),
     ):
         with pytest.raises(InputError, match=message):
             problem_of(windows.assign_attrs(attributes))
