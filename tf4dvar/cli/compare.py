@@ -74,8 +74,9 @@ def limit(
     components = len(system_by_name(system).components)
     if components > FEW_COMPONENTS:
         raise InputError(
-            f"Received the system {system} of {components} components; importance sampling over "
-            f"free trajectories is hopeless with more than {FEW_COMPONENTS}."
+            f"Received the system {system} of {components} components; expected one of "
+            f"{FEW_COMPONENTS} at most, such as l63: with more, importance sampling over free "
+            "trajectories is hopeless."
         )
     if out is not None:
         check_output(out, force)
