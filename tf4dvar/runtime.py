@@ -2,6 +2,7 @@
 
 import os
 import platform
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -42,3 +43,8 @@ def machine() -> dict[str, Any]:
         "processor": names[0] if names else platform.machine(),
         "cores": len(affinity(0)) if affinity else os.cpu_count(),
     }
+
+
+def versions() -> dict[str, str]:
+    """Those of the packages on which a model's numbers depend."""
+    return {name: version(name) for name in ("tf4dvar", "tensorflow", "keras", "numpy")}

@@ -13,10 +13,10 @@ import xarray as xr
 from tf4dvar.classical import METHODS, Analysis, Problem, Progress
 from tf4dvar.data import check_observations, number_of
 from tf4dvar.errors import InputError
-from tf4dvar.evaluation.metrics import ode_score, r_score
+from tf4dvar.evaluation.metrics import r_score
 from tf4dvar.evaluation.plots import plot_calibration, plot_error_by_time, plot_reconstructions
 from tf4dvar.evaluation.scores import (
-    model_ode_score,
+    prior_ode_score,
     reconstruct,
     score,
     warn_of_training_windows,
@@ -108,7 +108,7 @@ def compare(
     results = {}
     if methods:
         problem = problem_of(dataset)
-        known = float(ode_score(truth, problem.flow(truth).numpy()).mean())
+        known = prior_ode_score(problem.flow, truth)
     for name in methods:
         with progress(name) as report:
             analysis = _chain(name, problem, starts, report)
@@ -139,7 +139,9 @@ def compare_model(model: FourDVarNet, dataset: xr.Dataset) -> Compared:
         None,
         {
             **scores_of(states, None, dataset),
-            "ode_score": model_ode_score(model, dataset["truth"].values),
+            "ode_score": prior_ode_score(
+                model.prior_prediction, dataset["truth"].values.astype("float32")
+            ),
             "converged": None,
             "seconds_per_window": seconds,
         },

@@ -11,23 +11,20 @@ from scipy.stats import gaussian_kde
 
 # Okabe and Ito's palette: told apart by colour-blind readers too.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
+EXAMPLES, COLUMNS = 2, 3
 DENSITY_SAMPLE = 20_000
 LOWEST_DENSITY = 1e-4
 
 
-def plot_reconstructions(
-    dataset: xr.Dataset, states: Mapping[str, np.ndarray], windows: int = 2, components: int = 3
-) -> Figure:
-    """Example windows above, densities of the errors below; one column a component.
+def plot_reconstructions(dataset: xr.Dataset, states: Mapping[str, np.ndarray]) -> Figure:
+    """The first windows above, densities of the errors below; one column a component.
 
     Args:
         dataset: `observations` and, where known, `truth`; without it there are no densities.
         states: reconstructed states by label, each [window, time, component].
-        windows: number of example windows, the first ones.
-        components: number of components to show, the first ones.
     """
-    windows = min(windows, dataset.sizes["window"])
-    components = min(components, dataset.sizes["component"])
+    windows = min(EXAMPLES, dataset.sizes["window"])
+    components = min(COLUMNS, dataset.sizes["component"])
     known = "truth" in dataset
     rows = windows + known
     figure = Figure(figsize=(4.2 * components, 2.6 * rows + 0.5), layout="constrained")

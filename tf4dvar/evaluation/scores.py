@@ -3,6 +3,7 @@
 import logging
 import re
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -192,21 +193,19 @@ def evaluate(model: FourDVarNet, dataset: xr.Dataset) -> dict[str, Any]:
     """
     reconstruction = reconstruct(model, dataset["observations"].values)
     scores = score(reconstruction.states.astype("float64"), dataset)
-    scores["ode_score"] = model_ode_score(model, dataset["truth"].values)
+    truth = dataset["truth"].values.astype("float32")
+    scores["ode_score"] = prior_ode_score(model.prior_prediction, truth)
     scores["seconds_per_window"] = reconstruction.seconds_per_window
     return scores
 
 
-def model_ode_score(model: FourDVarNet, truth: np.ndarray) -> float:
-    """ODE-score of a model's prior on true states, [window, time, component].
+def prior_ode_score(prior: Callable[[np.ndarray], tf.Tensor], truth: np.ndarray) -> float:
+    """Mean ODE-score of a prior on true states.
 
     Args:
-        model: a trained model.
-        truth: [window, time, component], physical units.
+        prior: Phi in physical units: a flow, or a model's `prior_prediction`.
+        truth: [window, time, component], physical units, of the prior's precision.
     """
-    truth = truth.astype("float32")
-    predictions = [
-        model.prior_prediction(truth[start : start + BATCH]).numpy()
-        for start in range(0, len(truth), BATCH)
-    ]
+    starts = range(0, len(truth), BATCH)
+    predictions = [prior(truth[start : start + BATCH]).numpy() for start in starts]
     return float(ode_score(truth, np.concatenate(predictions)).mean())

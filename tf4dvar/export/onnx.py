@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tf4dvar.errors import InputError
+from tf4dvar.errors import InputError, first_line
 from tf4dvar.export.saved_model import model_card, signature_card
 from tf4dvar.layers.adjoint import has_adjoint
 from tf4dvar.models import FourDVarNet, twin
@@ -82,7 +82,9 @@ def _converted(model: FourDVarNet, card: dict[str, Any]) -> bytes:
                 custom_op_handlers=HANDLERS,
             )
     except Exception as error:  # it raises what it comes upon
-        raise _refusal(model, f"tf2onnx ends with {_first_line(error)}") from error
+        raise _refusal(
+            model, f"tf2onnx ends with {type(error).__name__}: {first_line(error)}"
+        ) from error
     unknown = sorted(
         {
             node.op_type
@@ -119,7 +121,9 @@ def _check(content: bytes, model: FourDVarNet) -> None:
     except InputError:
         raise
     except Exception as error:
-        raise _refusal(model, f"onnxruntime ends with {_first_line(error)}") from error
+        raise _refusal(
+            model, f"onnxruntime ends with {type(error).__name__}: {first_line(error)}"
+        ) from error
 
 
 def _windows(model: FourDVarNet) -> Iterator[np.ndarray]:
@@ -146,10 +150,6 @@ def _refusal(model: FourDVarNet, reason: str) -> InputError:
         f"The model with the prior {prior} and the update {type(model.solver.cell).__name__} "
         f"does not convert to ONNX: {reason}.{hint} Export a SavedModel instead."
     )
-
-
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
 
 
 def _nodes(graph: Any) -> Iterator[Any]:

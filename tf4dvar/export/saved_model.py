@@ -1,18 +1,16 @@
 """Trained models as SavedModels, which need TensorFlow and nothing of this package."""
 
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from tf4dvar.experiments import experiment_by_name
 from tf4dvar.models import FourDVarNet
 from tf4dvar.models.saved_model import MAX_ITERATIONS, write_saved_model
+from tf4dvar.runtime import versions
 from tf4dvar.storage.version_directory import VersionDirectory
 from tf4dvar.systems import system_by_name
 from tf4dvar.training.run_directory import RunDirectory
-
-PACKAGES = ("tf4dvar", "tensorflow", "keras", "numpy")
 
 
 def save(
@@ -77,7 +75,7 @@ def model_card(
     return {
         "format": form,
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "packages": {name: version(name) for name in PACKAGES},
+        "packages": versions(),
         "prior": type(model.prior).__name__,
         "update": type(model.solver.cell).__name__,
         "first_guess": type(model.first_guess).__name__,

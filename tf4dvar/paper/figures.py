@@ -24,7 +24,6 @@ from tf4dvar.systems import rk4_step, system_by_name
 
 logger = logging.getLogger(__name__)
 
-WINDOWS = 64
 EXAMPLES = 3
 # One colour a setting and prior, one line a solver: told apart without colour too.
 COLOUR_OF = {
@@ -63,7 +62,7 @@ class Iterates:
 
 
 def make_figures(
-    system: str, runs: Path, out: Path, protocol: str | None = None, windows: int = WINDOWS
+    system: str, runs: Path, out: Path, protocol: str | None = None, windows: int = 64
 ) -> list[Path]:
     """Draw the figures of a system from the finished rows of its table.
 
@@ -207,20 +206,19 @@ def example_windows(dataset: xr.Dataset, rows: list[Iterates]) -> Figure:
     return figure
 
 
-def state_maps(dataset: xr.Dataset, rows: list[Iterates], window: int = 0) -> Figure:
-    """Figure 4: states and errors of a window as maps, energy pathways, error densities.
+def state_maps(dataset: xr.Dataset, rows: list[Iterates]) -> Figure:
+    """Figure 4: states and errors of the first window as maps, energy pathways, error densities.
 
     All states share one colour scale, and so do all errors.
 
     Args:
         dataset: windows with `truth` and `observations`.
         rows: the rows' iterates.
-        window: which window to draw.
     """
-    example = dataset.isel(window=window)
-    best = [row for row in best_of_each_setting(rows) if len(row.states) > window]
+    example = dataset.isel(window=0)
+    best = best_of_each_setting(rows)
     truth = example["truth"].values
-    errors = [row.states[window] - truth for row in best]
+    errors = [row.states[0] - truth for row in best]
     figure = Figure(figsize=(4 * (len(best) + 1) + 1, 12), layout="constrained")
     maps, below = figure.subfigures(2, 1, squeeze=False, height_ratios=(1.6, 1))[:, 0]
     axes = maps.subplots(2, len(best) + 1, sharex=True, sharey=True)
@@ -233,7 +231,7 @@ def state_maps(dataset: xr.Dataset, rows: list[Iterates], window: int = 0) -> Fi
     error_scale = {"cmap": "PuOr", "vmin": -limit, "vmax": limit}
     for column, (row, error) in enumerate(zip(best, errors, strict=True), start=1):
         name = row.experiment.name
-        _plot_map(axes[0, column], example, row.states[window], name, scale)
+        _plot_map(axes[0, column], example, row.states[0], name, scale)
         images.append(_plot_map(axes[1, column], example, error, f"error of {name}", error_scale))
     unit = unit_of(example["observations"])
     maps.colorbar(images[0], ax=axes[0], label="state" + unit)

@@ -13,8 +13,7 @@ import xarray as xr
 
 from tf4dvar.data import default_protocol, protocol_plan, simulate_dataset
 from tf4dvar.errors import DivergenceError, InputError, shown
-from tf4dvar.evaluation.metrics import ode_score
-from tf4dvar.evaluation.scores import evaluate, score
+from tf4dvar.evaluation.scores import evaluate, prior_ode_score, score
 from tf4dvar.experiments import TABLES, Experiment, PaperScores, experiment_by_name, true_flow
 from tf4dvar.models import FourDVarNet
 from tf4dvar.paper.descent import descent_run
@@ -23,6 +22,7 @@ from tf4dvar.storage import atomic_path
 from tf4dvar.storage.records import read_record
 from tf4dvar.systems import TEST_SEED, system_by_name
 from tf4dvar.training import RunDirectory, check_minutes, learned_weights, train
+from tf4dvar.training.job import ASKED
 
 logger = logging.getLogger(__name__)
 
@@ -185,9 +185,8 @@ def _descent_row(experiment, path, dataset, minutes, resume) -> Row:
     descent = descent_run(path, experiment.system, dataset, steps, minutes, resume)
     scored = dataset.isel(window=slice(len(descent.states)))
     truth = scored["truth"].values
-    flow = true_flow(experiment.system, dtype="float64")
     scores = score(descent.states, scored)
-    scores["ode_score"] = float(ode_score(truth, flow(truth).numpy()).mean())
+    scores["ode_score"] = prior_ode_score(true_flow(experiment.system, "float64"), truth)
     scores["seconds_per_window"] = descent.seconds / len(truth)
     return _row(experiment, scores, descent.steps, None, 0)
 
@@ -196,8 +195,7 @@ def _learned_row(experiment, path, dataset, minutes, resume, verbose) -> Row:
     run = RunDirectory(path)
     if resume and run.config.is_file():
         options = run.options()
-        names = ("epochs", "minutes", "iterations", "windows", "seed")
-        options = {name: options[name] for name in names}
+        options = {name: options[name] for name in ASKED}
         model = train(experiment, path, **options, resume=True, verbose=verbose)
     else:
         model = train(experiment, path, minutes=minutes, verbose=verbose)

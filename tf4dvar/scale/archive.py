@@ -22,12 +22,12 @@ from tf4dvar.models import FourDVarNet, load_model
 from tf4dvar.scale.manifest import Manifest
 from tf4dvar.scale.workers import ray_workers
 from tf4dvar.storage import atomic_path, locked
+from tf4dvar.storage.version_directory import UNFINISHED
 
 logger = logging.getLogger(__name__)
 
 # Entries of a chunk's observations, 8 MiB: seconds of work, and little to lose or to hold.
 CHUNK_ENTRIES = 2**20
-UNFINISHED = ".unfinished"
 
 
 @dataclass

@@ -7,7 +7,7 @@ from itertools import islice
 from types import ModuleType
 from typing import Any
 
-from tf4dvar.errors import InputError
+from tf4dvar.errors import InputError, first_line
 
 logger = logging.getLogger(__name__)
 
@@ -139,5 +139,4 @@ def _spread(ray, actors, calls):
         try:
             yield key, ray.get(actors[0].call.remote(*args))
         except ray.exceptions.RayActorError as error:
-            first_line = str(error).splitlines()[0]
-            yield key, InputError(f"Every worker that was at it died ({first_line}).")
+            yield key, InputError(f"Every worker that was at it died ({first_line(error)}).")

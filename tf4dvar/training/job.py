@@ -34,6 +34,8 @@ VALIDATION_SHARE = 0.05
 # Added to the seed: the validation windows are another data set than the training windows.
 VALIDATION_SEED = 1_000_003
 
+# What a training may be asked beyond its experiment; of it a run directory keeps a record.
+ASKED = ("epochs", "minutes", "iterations", "windows", "seed")
 CLIPNORM = 1.0
 # What changes in a training: K by its schedule, what is frozen when the prior was identified.
 PASSING = {"name", "iterations", "trainable", "build_config", "shared_object_id"}
@@ -168,9 +170,7 @@ def work(
         part: of the work, for one of several workers.
         verbose: of Keras' `fit`, which one process alone calls.
     """
-    epochs, minutes, iterations, windows, seed = (
-        options[name] for name in ("epochs", "minutes", "iterations", "windows", "seed")
-    )
+    epochs, minutes, iterations, windows, seed = (options[name] for name in ASKED)
     if epochs is None:
         epochs = NO_END
     system = system_by_name(experiment.system)

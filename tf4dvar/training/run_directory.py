@@ -6,7 +6,6 @@ import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from types import NoneType
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import keras
 
 from tf4dvar.errors import InputError
+from tf4dvar.runtime import versions
 from tf4dvar.storage import Claim, atomic_path, locked
 from tf4dvar.storage.records import NUMBER, read_record
 
@@ -28,7 +28,6 @@ OPTIONS = {
 }
 # Entries that trainings of earlier versions lack.
 ADDED_LATER = {"definition": dict, "identification_seconds": NUMBER}
-PACKAGES = ("tf4dvar", "tensorflow", "keras", "numpy")
 
 
 @dataclass(frozen=True)
@@ -137,7 +136,7 @@ class RunDirectory:
         record = {
             "options": options,
             "definition": definition,
-            "versions": {name: version(name) for name in PACKAGES},
+            "versions": versions(),
             "python": platform.python_version(),
         }
         self._write(record)
