@@ -1,6 +1,5 @@
 """Classical methods and trained models compared on the same windows."""
 
-import csv
 import json
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from tf4dvar.classical import METHODS, Analysis, Problem, Progress
@@ -204,11 +204,11 @@ def write_report(results: dict[str, Compared], dataset: xr.Dataset, folder: Path
         folder: where to; it exists.
     """
     rows = [_row(name, result.scores) for name, result in results.items()]
-    (folder / "table.md").write_text(markdown(rows))
-    with open(folder / "table.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
+    # As they are: a whole number stays one where others are missing.
+    table = pd.DataFrame(rows, dtype=object)
+    table.to_csv(folder / "table.csv", index=False, lineterminator="\r\n")
+    table = table.map(_shown)
+    (folder / "table.md").write_text(table.to_markdown(index=False, disable_numparse=True) + "\n")
     scores = {name: result.scores for name, result in results.items()}
     (folder / "report.json").write_text(json.dumps(scores, indent=1))
     truth = dataset["truth"].values
@@ -247,20 +247,5 @@ def _row(name: str, scores: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def markdown(rows: Sequence[dict[str, Any]]) -> str:
-    """Rows of the same columns as a Markdown table.
-
-    Args:
-        rows: cells by column.
-    """
-
-    def line(cells):
-        return "| " + " | ".join(cells) + " |"
-
-    def shown(value):
-        if value is None:
-            return "-"
-        return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-    header = [line(rows[0]), line("---" for _ in rows[0])]
-    return "\n".join(header + [line(map(shown, row.values())) for row in rows]) + "\n"
+def _shown(value: Any) -> str:
+    return "-" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)

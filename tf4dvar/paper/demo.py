@@ -6,6 +6,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from tf4dvar.classical import FixedStepDescent, first_guess
 from tf4dvar.data import protocol_plan, simulate_dataset, states_dataset, write_dataset
 from tf4dvar.evaluation.comparison import compare_model, problem_of
@@ -93,14 +95,7 @@ def run_demo(
 
     figure = plot_reconstructions(dataset, states)
     figure.savefig(out / "figure.png", dpi=120)
-    logger.info("\n%s\n", _format(table))
+    scores = pd.DataFrame.from_dict(table, "index", columns=COLUMNS)
+    logger.info("\n%s\n", scores.to_string(float_format="{:.4g}".format))
     logger.info("Figure: %s", out / "figure.png")
     return table
-
-
-def _format(table: dict[str, dict[str, Any]]) -> str:
-    lines = [f"{'':34}" + "".join(f"{column:>20}" for column in COLUMNS)]
-    for name, scores in table.items():
-        numbers = "".join(f"{scores[column]:>20.4g}" for column in COLUMNS)
-        lines.append(f"{name:34}" + numbers)
-    return "\n".join(lines)

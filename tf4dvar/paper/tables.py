@@ -1,6 +1,5 @@
 """Tables 1 and 2 of the paper: train what is missing, score every row, write the table."""
 
-import csv
 import json
 import logging
 from collections.abc import Sequence
@@ -9,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import xarray as xr
 
 from tf4dvar.data import default_protocol, protocol_plan, simulate_dataset
@@ -242,33 +242,27 @@ def write_table(rows: Sequence[Row], system: str, protocol: str, path: Path) -> 
         path: of the files, without suffix.
     """
     references = REFERENCES.get((system, protocol), ())
+    records = [asdict(row) for row in rows]
     document = {
         "system": system,
         "protocol": protocol,
-        "rows": [asdict(row) for row in rows],
+        "rows": records,
         "references": [reference._asdict() for reference in references],
     }
     with atomic_path(path.with_suffix(".json")) as temporary:
         temporary.write_text(json.dumps(document, indent=2) + "\n")
-    with (
-        atomic_path(path.with_suffix(".csv")) as temporary,
-        temporary.open("w", newline="") as file,
-    ):
-        writer = csv.DictWriter(file, list(asdict(rows[0])))
-        writer.writeheader()
-        writer.writerows(asdict(row) for row in rows)
-        for label, r_score, se in references:
-            writer.writerow({"name": label, "r_score": r_score, "r_score_se": se})
+    records += [{"name": label, "r_score": r, "r_score_se": se} for label, r, se in references]
+    with atomic_path(path.with_suffix(".csv")) as temporary:
+        # As they are: a whole number stays one where others are missing.
+        frame = pd.DataFrame(records, dtype=object)
+        frame.to_csv(temporary, index=False, lineterminator="\r\n")
     with atomic_path(path.with_suffix(".md")) as temporary:
         temporary.write_text(_markdown(rows, system, protocol))
 
 
 def _markdown(rows: Sequence[Row], system: str, protocol: str) -> str:
-    header = (
-        *("experiment", "R-score, paper", "R-score", "4DVar-score, paper", "4DVar-score"),
-        *("ODE-score, paper", "ODE-score", "K", "training, minutes", "parameters"),
-        *("seconds per window", "windows"),
-    )
+    table = pd.DataFrame(map(_cells, rows))
+    align = ("left", *["right"] * (table.shape[1] - 1))
     lines = [
         f"# {system}, protocol {protocol}",
         "",
@@ -276,32 +270,34 @@ def _markdown(rows: Sequence[Row], system: str, protocol: str) -> str:
         "are fewer, +- standard error over windows; a dash where the paper's figure is not known "
         "here or nothing is learned.",
         "",
-        "| " + " | ".join(header) + " |",
-        "|---" + "|---:" * (len(header) - 1) + "|",
+        # Their digits are chosen.
+        table.to_markdown(index=False, disable_numparse=True, colalign=align),
     ]
-    for row in rows:
-        cells = (
-            row.name,
-            _given(row.paper_r_score),
-            _number(row.r_score)
-            + ("" if row.r_score_se is None else f" +- {_number(row.r_score_se, 2)}"),
-            _given(row.paper_fourdvar_score),
-            _number(row.fourdvar_score),
-            _given(row.paper_ode_score),
-            _number(row.ode_score),
-            str(row.iterations),
-            _number(None if row.training_seconds is None else row.training_seconds / 60),
-            f"{row.parameters:,}",
-            _number(row.seconds_per_window, 2),
-            str(row.windows),
-        )
-        lines.append("| " + " | ".join(cells) + " |")
     references = REFERENCES.get((system, protocol), ())
     if references:
         lines += ["", "For comparison, R-scores measured elsewhere:", ""]
     for label, r_score, se in references:
         lines.append(f"- {label}: {r_score:g}" + ("" if se is None else f" +- {se:g}"))
     return "\n".join(lines) + "\n"
+
+
+def _cells(row: Row) -> dict[str, str]:
+    error = "" if row.r_score_se is None else f" +- {_number(row.r_score_se, 2)}"
+    minutes = None if row.training_seconds is None else row.training_seconds / 60
+    return {
+        "experiment": row.name,
+        "R-score, paper": _given(row.paper_r_score),
+        "R-score": _number(row.r_score) + error,
+        "4DVar-score, paper": _given(row.paper_fourdvar_score),
+        "4DVar-score": _number(row.fourdvar_score),
+        "ODE-score, paper": _given(row.paper_ode_score),
+        "ODE-score": _number(row.ode_score),
+        "K": str(row.iterations),
+        "training, minutes": _number(minutes),
+        "parameters": f"{row.parameters:,}",
+        "seconds per window": _number(row.seconds_per_window, 2),
+        "windows": str(row.windows),
+    }
 
 
 def _given(value: float | None) -> str:
