@@ -12,7 +12,7 @@ from tf4dvar.errors import InputError, first_line
 from tf4dvar.export.saved_model import model_card, signature_card
 from tf4dvar.layers.adjoint import has_adjoint
 from tf4dvar.models import FourDVarNet, twin
-from tf4dvar.models.saved_model import observations_spec, silent
+from tf4dvar.models.saved_model import input_specs, silent
 from tf4dvar.storage.version_directory import VersionDirectory
 
 FILE = "model.onnx"
@@ -66,7 +66,7 @@ def _converted(model: FourDVarNet, card: dict[str, Any]) -> bytes:
             "pip install '.[onnx]' in a checkout of tf4dvar."
         ) from error
 
-    looped = twin(model, unroll=False, recompute=False, pieces=1)
+    looped = twin(model, unroll=False, recompute=False, micro_batches=1)
 
     @tf.function(autograph=False)
     def reconstruct(observations):
@@ -77,7 +77,7 @@ def _converted(model: FourDVarNet, card: dict[str, Any]) -> bytes:
         with silent("tf2onnx"):
             converted, _ = tf2onnx.convert.from_function(
                 reconstruct,
-                input_signature=[observations_spec(model)],
+                input_signature=[input_specs(model)["observations"]],
                 opset=OPSET,
                 custom_op_handlers=HANDLERS,
             )
@@ -147,7 +147,7 @@ def _refusal(model: FourDVarNet, reason: str) -> InputError:
         if not has_adjoint(layer)
     )
     return InputError(
-        f"The model with the prior {prior} and the update {type(model.solver.cell).__name__} "
+        f"The model with the prior {prior} and the update {type(model.solver.update).__name__} "
         f"does not convert to ONNX: {reason}.{hint} Export a SavedModel instead."
     )
 

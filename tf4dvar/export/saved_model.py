@@ -6,7 +6,7 @@ from typing import Any
 
 from tf4dvar.experiments import experiment_by_name
 from tf4dvar.models import FourDVarNet
-from tf4dvar.models.saved_model import MAX_ITERATIONS, write_saved_model
+from tf4dvar.models.saved_model import MAX_ITERATIONS, input_specs, write_saved_model
 from tf4dvar.runtime import versions
 from tf4dvar.storage.version_directory import VersionDirectory
 from tf4dvar.systems import system_by_name
@@ -22,12 +22,16 @@ def save(
     """Write a model as the next version of a directory in TensorFlow Serving's layout.
 
     `directory/1`, the next time `directory/2`, and `directory/card.json`, which describes the
-    newest. Each is a SavedModel with two signatures; observations and state are float32 [batch,
+    newest. Each is a SavedModel with three signatures; observations and state are float32 [batch,
     time, component], with an observation operator the former [batch, time, observed], in physical
     units, NaN = not observed:
 
         serving_default(observations) -> state
         reconstruct_with(observations, iterations) -> state, cost
+        reconstruct_given(observations, noise_variance, background) -> state
+
+    All take `covariates` too, if the model does. `noise_variance` and `background` are as for the
+    call of `FourDVarNet`, NaN where they are not known.
 
     `iterations` is an int32 scalar, K for this call, 0 to `MAX_ITERATIONS`; `cost` the
     variational cost of the first guess and after every iteration, [batch, iterations + 1].
@@ -48,13 +52,17 @@ def save(
         InputError: the directory is a file, or holds versions of another format.
     """
     card = model_card(model, "savedmodel", description)
+    specs = input_specs(model)
+    needed = [name for name in ("observations", "covariates") if name in specs]
+    signatures = {
+        "serving_default": (needed, ["state"]),
+        "reconstruct_with": ([*needed, "iterations"], ["state", "cost"]),
+        "reconstruct_given": (list(specs), ["state"]),
+    }
     card |= {
         "unrolled": unroll,
         "signatures": {
-            "serving_default": signature_card(model, card, ["observations"], ["state"]),
-            "reconstruct_with": signature_card(
-                model, card, ["observations", "iterations"], ["state", "cost"]
-            ),
+            name: signature_card(model, card, *tensors) for name, tensors in signatures.items()
         },
     }
     with VersionDirectory(directory).new_version(card) as (temporary, final):
@@ -77,7 +85,7 @@ def model_card(
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "packages": versions(),
         "prior": type(model.prior).__name__,
-        "update": type(model.solver.cell).__name__,
+        "update": type(model.solver.update).__name__,
         "first_guess": type(model.first_guess).__name__,
         "iterations": model.iterations,
         "parameters": sum(int(weight.numpy().size) for weight in model.trainable_variables),
@@ -133,6 +141,14 @@ def signature_card(
         }
     tensors = {
         "observations": {**observations, "missing": "NaN"},
+        "noise_variance": {**observations, "units": "of observations, squared", "missing": "NaN"},
+        "background": {**state, "missing": "NaN"},
+        "covariates": {
+            **state,
+            "shape": [None, None, model.covariates],
+            "axes": ["batch", "time", "covariate"],
+            "units": "as in training",
+        },
         "state": state,
         "iterations": {"dtype": "int32", "shape": [], "range": [0, MAX_ITERATIONS]},
         "cost": {
