@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -74,7 +73,7 @@ def _fixed_steps(cost, state, data, steps) -> Iterator[tuple[int, Any, Any]]:
     gradient = CostGradient(cost, dtype="float64")
     for layer in (solver, gradient):
         layer.build(state.shape)
-    descend = tf.function(partial(solver, cost_gradient=gradient))
+    descend = tf.function(lambda *data: solver(*data, cost_gradient=gradient))
     yield 0, state, cost(state, *data)
     done = 0
     while done < steps:

@@ -53,7 +53,7 @@ def save(
     """
     card = model_card(model, "savedmodel", description)
     specs = input_specs(model)
-    needed = [name for name in ("observations", "covariates") if name in specs]
+    needed = [name for name in specs if name in ("observations", "covariates")]
     signatures = {
         "serving_default": (needed, ["state"]),
         "reconstruct_with": ([*needed, "iterations"], ["state", "cost"]),

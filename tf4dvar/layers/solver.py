@@ -153,9 +153,10 @@ class GradientSolver(PreciseLayer):
                 for start, end in pairwise(ends)
             ]
             solved = tf.nest.map_structure(lambda *parts: tf.concat(parts, axis=0), *parts)
+        state, scale, memory = solved
         if held.needs_a_call:
-            self._iterate(self._iterations, *solved, data, cost_gradient, training)
-        return solved[0]
+            self._iterate(self._iterations, state, scale, memory, data, cost_gradient, training)
+        return state
 
     def _solve(self, first_guess, iterate_once, held):
         # A part without windows is left as it is: not every operation takes an empty one.

@@ -21,7 +21,7 @@ from tf4dvar.layers import (
 from tf4dvar.layers.checks import build_once, held_layers
 from tf4dvar.layers.contracts import FirstGuess, ObservationOperator, Prior, trait
 from tf4dvar.models.input_checks import CheckedModel
-from tf4dvar.models.inputs import by_name, observations_of
+from tf4dvar.models.inputs import by_name, normalised, observations_of
 from tf4dvar.models.losses import loss_of
 from tf4dvar.models.saved_model import write_saved_model
 
@@ -228,8 +228,9 @@ class FourDVarNet(CheckedModel):
         }
         if not self.built:
             self.build(inputs["observations"].shape)
+        start, values, mask = self._prepare(inputs)
         states, costs = self.solver.iterates(
-            *self._prepare(inputs), self.cost_gradient, iterations, every_state
+            start, values, mask, self.cost_gradient, iterations, every_state
         )
         return Iterates(self.scaling.physical(states), costs)
 
@@ -281,35 +282,7 @@ class FourDVarNet(CheckedModel):
         Args:
             inputs: as for the call.
         """
-        inputs = by_name(inputs)
-        observations = inputs["observations"]
-        scaling = self.observation_scaling()
-        components = scaling.mean.shape[0]
-        if observations.shape[-1] != components:
-            raise ValueError(
-                f"Received observations of shape {observations.shape}; expected "
-                f"{components} components on the last axis, an unobserved one filled with NaN."
-            )
-        tf.debugging.Assert(
-            tf.reduce_all(~tf.math.is_inf(observations)),
-            ["Received infinite observations; mark a missing value with NaN."],
-        )
-        observed = ~tf.math.is_nan(observations)
-        values = tf.where(observed, scaling(observations), 0.0)
-        weights = tf.cast(observed, values.dtype)
-        squared = tf.square(tf.cast(scaling.deviation, values.dtype))
-        if self.noise_variance is not None:
-            own = squared / tf.constant(np.array(self.noise_variance), values.dtype)
-            weights = tf.where(observed, own, 0.0)
-        if "noise_variance" in inputs:
-            variance = tf.cast(inputs["noise_variance"], values.dtype)
-            tf.debugging.Assert(
-                tf.reduce_all(~(variance <= 0) | ~observed),
-                ["Received a noise variance that is not positive where there is an observation."],
-            )
-            given = observed & ~tf.math.is_nan(variance)
-            weights = tf.where(given, squared / variance, weights)
-        return values, weights
+        return normalised(by_name(inputs), self.observation_scaling(), self.noise_variance)
 
     def observation_scaling(self) -> Scaling:
         """The scaling of the observations; without an operator that of the state."""

@@ -13,6 +13,7 @@ from tf4dvar.layers.cost import sources_of, variational_cost
 from tf4dvar.models.inputs import by_name
 
 
+@dataclass(frozen=True)
 class TrainingLoss:
     """A loss of the reconstruction in normalised units, which knows the model.
 

@@ -111,12 +111,12 @@ class _Served(tf.Module):
             input_signature=[*needed, tf.TensorSpec((), tf.int32, name="iterations")],
             autograph=False,
         )
-        def reconstruct_with(*inputs):
-            *inputs, iterations = inputs
-            inputs = _checked(inputs, needed)
+        def reconstruct_with(*inputs_and_iterations):
+            *inputs, iterations = inputs_and_iterations
+            checked = _checked(inputs, needed)
             with tf.control_dependencies([_iterations_are_possible(iterations)]):
                 iterations = tf.identity(iterations)
-            states, costs = looped.iterates(inputs, iterations, every_state=False)
+            states, costs = looped.iterates(checked, iterations, every_state=False)
             return {"state": tf.cast(states[-1], tf.float32), "cost": tf.transpose(costs)}
 
         @tf.function(input_signature=[*specs.values()], autograph=False)
