@@ -94,7 +94,8 @@ class NormalisedObservation(PreciseLayer, StateMap):
         """Build the operators, and see how much each of them and of their sources observes."""
         build_once(self.scaling, state_shape)
         state = keras.KerasTensor(state_shape, self.compute_dtype)
-        observed, sources = [], []
+        observed: list[int] = []
+        sources: list[int] = []
         for operator in self.operators:
             build_once(operator, state_shape)
             observed.append(operator.compute_output_spec(state).shape[-1])
