@@ -234,7 +234,7 @@ def payloads(folder: Path) -> dict[str, dict]:
             "keras.layers", "StringLookup", {"vocabulary": "/etc/passwd", "name": "lookup"}
         ),
         "our loader": _layer("tf4dvar.evaluation.scores", "load_model", {"path": mark}),
-        "our writer": _layer("tf4dvar.export.saved_model", "save", {"directory": mark}),
+        "our writer": _layer("tf4dvar.export.formats", "save", {"directory": mark}),
         "TFSMLayer": _layer("keras.layers", "TFSMLayer", {"filepath": mark, "name": "tfsm"}),
         "module of a path": _layer("../../evil", "Layer", {}),
         "no module": _layer(None, "system", {}),

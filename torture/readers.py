@@ -23,7 +23,7 @@ from tf4dvar.errors import InputError
 from tf4dvar.evaluation.comparison import problem_of
 from tf4dvar.evaluation.scores import evaluate, reconstruct
 from tf4dvar.experiments import experiment_by_name
-from tf4dvar.export.saved_model import description_of
+from tf4dvar.export.card import description_of
 from tf4dvar.layers import GradientSolver, LSTMCell, RK4Flow, TwoScaleGENN, ode_layer
 from tf4dvar.models import FourDVarNet, load_model
 from tf4dvar.serving.directory import check_directory

@@ -149,6 +149,18 @@ def test_the_installed_command_prints_one_line_and_no_start_up_messages(tmp_path
     assert result.stderr.count("\n") == 1
 
 
+def test_a_message_of_the_library_names_the_options_of_the_command(folder):
+    """Where a name is an argument of the library, and an option here."""
+    data = ("--data", folder / "windows.nc", "--out", folder / "new.nc")
+    assert "Received --inflation 0.0; expected" in fail(
+        "assimilate", "enks", *data, "--inflation", 0
+    )
+    integrator = fail("simulate", "l63", "--integrator", "euler", "--out", folder / "new.nc")
+    assert "Received --integrator 'euler'; expected" in integrator
+    written = fail("simulate", "l63", "--out", folder / "windows.nc")
+    assert written.endswith("windows.nc exists and is left as it is; --force overwrites it.\n")
+
+
 def test_export_describes_the_run(folder, tmp_path):
     served = tmp_path / "served"
     report = json.loads(succeed("export", folder / "run", "--out", served, "--json"))
@@ -160,6 +172,7 @@ def test_export_describes_the_run(folder, tmp_path):
     assert card["source"]["training"]["experiment"] == "l63-sup-rk4-lstm"
     assert "'savedmodel'" in fail("export", folder / "run", "--out", served, "--format", "onnx")
     assert "--unroll" in fail("export", "run", "--out", served, "--format", "onnx", "--unroll")
+    assert "known formats: onnx, savedmodel" in fail("export", "x", "--out", "y", "--format", "z")
     assert "no model" in fail("export", tmp_path, "--out", tmp_path / "other")
     assert not (tmp_path / "other").exists()
 

@@ -67,7 +67,7 @@ def test_states_of_an_operators_observations_have_components_of_their_own(window
 def test_an_existing_file_is_left_as_it_is_unless_forced(tmp_path):
     path = tmp_path / "windows.nc"
     path.write_text("precious")
-    with pytest.raises(InputError, match="--force"):
+    with pytest.raises(InputError, match="force=True"):
         write_dataset(simulate(), path)
     assert path.read_text() == "precious"
     write_dataset(simulate(), path, force=True)

@@ -266,7 +266,7 @@ def test_the_card_tells_what_the_graph_takes_and_returns(exported, loaded, model
 def test_what_an_operator_observes_goes_in_and_the_state_comes_out(operator, unroll, tmp_path):
     model, windows = make_observing_model(OPERATORS[operator]())
     observed = windows["random"].shape[-1]
-    version = save(model, tmp_path, unroll, {"units": "m"})
+    version = save(model, tmp_path, description={"units": "m"}, unroll=unroll)
     signatures = tf.saved_model.load(str(version)).signatures
     for observations in windows.values():
         expected = model.predict(observations, verbose=0)

@@ -4,7 +4,14 @@ import pytest
 import tensorflow as tf
 
 from tests.layers.layer_check import check_layer
-from tf4dvar.layers import LinearObservation, NormalisedObservation, Scaling
+from tf4dvar.layers import (
+    CostGradient,
+    LinearObservation,
+    NormalisedObservation,
+    Prior,
+    Scaling,
+    VariationalCost,
+)
 from tf4dvar.layers.adjoint import with_adjoint
 
 F64 = {"dtype": "float64"}
@@ -17,6 +24,13 @@ class Speed(keras.layers.Layer):
 
     def call(self, state):
         return tf.sqrt(1.0 + tf.reduce_sum(tf.square(state[..., :2]), -1, keepdims=True))
+
+
+class MidwayPrior(Prior):
+    """Half the state."""
+
+    def call(self, state):
+        return state / 2
 
 
 def scaled(rng, components, dtype="float64"):
@@ -87,6 +101,45 @@ def test_the_pseudo_inverse_explains_the_observations_with_the_least_departure(s
     unseen = np.linalg.svd(matrix)[2][2]
     np.testing.assert_allclose(matrix @ unseen, 0.0, atol=1e-12)
     np.testing.assert_allclose(found @ unseen[:, None], 0.0, atol=1e-9)
+
+
+def test_sources_within_an_operator_are_sources_of_the_cost(states, rng):
+    class TwoInstruments(LinearObservation):
+        sources = (1, 1)
+
+    def cost(*operators):
+        observed = sum(len(operator.matrix) for operator in operators)
+        normalised = NormalisedObservation(operators, scaled(rng, 3), scaled(rng, observed), **F64)
+        return VariationalCost(MidwayPrior(**F64), (2.0, 3.0, 5.0), operator=normalised, **F64)
+
+    def rows(*which, kind=LinearObservation):
+        return kind(MATRIX[list(which)], **F64)
+
+    apart = cost(rows(0), rows(1), rows(1))
+    within = cost(rows(0, 1, kind=TwoInstruments), rows(1))
+    observations, mask = rng.normal(size=(2, 2, 7, 3))
+    mask = (mask > 0).astype(float)
+    for each in (apart, within):
+        each.build((None, None, 3))
+        for scaling in (each.operator.scaling, each.operator.observation_scaling):
+            scaling.mean.assign([1.0, 2.0, 3.0])
+            scaling.deviation.assign([4.0, 5.0, 6.0])
+    assert within.operator.sources == (1, 1, 1)
+    for ours, theirs in zip(
+        CostGradient(within, **F64)(states, observations, mask),
+        CostGradient(apart, **F64)(states, observations, mask),
+        strict=True,
+    ):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-12)
+
+
+def test_sources_that_do_not_add_up_are_refused(rng):
+    class Wrong(LinearObservation):
+        sources = (1, 2)
+
+    normalised = NormalisedObservation([Wrong(MATRIX, **F64)], scaled(rng, 3), scaled(rng, 2))
+    with pytest.raises(ValueError, match=r"Wrong with sources=\(1, 2\); .* the 2 values"):
+        normalised.build((None, None, 3))
 
 
 def test_two_instruments_of_one_component_are_averaged(rng):

@@ -22,7 +22,7 @@ def test_window_after_window_is_all_at_once_also_when_resumed(windows, tmp_path)
     )
     begun = descent_run(tmp_path / "run", "l63", dataset, 10, minutes=0.0)
     assert len(begun.states) == 2
-    with pytest.raises(InputError, match="--resume goes on"):
+    with pytest.raises(InputError, match="resume=True goes on"):
         descent_run(tmp_path / "run", "l63", dataset, 10)
     with pytest.raises(InputError, match="took 10 steps; received 20"):
         descent_run(tmp_path / "run", "l63", dataset, 20, resume=True)

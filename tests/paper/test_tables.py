@@ -59,7 +59,7 @@ def test_a_table_is_trained_scored_and_written_in_three_forms(tmp_path):
     assert f"| {SMALL.name} | 1.34 | {_number(learned.r_score)} +- " in markdown
     assert "Bayes limit: no method can do better: 0.574 +- 0.004" in markdown
 
-    with pytest.raises(InputError, match="--resume"):
+    with pytest.raises(InputError, match="resume=True"):
         make_table("l63", tmp_path, windows=3)
 
 

@@ -189,7 +189,7 @@ def test_what_is_not_ours_is_kept(run, archive, model_file, tmp_path):
     folder = tmp_path / "states"
     folder.mkdir()
     (folder / "b.nc").write_text("precious")
-    assert "--force" in run().errors["b.nc"]
+    assert "force=True" in run().errors["b.nc"]
     assert (folder / "b.nc").read_text() == "precious"
     assert run(force=True).errors == {}
     pattern = str(archive / "*.nc")

@@ -22,7 +22,7 @@ from tf4dvar.serving.versions import Version, Versions
 def test_a_stranger_is_refused_unless_forced(exported, model, observations, tmp_path):
     shutil.copytree(exported / "1", tmp_path / "1")
     shutil.rmtree(tmp_path / "1" / "assets.extra")
-    with pytest.raises(InputError, match="--force"):
+    with pytest.raises(InputError, match="force=True"):
         Version(tmp_path / "1")
     state = Version(tmp_path / "1", force=True)(observations, None)["state"]
     np.testing.assert_allclose(state, model.predict(observations, verbose=0), atol=1e-5)
@@ -190,7 +190,7 @@ def test_a_card_that_makes_no_sense_is_a_strangers(exported, change, tmp_path):
     shutil.copytree(exported / "1", tmp_path / "1")
     card = tmp_path / "1" / "assets.extra" / "card.json"
     card.write_text(json.dumps(json.loads(card.read_text()) | change))
-    with pytest.raises(InputError, match="--force"):
+    with pytest.raises(InputError, match="force=True"):
         Version(tmp_path / "1")
 
 

@@ -150,7 +150,7 @@ def test_a_finished_training_is_not_trained_further(uninterrupted):
 
 def test_a_training_is_never_overwritten_or_mixed_up(uninterrupted, tmp_path):
     out, _ = uninterrupted
-    with pytest.raises(InputError, match="--resume"):
+    with pytest.raises(InputError, match="resume=True"):
         run(out)
     with pytest.raises(InputError, match="same options"):
         run(out, resume=True, seed=4)

@@ -1,6 +1,7 @@
 """What the commands share: options, one-line errors, reports."""
 
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -41,8 +42,19 @@ class Group(TyperGroup):
         try:
             return super().invoke(ctx)
         except (InputError, OSError) as error:
-            typer.echo(f"Error: {error}", err=True)
+            message = self._on_the_line(str(error), ctx.invoked_subcommand)
+            typer.echo(f"Error: {message}", err=True)
             raise SystemExit(2) from error
+
+    def _on_the_line(self, message, command):
+        """The library names arguments, a command its options: `force=True` is `--force` there."""
+        for option in self.commands[command].params:
+            flag = option.opts[0]
+            if flag.startswith("--"):
+                argument = rf"(?<![\w./'\"-]){option.name}="
+                message = re.sub(rf"{argument}True\b", flag, message)
+                message = re.sub(rf"{argument}(?!False)", f"{flag} ", message)
+        return message
 
 
 def check_workers(workers: int | None, address: str | None) -> None:

@@ -1,12 +1,12 @@
 """`tf4dvar export`: a trained model for those who have not this package."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from tf4dvar.cli.common import JsonOption, ModelArgument, report
-from tf4dvar.errors import InputError
+from tf4dvar.export import FORMATS, format_by_name, save
 from tf4dvar.runtime import load_tensorflow
 
 
@@ -14,7 +14,10 @@ def export(
     model: ModelArgument,
     out: Annotated[Path, typer.Option("--out", help="Directory of the versions.")],
     form: Annotated[
-        Literal["savedmodel", "onnx"], typer.Option("--format", help="What to write.")
+        str,
+        typer.Option(
+            "--format", help=" ".join(f"{name}: {each.summary()}" for name, each in FORMATS.items())
+        ),
     ] = "savedmodel",
     unroll: Annotated[
         bool, typer.Option("--unroll", help="Iterations written out and compiled by XLA: for GPUs.")
@@ -25,17 +28,12 @@ def export(
 
     Example: `tf4dvar export runs/x --out served/l63`
     """
-    if unroll and form == "onnx":
-        raise InputError("Received --unroll for ONNX; expected it for a SavedModel alone.")
+    settings = {"unroll": True} if unroll else {}
+    format_by_name(form, **settings)  # before TensorFlow is loaded
     load_tensorflow()
-    from tf4dvar.export.saved_model import description_of, save
+    from tf4dvar.export.card import description_of
     from tf4dvar.models import load_model
 
-    trained, description = load_model(model), description_of(model)
-    if form == "onnx":
-        from tf4dvar.export.onnx import save_onnx
-
-        version = save_onnx(trained, out, description)
-    else:
-        version = save(trained, out, unroll, description)
+    trained = load_model(model)
+    version = save(trained, out, form, description_of(model), **settings)
     report({"out": str(version), "iterations": trained.iterations}, as_json)

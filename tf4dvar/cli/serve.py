@@ -58,7 +58,7 @@ def _limits(settings):
             possible = False
         if not possible:
             raise InputError(
-                f"Received --limit {setting}; expected NAME=VALUE with a positive number and one "
+                f"Received --limit {setting!r}; expected NAME=VALUE with a positive number and one "
                 f"of the names {', '.join(limits)}."
             )
     return Limits(**limits)

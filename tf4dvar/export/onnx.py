@@ -2,18 +2,16 @@
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import tensorflow as tf
 
 from tf4dvar.errors import InputError, first_line
-from tf4dvar.export.saved_model import model_card, signature_card
-from tf4dvar.layers.adjoint import has_adjoint
-from tf4dvar.models import FourDVarNet, twin
-from tf4dvar.models.saved_model import input_specs, silent
-from tf4dvar.storage.version_directory import VersionDirectory
+from tf4dvar.export.formats import ExportFormat
+
+if TYPE_CHECKING:
+    from tf4dvar.models import FourDVarNet
 
 FILE = "model.onnx"
 OPSET = 18
@@ -21,50 +19,40 @@ OPSET = 18
 TOLERANCE = 1e-4
 
 
-def save_onnx(
-    model: FourDVarNet, directory: str | Path, description: dict[str, Any] | None = None
-) -> Path:
-    """Write a model as the next version of a directory in Triton's layout.
+@dataclass(frozen=True)
+class ONNX(ExportFormat):
+    """A file for ONNX Runtime and Triton.
 
-    `directory/1/model.onnx`, the next time `directory/2/model.onnx`, and `directory/card.json`,
-    which describes the newest; the file has the same description among its metadata (`card`).
-    It takes `observations` and returns `state`, shaped as by `tf4dvar.export.save`, with K of the
-    model as it is now. ONNX has no assertions: the state of a window with an infinite
-    observation is NaN.
-
-    Args:
-        model: a built model.
-        directory: where to; made where it does not exist.
-        description: more for the card, see `tf4dvar.export.saved_model.description_of`.
-
-    Returns:
-        The version's directory.
-
-    Raises:
-        InputError: as for `tf4dvar.export.save`; tf2onnx or onnxruntime is not installed; the
-            model does not convert, or the file's states are not the model's. Nothing is left.
+    `model.onnx` has the description among its metadata (`card`). It takes `observations` and
+    returns `state`, shaped as by `SavedModel`, with K of the model as it is now. ONNX has no
+    assertions: the state of a window with an infinite observation is NaN. A model that does not
+    convert, or a file whose states are not the model's, is refused.
     """
-    card = model_card(model, "onnx", description)
-    card |= {"file": FILE, **signature_card(model, card, ["observations"], ["state"])}
-    with VersionDirectory(directory).new_version(card) as (temporary, final):
+
+    name = "onnx"
+    needs = ("tf2onnx", "onnxruntime")
+
+    def describe(self, model, card):
+        """The file, and what it takes and returns."""
+        from tf4dvar.export.card import signature_card
+
+        return {"file": FILE, **signature_card(model, card, ["observations"], ["state"])}
+
+    def write(self, model, folder, card):
+        """The file."""
         content = _converted(model, card)
         _check(content, model)
-        (temporary / FILE).write_bytes(content)
-    return final
+        (folder / FILE).write_bytes(content)
 
 
-def _converted(model: FourDVarNet, card: dict[str, Any]) -> bytes:
-    try:
-        import onnx
-        import onnxruntime  # noqa: F401
-        import tf2onnx
+def _converted(model: "FourDVarNet", card: dict[str, Any]) -> bytes:
+    import onnx
+    import tensorflow as tf
+    import tf2onnx
 
-        from tf4dvar.export.onnx_operations import HANDLERS
-    except ImportError as error:
-        raise InputError(
-            f"ONNX needs {error.name}, which is not installed: "
-            "pip install '.[onnx]' in a checkout of tf4dvar."
-        ) from error
+    from tf4dvar.export.onnx_operations import HANDLERS
+    from tf4dvar.models import twin
+    from tf4dvar.models.saved_model import input_specs, silent
 
     looped = twin(model, unroll=False, recompute=False, micro_batches=1)
 
@@ -98,7 +86,7 @@ def _converted(model: FourDVarNet, card: dict[str, Any]) -> bytes:
     return converted.SerializeToString()
 
 
-def _check(content: bytes, model: FourDVarNet) -> None:
+def _check(content: bytes, model: "FourDVarNet") -> None:
     """Refuse a file whose states are not the model's."""
     import onnxruntime
 
@@ -126,7 +114,7 @@ def _check(content: bytes, model: FourDVarNet) -> None:
         ) from error
 
 
-def _windows(model: FourDVarNet) -> Iterator[np.ndarray]:
+def _windows(model: "FourDVarNet") -> Iterator[np.ndarray]:
     """Waves about the mean of several lengths: with gaps, not observed at all, and wholly."""
     rng = np.random.default_rng(0)
     scaling = model.observation_scaling()
@@ -137,7 +125,9 @@ def _windows(model: FourDVarNet) -> Iterator[np.ndarray]:
         yield np.where(rng.random(wave.shape) < share, wave, np.nan).astype("float32")
 
 
-def _refusal(model: FourDVarNet, reason: str) -> InputError:
+def _refusal(model: "FourDVarNet", reason: str) -> InputError:
+    from tf4dvar.layers.adjoint import has_adjoint
+
     prior = type(model.prior).__name__
     operators = [] if model.operator is None else model.operator.operators
     hint = "".join(

@@ -45,6 +45,8 @@ class ObservationOperator(PreciseLayer, StateMap):
     Traits:
         linear: whether H is; then it has a pseudo-inverse, with which the first guess may begin.
         components: number of components of the state; a linear one has to know it.
+        sources: how many of the observed belong to each source, which has a weight of its own in
+            the cost; by default all are of one.
 
     Call arguments:
         state: [batch, time, component], physical units.
@@ -55,6 +57,7 @@ class ObservationOperator(PreciseLayer, StateMap):
 
     linear = False
     components: int
+    sources: tuple[int, ...] | None = None
 
 
 class FirstGuess(keras.layers.Layer):

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf4dvar.layers.checks import build_once, held_layers
+from tf4dvar.layers.contracts import ObservationOperator, trait
 from tf4dvar.layers.precise_layer import PreciseLayer
 from tf4dvar.layers.windows import window_mean, window_sum
 
@@ -40,7 +41,8 @@ def sources_of(operator: keras.layers.Layer | None, observed: int) -> tuple[int,
         operator: H, or None where the state itself is observed.
         observed: number of them all.
     """
-    return getattr(operator, "sources", (observed,))
+    stated = None if operator is None else trait(operator, ObservationOperator, "sources")
+    return (observed,) if stated is None else tuple(stated)
 
 
 def by_source(values, sources: Sequence[int]) -> list:
@@ -70,9 +72,9 @@ class VariationalCost(PreciseLayer):
             lambda_2, positive. They are kept as exponentials, so that learning leaves them
             positive.
         learn_weights: whether the weights are trained.
-        operator: H, a layer from [batch, time, component] to [batch, time, observed], which may
-            say by an attribute `sources` how many of the observed belong to each source. None:
-            the state itself is observed.
+        operator: H, an `ObservationOperator` or another layer from [batch, time, component] to
+            [batch, time, observed], in the units of the state here. None: the state itself is
+            observed.
 
     Call arguments:
         state: x, [batch, time, component].

@@ -9,6 +9,7 @@ import tensorflow as tf
 from tf4dvar.layers.adjoint import StateMap, with_adjoint
 from tf4dvar.layers.checks import build_once, check_components, held_layers
 from tf4dvar.layers.contracts import ObservationOperator
+from tf4dvar.layers.cost import sources_of
 from tf4dvar.layers.normalisation import Scaling, by_component
 from tf4dvar.layers.precise_layer import PreciseLayer, check_precise
 
@@ -63,8 +64,8 @@ class NormalisedObservation(PreciseLayer, StateMap):
     """Observation operators of physical units, side by side, between normalised ones.
 
     Args:
-        operators: one for each source of observations, [batch, time, component] to
-            [batch, time, observed by the source].
+        operators: each from [batch, time, component] to [batch, time, observed by it], one
+            source of observations unless it says otherwise.
         scaling: of the state.
         observation_scaling: of the observations of all sources, one after the other.
 
@@ -90,14 +91,22 @@ class NormalisedObservation(PreciseLayer, StateMap):
         self.observation_scaling = observation_scaling
 
     def build(self, state_shape):
-        """Build the operators, and see how much each source observes."""
+        """Build the operators, and see how much each of them and of their sources observes."""
         build_once(self.scaling, state_shape)
         state = keras.KerasTensor(state_shape, self.compute_dtype)
-        sources = []
+        observed: list[int] = []
+        sources: list[int] = []
         for operator in self.operators:
             build_once(operator, state_shape)
-            sources.append(operator.compute_output_spec(state).shape[-1])
-        self.sources = tuple(sources)
+            observed.append(operator.compute_output_spec(state).shape[-1])
+            of_its_own = sources_of(operator, observed[-1])
+            if sum(of_its_own) != observed[-1]:
+                raise ValueError(
+                    f"Received {type(operator).__name__} with sources={of_its_own}; expected "
+                    f"numbers that add up to the {observed[-1]} values that it observes."
+                )
+            sources.extend(of_its_own)
+        self.observed, self.sources = tuple(observed), tuple(sources)
         build_once(self.observation_scaling, (*state_shape[:-1], sum(sources)))
 
     def call(self, state):
@@ -115,7 +124,7 @@ class NormalisedObservation(PreciseLayer, StateMap):
 
         def adjoint(residual):
             residual = by_component(tf.divide, residual, self.observation_scaling.deviation)
-            parts = tf.split(residual, self.sources, axis=-1)
+            parts = tf.split(residual, self.observed, axis=-1)
             towards = [adjoint(part) for adjoint, part in zip(adjoints, parts, strict=True)]
             return by_component(tf.multiply, tf.add_n(towards), self.scaling.deviation)
 

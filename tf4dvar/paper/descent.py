@@ -73,7 +73,7 @@ def _descend(claim, system, dataset, steps, minutes, resume) -> DescentRun:
     run = None
     if file.is_file():
         if not resume:
-            raise InputError(f"{file} exists and is left as it is; --resume goes on with it.")
+            raise InputError(f"{file} exists and is left as it is; resume=True goes on with it.")
         run = load_descent(claim.path)
         if run.steps != steps:
             raise InputError(f"{file} took {run.steps} steps; received {steps}.")

@@ -246,7 +246,9 @@ class _Run:
             shutil.rmtree(file.unfinished, ignore_errors=True)
         ours = self.manifest.version(file.name) is not None or file.unfinished.is_dir()
         if file.states.exists() and not (ours or self.force):
-            raise InputError(f"{file.states} exists and is left as it is; --force overwrites it.")
+            raise InputError(
+                f"{file.states} exists and is left as it is; force=True overwrites it."
+            )
         with open_windows(file.source) as dataset:
             observations = dataset["observations"]
             file.chunks = _chunks(*observations.shape)

@@ -42,13 +42,13 @@ class Manifest:
             same = header["model"] == model
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(
-                f"{self.path} is damaged ({error!r}); choose another folder, or --force to "
+                f"{self.path} is damaged ({error!r}); choose another folder, or force=True to "
                 "reconstruct all files anew."
             ) from error
         if not same:
             raise InputError(
                 f"{self.path.parent} holds the states of another model; choose another folder, "
-                "or --force to reconstruct all files anew."
+                "or force=True to reconstruct all files anew."
             )
 
     def add(self, file: str, **record: Any) -> None:

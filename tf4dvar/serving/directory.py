@@ -38,7 +38,7 @@ def version_card(version: Path, force: bool) -> dict[str, Any]:
     raise InputError(
         f"{version} is not a SavedModel that tf4dvar export wrote: it has no {CARD_INSIDE} that "
         "says so. A SavedModel is a program that can read and write files; if you trust this "
-        f"one, serve it with --force. ({problem})"
+        f"one, serve it with force=True. ({problem})"
     )
 
 

@@ -27,7 +27,7 @@ def check_output(path: str | Path, force: bool = False) -> None:
     """
     path = Path(path)
     if path.exists() and not force:
-        raise InputError(f"{path} exists and is left as it is; --force overwrites it.")
+        raise InputError(f"{path} exists and is left as it is; force=True overwrites it.")
     if not path.parent.is_dir():
         raise InputError(f"There is no folder {path.parent} to write {path.name} into.")
 

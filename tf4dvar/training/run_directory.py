@@ -130,7 +130,7 @@ class RunDirectory:
         # A training that was killed as it began left hidden files at most.
         if any(not file.name.startswith(".") for file in self.path.iterdir()):
             raise InputError(
-                f"{self.path} exists and is left as it is; --resume continues its training, "
+                f"{self.path} exists and is left as it is; resume=True continues its training, "
                 "or choose another folder."
             )
         record = {

@@ -1,0 +1,106 @@
+"""What is known of a model that is exported."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from tf4dvar.experiments import experiment_by_name
+from tf4dvar.models import FourDVarNet
+from tf4dvar.models.saved_model import MAX_ITERATIONS
+from tf4dvar.runtime import versions
+from tf4dvar.systems import system_by_name
+from tf4dvar.training.run_directory import RunDirectory
+
+
+def model_card(
+    model: FourDVarNet, form: str, description: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """What is known of a model that is exported.
+
+    Args:
+        model: a built model.
+        form: name of the format.
+        description: see `tf4dvar.export.save`.
+    """
+    return {
+        "format": form,
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "packages": versions(),
+        "prior": type(model.prior).__name__,
+        "update": type(model.solver.update).__name__,
+        "first_guess": type(model.first_guess).__name__,
+        "iterations": model.iterations,
+        "parameters": sum(int(weight.numpy().size) for weight in model.trainable_variables),
+        "components": None,
+        "units": "as in training",
+        "source": None,
+        **(description or {}),
+    }
+
+
+def description_of(path: str | Path) -> dict[str, Any]:
+    """What the place of a model tells about it: `source`, names of `components`, `units`.
+
+    Args:
+        path: a run directory, its model, or any other `.keras` file.
+    """
+    path = Path(path)
+    run = RunDirectory(path if path.is_dir() else path.parent)
+    if path not in (run.path, run.model) or not run.config.is_file():
+        return {"source": {"path": str(path)}}
+    options = run.options()
+    system = system_by_name(experiment_by_name(options["experiment"]).system)
+    return {
+        "components": list(system.components),
+        "units": system.units,
+        "source": {"path": str(path), "training": options},
+    }
+
+
+def signature_card(
+    model: FourDVarNet, card: dict[str, Any], inputs: list[str], outputs: list[str]
+) -> dict[str, Any]:
+    """Names, shapes, dtypes and units of what an exported graph takes and returns.
+
+    Args:
+        model: a built model.
+        card: of `model_card`, for the units.
+        inputs, outputs: names of the tensors.
+    """
+    state = {
+        "dtype": "float32",
+        "shape": [None, None, model.scaling.mean.shape[0]],
+        "axes": ["batch", "time", "component"],
+        "units": card["units"],
+    }
+    observations = state
+    if model.operator is not None:
+        observations = {
+            **state,
+            "shape": [None, None, model.observed_components],
+            "axes": ["batch", "time", "observed"],
+            "units": "of what the observation operator returns",
+        }
+    tensors = {
+        "observations": {**observations, "missing": "NaN"},
+        "noise_variance": {**observations, "units": "of observations, squared", "missing": "NaN"},
+        "background": {**state, "missing": "NaN"},
+        "covariates": {
+            **state,
+            "shape": [None, None, model.covariates],
+            "axes": ["batch", "time", "covariate"],
+            "units": "as in training",
+        },
+        "state": state,
+        "iterations": {"dtype": "int32", "shape": [], "range": [0, MAX_ITERATIONS]},
+        "cost": {
+            "dtype": "float32",
+            "shape": [None, None],
+            "axes": ["batch", "iterations + 1"],
+            "units": "1, of the normalised state",
+        },
+    }
+    return {
+        "inputs": {name: tensors[name] for name in inputs},
+        "outputs": {name: tensors[name] for name in outputs},
+    }
