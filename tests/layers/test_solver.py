@@ -281,7 +281,7 @@ class Solved(keras.layers.Layer):
 
     @classmethod
     def from_config(cls, config):
-        return cls(**held_layers(config, "solver", "gradient"))
+        return cls(**held_layers(config))
 
 
 def test_layer(rng, tmp_path):

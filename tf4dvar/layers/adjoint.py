@@ -7,8 +7,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tf4dvar.layers.configured import ConfiguredLayer
 
-class StateMap(keras.layers.Layer):
+
+class StateMap(ConfiguredLayer):
     """A map F of states. A subclass writes `call`, or `with_adjoint`; the other follows from it."""
 
     def call(self, state):

@@ -52,19 +52,18 @@ def _holds_unbuilt(layer):
     return any(not each.built for each in layer._flatten_layers(include_self=False))
 
 
-def held_layers(config: dict[str, Any], *names: str) -> dict[str, Any]:
+def held_layers(config: dict[str, Any]) -> dict[str, Any]:
     """The configuration of a layer with those that it holds made anew; `build_once` builds them.
 
     Args:
         config: of `get_config`.
-        names: of the entries that are layers, or lists of them; one that is missing, in a file of
-            an earlier version, is left out.
     """
-    config = dict(config)
     with warnings.catch_warnings():
         # Keras builds them too, and warns where that leaves out layers within them.
         warnings.filterwarnings("ignore", r"`build\(\)` was called on layer", UserWarning)
-        for name in names:
-            if name in config:
-                config[name] = keras.saving.deserialize_keras_object(config[name])
-    return config
+        return {
+            name: keras.saving.deserialize_keras_object(value)
+            if isinstance(value, dict | list | tuple)
+            else value
+            for name, value in config.items()
+        }

@@ -1,7 +1,8 @@
 """What a prior, an ODE, an observation operator, a first guess and an update are.
 
-A new one is derived from its class here. Of the first four any other Keras layer of the same shapes
-is taken too, as one that says nothing of itself: see `trait`.
+A new one is derived from its class here, keeps the arguments of its constructor as attributes, and
+needs no `get_config`; see `ConfiguredLayer`. Of the first four any other Keras layer of the same
+shapes is taken too, as one that says nothing of itself: see `trait`.
 """
 
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import keras
 
 from tf4dvar.layers.adjoint import StateMap
+from tf4dvar.layers.configured import ConfiguredLayer
 from tf4dvar.layers.precise_layer import PreciseLayer
 
 
@@ -60,7 +62,7 @@ class ObservationOperator(PreciseLayer, StateMap):
     sources: tuple[int, ...] | None = None
 
 
-class FirstGuess(keras.layers.Layer):
+class FirstGuess(ConfiguredLayer):
     """Where the solver begins.
 
     Traits:
@@ -81,7 +83,7 @@ class FirstGuess(keras.layers.Layer):
     covariates = 0
 
 
-class Update(keras.layers.Layer):
+class Update(ConfiguredLayer):
     """Gamma's update: an increment from a gradient, window by window.
 
     Call arguments:

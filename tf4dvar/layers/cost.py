@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf4dvar.layers.checks import build_once, held_layers
+from tf4dvar.layers.checks import build_once
 from tf4dvar.layers.contracts import ObservationOperator, trait
 from tf4dvar.layers.precise_layer import PreciseLayer
 from tf4dvar.layers.windows import window_mean, window_sum
@@ -135,19 +135,3 @@ class VariationalCost(PreciseLayer):
     def current_weights(self) -> list:
         """lambda_1 of each source, then lambda_2."""
         return tf.unstack(tf.exp(tf.convert_to_tensor(self.log_weights)))
-
-    def get_config(self):
-        """The prior and the operator, the initial weights, and whether they learn."""
-        return {
-            **super().get_config(),
-            "prior": keras.saving.serialize_keras_object(self.prior),
-            "observation_weight": self.observation_weight,
-            "prior_weight": self.prior_weight,
-            "learn_weights": self.learn_weights,
-            "operator": keras.saving.serialize_keras_object(self.operator),
-        }
-
-    @classmethod
-    def from_config(cls, config):
-        """Rebuild the prior and the operator, then the cost."""
-        return cls(**held_layers(config, "prior", "operator"))

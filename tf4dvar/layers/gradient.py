@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from tf4dvar.layers.adjoint import with_adjoint
-from tf4dvar.layers.checks import build_once, held_layers
+from tf4dvar.layers.checks import build_once
 from tf4dvar.layers.cost import by_source
 from tf4dvar.layers.precise_layer import PreciseLayer
 from tf4dvar.layers.windows import window_sum
@@ -53,15 +53,6 @@ class CostGradient(PreciseLayer):
         towards_prior = 2 * prior_weight / tf.cast(tf.size(state[0]), prior_weight.dtype)
         gradient = towards_observations + towards_prior * (residual - prior_adjoint(residual))
         return gradient, self.cost.value(departure, residual, mask)
-
-    def get_config(self):
-        """The cost."""
-        return {**super().get_config(), "cost": keras.saving.serialize_keras_object(self.cost)}
-
-    @classmethod
-    def from_config(cls, config):
-        """Rebuild the cost, then its gradient."""
-        return cls(**held_layers(config, "cost"))
 
 
 def _mean_square_gradient(departure, mask, sources, weights):

@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf4dvar.layers.adjoint import with_adjoint
-from tf4dvar.layers.checks import build_once, held_layers
+from tf4dvar.layers.checks import build_once
 from tf4dvar.layers.contracts import Prior
 from tf4dvar.layers.precise_layer import PreciseLayer, check_precise
 
@@ -130,19 +130,6 @@ class NormalisedPrior(PreciseLayer, Prior):
             return by_component(tf.multiply, physical, deviation)
 
         return self.scaling(prediction), normalised_adjoint
-
-    def get_config(self):
-        """The prior and the scaling."""
-        return {
-            **super().get_config(),
-            "prior": keras.saving.serialize_keras_object(self.prior),
-            "scaling": keras.saving.serialize_keras_object(self.scaling),
-        }
-
-    @classmethod
-    def from_config(cls, config):
-        """Rebuild the prior and the scaling first."""
-        return cls(**held_layers(config, "prior", "scaling"))
 
 
 def by_component(operation, state, *vectors):

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf4dvar.layers.adjoint import StateMap, with_adjoint
-from tf4dvar.layers.checks import build_once, check_components, held_layers
+from tf4dvar.layers.checks import build_once, check_components
 from tf4dvar.layers.contracts import ObservationOperator
 from tf4dvar.layers.cost import sources_of
 from tf4dvar.layers.normalisation import Scaling, by_component
@@ -53,10 +53,6 @@ class LinearObservation(ObservationOperator):
             tf.matmul(state, matrix, transpose_b=True),
             lambda residual: tf.matmul(residual, matrix),
         )
-
-    def get_config(self):
-        """The matrix."""
-        return {**super().get_config(), "matrix": self.matrix.tolist()}
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
@@ -147,17 +143,3 @@ class NormalisedObservation(PreciseLayer, StateMap):
         columns = self(tf.eye(components, dtype=dtype)[tf.newaxis]) - offset
         inverse = tf.linalg.pinv(tf.cast(columns[0], precise))
         return tf.matmul(observations - offset, tf.cast(inverse, dtype))
-
-    def get_config(self):
-        """The operators and the scalings."""
-        return {
-            **super().get_config(),
-            "operators": [keras.saving.serialize_keras_object(each) for each in self.operators],
-            "scaling": keras.saving.serialize_keras_object(self.scaling),
-            "observation_scaling": keras.saving.serialize_keras_object(self.observation_scaling),
-        }
-
-    @classmethod
-    def from_config(cls, config):
-        """Rebuild the operators and the scalings first."""
-        return cls(**held_layers(config, "operators", "scaling", "observation_scaling"))

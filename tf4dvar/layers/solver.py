@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf4dvar.errors import InputError, shown
-from tf4dvar.layers.checks import build_once, held_layers
+from tf4dvar.layers.checks import build_once
 from tf4dvar.layers.contracts import Update
 from tf4dvar.layers.held_state import HeldState
 from tf4dvar.layers.precise_layer import PreciseLayer
@@ -246,23 +246,6 @@ class GradientSolver(PreciseLayer):
 
     def _cost_dtype(self):
         return tf.float64 if self.compute_dtype == "float64" else tf.float32
-
-    def get_config(self):
-        """The update and the settings."""
-        return {
-            **super().get_config(),
-            "update": keras.saving.serialize_keras_object(self.update),
-            "iterations": self.iterations,
-            "unroll": self.unroll,
-            "normalise": self.normalise,
-            "recompute": self.recompute,
-            "micro_batches": self.micro_batches,
-        }
-
-    @classmethod
-    def from_config(cls, config):
-        """Rebuild the update, then the solver."""
-        return cls(**held_layers(config, "update"))
 
 
 def _of_any_batch(tensor):

@@ -327,7 +327,7 @@ class FourDVarNet(CheckedModel):
     @classmethod
     def from_config(cls, config):
         """Rebuild the layers that it holds, then the model."""
-        return cls(**held_layers(config, "prior", "solver", "first_guess", "observation"))
+        return cls(**held_layers(config))
 
 
 def _check_layers(prior, solver, first_guess):

@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from tf4dvar.layers.adjoint import with_adjoint
-from tf4dvar.layers.checks import build_once, held_layers
+from tf4dvar.layers.checks import build_once
 from tf4dvar.layers.contracts import Prior
 from tf4dvar.layers.kernels.times import first_times, last_times
 from tf4dvar.layers.precise_layer import PreciseLayer, check_precise
@@ -61,19 +61,6 @@ class OneStepFlow(PreciseLayer, Prior):
     def step_with_adjoint(self, state):
         """`step` and its adjoint."""
         raise NotImplementedError
-
-    def get_config(self):
-        """The ODE and the time step."""
-        return {
-            **super().get_config(),
-            "ode": keras.saving.serialize_keras_object(self.ode),
-            "time_step": self.time_step,
-        }
-
-    @classmethod
-    def from_config(cls, config):
-        """Rebuild the ODE, then the flow."""
-        return cls(**held_layers(config, "ode"))
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
