@@ -68,7 +68,7 @@ def test_a_given_model_error_weighs_by_covariances(problem):
 
 
 def test_a_first_guess_is_used_or_refused(problem):
-    again = problem.starting_from(WeakGaussNewton().analyse(problem).states)
+    again = problem.with_first_guess(WeakGaussNewton().analyse(problem).states)
     assert np.all(WeakGaussNewton().analyse(again).iterations == 1)
     with pytest.raises(InputError, match=r"enks takes no first guess; .*weak-annealed"):
         EnKS().analyse(again)
@@ -160,4 +160,4 @@ def test_the_noise_of_what_is_not_observed_does_not_matter(problem):
 def test_a_first_guess_has_to_fit(problem):
     for guess in (np.zeros((2, 10, 3)), np.full(problem.shape, np.nan)):
         with pytest.raises(InputError, match="Received a first guess of shape"):
-            problem.starting_from(guess)
+            problem.with_first_guess(guess)

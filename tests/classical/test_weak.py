@@ -98,7 +98,7 @@ def test_vanishing_model_error_gives_the_strong_constraint(few, flow, background
     # Annealing and growing are two ways: now and then they end in different minima.
     assert same.sum() >= 5
     np.testing.assert_allclose(weak.states[same], strong.states[same], atol=0.2)
-    refined = WeakAnnealed(1e-8, 1e-8).analyse(problem.starting_from(strong.states))
+    refined = WeakAnnealed(1e-8, 1e-8).analyse(problem.with_first_guess(strong.states))
     np.testing.assert_allclose(refined.costs, strong.costs, rtol=1e-3)
 
 

@@ -60,7 +60,7 @@ def test_scores_of_a_known_error(windows):
     assert scores["calibration"]["spread_over_error"] == pytest.approx(np.sqrt(0.5))
 
 
-def test_assimilate_reports_convergence_and_takes_a_start(folder, tmp_path):
+def test_assimilate_reports_convergence_and_takes_a_first_guess(folder, tmp_path):
     data, first = ("--data", folder / "windows.nc"), tmp_path / "enks.nc"
     values = json.loads(
         succeed("assimilate", "enks", *data, "--members", 50, "--out", first, "--json")
@@ -69,12 +69,22 @@ def test_assimilate_reports_convergence_and_takes_a_start(folder, tmp_path):
     states = read_windows(first, "state")
     assert states["spread"].shape == states["state"].shape
     assert states["converged"].values.tolist() == [1] * 6
-    second = ("assimilate", "weak-annealed", *data, "--start", first, "--out", tmp_path / "b.nc")
+    second = (
+        "assimilate",
+        "weak-annealed",
+        *data,
+        "--first-guess",
+        first,
+        "--out",
+        tmp_path / "b.nc",
+    )
     assert json.loads(succeed(*second, "--json"))["converged"] == 6
-    hybrid = ("assimilate", "weak-annealed", *data, "--start", folder / "model.keras")
+    hybrid = ("assimilate", "weak-annealed", *data, "--first-guess", folder / "model.keras")
     values = json.loads(succeed(*hybrid, "--steps", 8, "--out", tmp_path / "d.nc", "--json"))
     assert 4 <= values["mean_iterations"] <= 8
     assert "4 stages" in fail(*hybrid, "--steps", 3, "--out", tmp_path / "e.nc")
+    named = ("assimilate", "weak-annealed", *data, "--first-guess", "l63-c", "--steps", 8, "--json")
+    assert json.loads(succeed(*named, "--out", tmp_path / "f.nc"))["windows"] == 6
     values = json.loads(
         succeed("assimilate", "weak-annealed", *data, "--out", tmp_path / "c.nc", "--json")
     )
@@ -108,6 +118,6 @@ def test_mistakes_are_answered_in_one_line(folder, tmp_path):
     assert "noise_variance" in fail("assimilate", "strong", "--data", silent, *out)
     short = tmp_path / "short.nc"
     write_dataset(states_dataset(windows, windows["truth"].values).isel(time=slice(50)), short)
-    assert "(6, 50, 3)" in fail("assimilate", "weak-annealed", *data, "--start", short, *out)
+    assert "(6, 50, 3)" in fail("assimilate", "weak-annealed", *data, "--first-guess", short, *out)
     assert "positive" in fail("assimilate", "weak-gauss-newton", *data, "--prior-weight", 0, *out)
     assert not (tmp_path / "out").exists()

@@ -48,14 +48,14 @@ class FixedStepDescent(Method):
         return analysis._replace(seconds_per_window=seconds)
 
     def iterates(self, problem: Problem) -> Iterator[Analysis]:
-        """What is reached at the start, every thousand steps, and in the end.
+        """What is reached at the first guess, every thousand steps, and in the end.
 
         Args:
             problem: the windows.
         """
         descend = _line_search if self.line_search else _fixed_steps
         before = None
-        for done, state, costs in descend(*_cost_and_start(problem), self.steps):
+        for done, state, costs in descend(*_cost_and_first_guess(problem), self.steps):
             states, costs = state.numpy(), costs.numpy()
             # A cost that is not finite has not converged either.
             converged = np.abs((costs if before is None else before) - costs) <= TOLERANCE * costs
@@ -108,7 +108,7 @@ def _line_search(cost, state, data, steps) -> Iterator[tuple[int, Any, Any]]:
             yield done, state, costs
 
 
-def _cost_and_start(problem: Problem) -> tuple[Any, Any, list]:
+def _cost_and_first_guess(problem: Problem) -> tuple[Any, Any, list]:
     """The cost, the first guess, and the observations with 0 for NaN and their weights."""
     import tensorflow as tf
 

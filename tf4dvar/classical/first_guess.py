@@ -1,4 +1,4 @@
-"""Where the minimisation over whole windows starts."""
+"""The first guess of the methods over whole windows."""
 
 import numpy as np
 

@@ -28,7 +28,7 @@ class LeastSquares(Protocol):
 
 
 class Minimum(NamedTuple):
-    """What the minimisation reached: see `Analysis`; `control` is shaped as the start."""
+    """What the minimisation reached: see `Analysis`; `control` is shaped as the first guess."""
 
     control: np.ndarray
     states: np.ndarray
@@ -38,7 +38,7 @@ class Minimum(NamedTuple):
 
 
 def levenberg_marquardt(
-    problem: LeastSquares, start: np.ndarray, iterations: int, tolerance: float = 1e-6
+    problem: LeastSquares, first_guess: np.ndarray, iterations: int, tolerance: float = 1e-6
 ) -> Minimum:
     """Minimise every window's sum of squares by damped Gauss-Newton steps.
 
@@ -48,16 +48,16 @@ def levenberg_marquardt(
 
     Args:
         problem: the sum of squares.
-        start: first control, [window, ...].
+        first_guess: of the control, [window, ...].
         iterations: most steps of a window, those that were not taken included.
         tolerance: relative decrease of the cost.
     """
-    control = start.copy()
-    windows = np.arange(len(start))
+    control = first_guess.copy()
+    windows = np.arange(len(first_guess))
     costs, states = problem.evaluate(control, windows)
-    damping = np.full(len(start), FIRST_DAMPING)
-    counts = np.zeros(len(start), int)
-    converged = np.zeros(len(start), bool)
+    damping = np.full(len(windows), FIRST_DAMPING)
+    counts = np.zeros(len(windows), int)
+    converged = np.zeros(len(windows), bool)
     for _ in range(iterations):
         gradient, hessian = problem.quadratic(states[windows], windows)
         increment = problem.increment(hessian, gradient, damping[windows])

@@ -148,11 +148,11 @@ def differentiable_operator(
     return DifferentiableOperator(function, components, observed)
 
 
-def pull_back(jacobian: np.ndarray | None, misfits: np.ndarray) -> np.ndarray:
-    """J^T m, [..., observed] to [..., component]."""
-    return misfits if jacobian is None else (misfits[..., None, :] @ jacobian)[..., 0, :]
+def adjoint(jacobian: np.ndarray | None, departures: np.ndarray) -> np.ndarray:
+    """J^T d, the adjoint of H at a state, [..., observed] to [..., component]."""
+    return departures if jacobian is None else (departures[..., None, :] @ jacobian)[..., 0, :]
 
 
-def pull_back_precision(jacobian: np.ndarray | None, precision: np.ndarray) -> np.ndarray:
-    """J^T R^-1 J, [..., observed, observed] to [..., component, component]."""
+def normal_matrix(jacobian: np.ndarray | None, precision: np.ndarray) -> np.ndarray:
+    """J^T R^-1 J of Gauss-Newton, [..., observed, observed] to [..., component, component]."""
     return precision if jacobian is None else np.swapaxes(jacobian, -1, -2) @ precision @ jacobian

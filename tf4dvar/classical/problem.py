@@ -37,7 +37,7 @@ class Problem:
         observation_operator: H, a matrix [observed, component], or a layer or a function of
             tensors from [batch, time, component] to [batch, time, observed] that looks at every
             time by itself, in float64. By default the state itself is observed.
-        first_guess: states to start from, [window, time, component], for the methods that take
+        first_guess: states to begin with, [window, time, component], for the methods that take
             some; interpolation of the observations by default.
         system: where climatology, training states and free trajectories come from.
 
@@ -148,7 +148,7 @@ class Problem:
             first_guess=None if self.first_guess is None else self.first_guess[windows],
         )
 
-    def starting_from(self, first_guess: np.ndarray | None) -> "Problem":
+    def with_first_guess(self, first_guess: np.ndarray | None) -> "Problem":
         """The same with a first guess."""
         return replace(self, first_guess=first_guess)
 

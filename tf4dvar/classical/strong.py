@@ -1,4 +1,4 @@
-"""Strong-constraint 4DVar from one start."""
+"""Strong-constraint 4DVar from one first guess."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,9 +28,9 @@ class Strong(Method):
         return minimise(problem, minimum_from, progress)
 
 
-def minimum_from(cost: StrongConstraint, start: np.ndarray) -> Minimum:
-    """The minima that initial states [window, component] lead to."""
-    return levenberg_marquardt(cost, start, ITERATIONS, TOLERANCE)
+def minimum_from(cost: StrongConstraint, first_guess: np.ndarray) -> Minimum:
+    """The minima that first guesses of the initial states, [window, component], lead to."""
+    return levenberg_marquardt(cost, first_guess, ITERATIONS, TOLERANCE)
 
 
 def minimise(

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tf4dvar.classical.observation_operator import pull_back, pull_back_precision
+from tf4dvar.classical.observation_operator import adjoint, normal_matrix
 from tf4dvar.classical.problem import Problem
 from tf4dvar.classical.tangent_linear import one_step_model
 
@@ -63,9 +63,9 @@ class StrongConstraint:
             propagators[:, slot], reached = propagator, time
         departure = states[:, 0] - self.background.mean
         observed = self.operator.jacobian(states[:, times])
-        precision = pull_back_precision(observed, self.precision[windows, : self._count])
+        precision = normal_matrix(observed, self.precision[windows, : self._count])
         gradient = departure @ self.background_precision + np.einsum(
-            "wtij,wti->wj", propagators, pull_back(observed, weighted)
+            "wtij,wti->wj", propagators, adjoint(observed, weighted)
         )
         hessian = self.background_precision + np.einsum(
             "wtji,wtjk->wik", propagators, precision @ propagators

@@ -1,4 +1,4 @@
-"""Strong-constraint 4DVar from several starts."""
+"""Strong-constraint 4DVar from several first guesses."""
 
 from dataclasses import dataclass
 
@@ -12,14 +12,14 @@ from tf4dvar.systems import random_stream
 
 @dataclass(frozen=True)
 class StrongMultistart(Method):
-    """Strong-constraint 4DVar from several starts, the lowest cost kept.
+    """Strong-constraint 4DVar from several first guesses, the lowest cost kept.
 
-    The first start is the mean of the background, the others are drawn from it. Iterations are
-    those of the start that won.
+    One is the mean of the background, the others are drawn from it. Iterations are those of the
+    first guess that won.
     """
 
     name = "strong-multistart"
-    starts: int = setting(10, "Number of starts.", at_least=1)
+    starts: int = setting(10, "Number of first guesses.", at_least=1)
     seed: int = setting(0, "Same seed, same states.", at_least=0)
 
     def solve(self, problem, progress):
@@ -28,8 +28,8 @@ class StrongMultistart(Method):
 
         def search(cost, means):
             best = minimum_from(cost, means)
-            for start in cost.background.draw(rng, self.starts - 1, len(means)):
-                best = _better(best, minimum_from(cost, start))
+            for first_guess in cost.background.draw(rng, self.starts - 1, len(means)):
+                best = _better(best, minimum_from(cost, first_guess))
             return best
 
         return minimise(problem, search, progress)

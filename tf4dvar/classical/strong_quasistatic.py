@@ -14,7 +14,7 @@ GROWTH_ITERATIONS, GROWTH_TOLERANCE = 10, 1e-2
 class StrongQuasistatic(Method):
     """Strong-constraint 4DVar over a window that grows step by step.
 
-    Each minimum is the next start, so the minimisation stays in the valley of the global
+    Each minimum is the next first guess, so the minimisation stays in the valley of the global
     minimum: quasi-static variational assimilation, Pires, Vautard and Talagrand (1996),
     doi:10.1034/j.1600-0870.1996.00006.x. Iterations are those over the whole window.
     """

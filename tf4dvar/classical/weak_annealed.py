@@ -26,12 +26,12 @@ class WeakAnnealed(Method):
     takes_first_guess = True
     first: float | None = setting(
         None,
-        f"First variance of the model error: {COLD[0]:g}, or {WARM[0]:g} from a start.",
+        f"First variance of the model error: {COLD[0]:g}, or {WARM[0]:g} from a first guess.",
         positive=True,
     )
     last: float | None = setting(
         None,
-        f"Last variance of the model error: {COLD[1]:g}, or {WARM[1]:g} from a start.",
+        f"Last variance of the model error: {COLD[1]:g}, or {WARM[1]:g} from a first guess.",
         positive=True,
     )
     steps: int | None = setting(

@@ -7,7 +7,7 @@ from numpy.lib.stride_tricks import as_strided
 from scipy.linalg import solveh_banded
 
 from tf4dvar.classical.covariance import Covariance, Gaussian, covariance_matrix
-from tf4dvar.classical.observation_operator import pull_back, pull_back_precision
+from tf4dvar.classical.observation_operator import adjoint, normal_matrix
 from tf4dvar.classical.problem import Problem
 from tf4dvar.classical.tangent_linear import one_step_model
 
@@ -107,8 +107,8 @@ class WeakConstraint:
         weighted = residual @ self.model_precision
         lower = -self.model_precision @ jacobians
         precision, observed = self.precision[windows], self.operator.jacobian(states)
-        diagonal = pull_back_precision(observed, precision)
-        gradient = pull_back(observed, (precision @ misfit[..., None])[..., 0])
+        diagonal = normal_matrix(observed, precision)
+        gradient = adjoint(observed, (precision @ misfit[..., None])[..., 0])
         diagonal[:, 1:] += self.model_precision
         diagonal[:, :-1] -= jacobians.swapaxes(-1, -2) @ lower
         diagonal[:, 0] += self.background_precision

@@ -38,7 +38,7 @@ def minimise_in_stages(
     iterations: int,
     progress: Progress,
 ) -> Analysis:
-    """Minimise one weak-constraint cost after another, each minimum being the next start.
+    """Minimise one weak-constraint cost after another, each minimum the first guess of the next.
 
     Args:
         problem: all windows.

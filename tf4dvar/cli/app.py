@@ -97,7 +97,7 @@ def simulate(
 
 @app.command()
 def train(
-    name: Annotated[str, typer.Argument(help="Name of an experiment, l63-sup-rk4-conv say.")],
+    name: Annotated[str, typer.Argument(help="Name of an experiment, as l63-sup-rk4-conv.")],
     out: Annotated[Path, typer.Option("--out", help="Run directory.")],
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs in all.")] = None,
     minutes: Annotated[

@@ -31,11 +31,11 @@ assimilate = typer.Typer(
     cls=Group,
 )
 
-StartOption = Annotated[
+FirstGuessOption = Annotated[
     Path | None,
     typer.Option(
-        help="States to start from instead of interpolation: a file of them, or a model (run "
-        "directory or .keras file) that reconstructs them first."
+        help="In place of interpolation: a file of states, or a model (a run directory, a .keras "
+        "file, a published model's name) that reconstructs them first."
     ),
 ]
 
@@ -52,10 +52,10 @@ def command_of(method: type[Method]) -> Callable[..., None]:
         out: Path,
         force: bool,
         as_json: bool,
-        start: Path | None = None,
+        first_guess: Path | None = None,
         **settings: Any,
     ) -> None:
-        _run(method(**settings), data, out, force, as_json, start)
+        _run(method(**settings), data, out, force, as_json, first_guess)
 
     example = f"`tf4dvar assimilate {method.name} --data windows.nc --out states.nc`"
     command.__doc__ = f"{method.summary()}\n\nExample: {example}"
@@ -68,7 +68,7 @@ def command_of(method: type[Method]) -> Callable[..., None]:
         option = typer.Option(help=each.metadata["help"], min=each.metadata["at_least"])
         options[each.name] = Annotated[_on_the_line(hints[each.name]), option], each.default
     if method.takes_first_guess:
-        options["start"] = StartOption, None
+        options["first_guess"] = FirstGuessOption, None
     options |= {"force": (ForceOption, False), "as_json": (JsonOption, False)}
     parameters = [
         Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
@@ -89,14 +89,14 @@ for each in METHODS.values():
 
 
 def _run(
-    method: Method, data: Path, out: Path, force: bool, as_json: bool, start: Path | None
+    method: Method, data: Path, out: Path, force: bool, as_json: bool, first_guess: Path | None
 ) -> None:
     check_output(out, force)
     source = read_windows(data)
     load_tensorflow()
     from tf4dvar.evaluation.comparison import problem_of
 
-    problem = problem_of(source, None if start is None else _first_guess(start, source))
+    problem = problem_of(source, None if first_guess is None else _states(first_guess, source))
     with progress_bar(method.name) as progress:
         analysis = method.analyse(problem, progress)
     states = states_dataset(source, analysis.states, method=method.name)
@@ -120,19 +120,19 @@ def _run(
     )
 
 
-def _first_guess(start: Path, source: xr.Dataset) -> np.ndarray:
+def _states(path: Path, source: xr.Dataset) -> np.ndarray:
     """The states of a file, or those that a model makes of the observations."""
-    if start.is_dir() or start.suffix == ".keras":
-        from tf4dvar.evaluation.scores import reconstruct
-        from tf4dvar.models import load_model
+    from tf4dvar.evaluation.scores import reconstruct
+    from tf4dvar.models import load_model
+    from tf4dvar.models.loading import model_path
 
-        return reconstruct(load_model(start), source["observations"].values).states.astype(
-            "float64"
-        )
-    states = read_windows(start, "state")["state"].values
+    path = model_path(path)
+    if path.is_dir() or path.suffix == ".keras":
+        return reconstruct(load_model(path), source["observations"].values).states.astype("float64")
+    states = read_windows(path, "state")["state"].values
     if states.shape != source["observations"].shape:
         raise InputError(
-            f"{start} has states of shape {states.shape}; "
+            f"{path} has states of shape {states.shape}; "
             f"the data has windows of shape {source['observations'].shape}."
         )
     return states

@@ -29,7 +29,7 @@ WorkersOption = Annotated[
 ]
 AddressOption = Annotated[
     str | None,
-    typer.Option(help="Ray cluster of the workers, ray://host:10001 say; else this machine."),
+    typer.Option(help="Ray cluster of the workers, as ray://host:10001; else this machine."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

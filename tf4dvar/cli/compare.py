@@ -27,7 +27,10 @@ def compare(
     data: DataOption,
     out: Annotated[Path, typer.Option("--out", help="Folder to write the report into.")],
     methods: Annotated[
-        str, typer.Option(help="Classical methods, with commas; a+b starts b from a.")
+        str,
+        typer.Option(
+            help="Classical methods, with commas; a+b: the states of a are the first guess of b."
+        ),
     ] = "",
     models: Annotated[str, typer.Option(help="Run directories or .keras files, with commas.")] = "",
     force: ForceOption = False,

@@ -24,7 +24,7 @@ def export(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Export a model as the next version of a directory, for TensorFlow Serving say.
+    """Export a model as the next version of a directory, for TensorFlow Serving and others.
 
     Example: `tf4dvar export runs/x --out served/l63`
     """

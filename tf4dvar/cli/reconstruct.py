@@ -51,7 +51,7 @@ def reconstruct(
     if workers and not archive:
         raise InputError(
             f"Received --workers {workers} and --out {out}; workers write into a folder, "
-            f"{out.with_suffix('')} say."
+            f"for example {out.with_suffix('')}."
         )
     load_tensorflow()
     from tf4dvar.evaluation.scores import reconstruct as reconstruct_states

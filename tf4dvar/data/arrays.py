@@ -12,7 +12,7 @@ def as_array(values: Any) -> Any:
     at and worked on as NumPy's are.
 
     Args:
-        values: an array of any library; anything else, a pipeline say, is returned as it is.
+        values: an array of any library; anything else, as a pipeline, is returned as it is.
     """
     if not hasattr(values, "__array__") or getattr(values, "dtype", None) is None:
         return values

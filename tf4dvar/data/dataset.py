@@ -173,7 +173,7 @@ def _storage_complaint(path, in_memory):
 
 
 def number_of(dataset: xr.Dataset, attribute: str) -> float:
-    """A number of at least 0 among the attributes of a data set, `noise_variance` say.
+    """A number of at least 0 among the attributes of a data set, as `noise_variance`.
 
     Args:
         dataset: the data set.
@@ -200,7 +200,7 @@ def states_dataset(source: xr.Dataset, state: np.ndarray, **attributes: object) 
     Args:
         source: the data set with the `observations`.
         state: [window, time, component], physical units.
-        **attributes: more attributes, `method` say.
+        **attributes: more attributes, for example `method`.
     """
     observations = source["observations"]
     if state.shape == observations.shape:
@@ -292,7 +292,7 @@ def write_states(
         source: the data set with the `observations`; they are not read.
         pieces: states of some windows after others, [window, time, component], all of one type.
         path: the file; one that exists is overwritten.
-        **attributes: more attributes, `method` say.
+        **attributes: more attributes, for example `method`.
     """
     pieces = iter(pieces)
     first = next(pieces)

@@ -50,7 +50,7 @@ def problem_of(dataset: xr.Dataset, first_guess: np.ndarray | None = None) -> Pr
 
     Args:
         dataset: `observations` with the attributes `system` and `noise_variance`.
-        first_guess: states to start from, [window, time, component], for the methods that take
+        first_guess: states to begin with, [window, time, component], for the methods that take
             some.
 
     Raises:
@@ -74,8 +74,8 @@ def compare(
 
     Args:
         dataset: windows with `truth`.
-        methods: names of `METHODS`, with their default settings; `a+b` starts b from the
-            states of a, which may be a model: a run directory or a .keras file.
+        methods: names of `METHODS`, with their default settings; with `a+b` the
+            states of a, which may be a model, are the first guess of b.
         models: run directories or .keras files.
         progress: gives, for a label, the context of a progress function.
 
@@ -89,12 +89,12 @@ def compare(
     parts = [name.split("+") for name in methods]
     first = {chain[0] for chain in parts if len(chain) > 1}
     shipped = published_names()
-    starts = {
+    guesses = {
         name: load_model(name)
         for name in first - set(METHODS)
         if Path(name).exists() or name in shipped
     }
-    unknown = {part for chain in parts for part in chain} - set(METHODS) - set(starts)
+    unknown = {part for chain in parts for part in chain} - set(METHODS) - set(guesses)
     if unknown:
         raise InputError(
             f"Received the methods {', '.join(sorted(unknown))}; known methods: "
@@ -102,7 +102,7 @@ def compare(
             "runs/x+weak-annealed, which begins with a model."
         )
     loaded = {str(path): load_model(path) for path in models}
-    for path in (*loaded, *starts):
+    for path in (*loaded, *guesses):
         warn_of_training_windows(path, dataset)
     truth = dataset["truth"].values
     results = {}
@@ -111,7 +111,7 @@ def compare(
         known = prior_ode_score(problem.flow, truth)
     for name in methods:
         with progress(name) as report:
-            analysis = _chain(name, problem, starts, report)
+            analysis = _chain(name, problem, guesses, report)
         results[name] = Compared(
             analysis.states,
             analysis.spread,
@@ -158,7 +158,7 @@ def _chain(
             states, seconds = reconstruct(models[part], problem.observations)
             states = states.astype("float64")
             continue
-        analysis = METHODS[part]().analyse(problem.starting_from(states), progress)
+        analysis = METHODS[part]().analyse(problem.with_first_guess(states), progress)
         seconds, states = seconds + analysis.seconds_per_window, analysis.states
     return analysis._replace(seconds_per_window=seconds)
 

@@ -114,7 +114,7 @@ def reconstruct_archive(
     the next call. A file that has changed since is reconstructed anew.
 
     Args:
-        pattern: the NetCDF files of windows, `archive/*.nc` say; `**` stands for any folders.
+        pattern: the NetCDF files of windows, as `archive/*.nc`; `**` stands for any folders.
         out: the folder of the states; made where it does not exist. In it `manifest.jsonl`, see
             `Manifest`, and folders as below the part of the pattern without wildcards.
         model: the `.keras` file that the reconstructor has its model from.

@@ -118,7 +118,7 @@ class Pool:
             pause = min(2 * pause, LONGEST_PAUSE)
 
     async def _start(self) -> Process:
-        # Blocked before it is there, they reach no replica: Ctrl-C, say, is sent to all processes.
+        # Blocked before it is there, they reach no replica: Ctrl-C is sent to all processes.
         signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
         try:
             return await asyncio.create_subprocess_exec(

@@ -134,7 +134,7 @@ def files_of(version: Path) -> dict[str, FileState]:
         version: its directory.
 
     Raises:
-        InputError: something in it is neither a file nor a directory, a link say.
+        InputError: something in it is neither a file nor a directory, but for example a link.
         OSError: it cannot be looked at.
     """
     found = {}

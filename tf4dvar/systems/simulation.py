@@ -109,7 +109,7 @@ def sample_windows(
         steps: number of times of each.
         seed: an integer, or a generator.
         integrator: see `windows_from`.
-        simulate: what computes it, in other processes say: `tf4dvar.scale.simulation`.
+        simulate: what computes it, for example in other processes: `tf4dvar.scale.simulation`.
 
     Returns:
         [window, time, component], float64, physical units.
