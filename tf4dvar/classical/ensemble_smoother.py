@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tf4dvar.axes import axes_but
 from tf4dvar.classical.analysis import Analysis, in_chunks, windows_at_once
 from tf4dvar.classical.method import Method, setting
 from tf4dvar.classical.problem import Problem
@@ -67,7 +68,7 @@ class EnKS(Method):
                     )
                     analyses += seen.any(axis=1)
             states = ensemble.mean(axis=1, dtype=float)
-            finite = np.isfinite(states).all(axis=(1, 2))
+            finite = np.isfinite(states).all(axes_but(0, states))
             return Analysis(
                 states, costs, analyses, finite, ensemble.std(axis=1, ddof=1, dtype=float)
             )

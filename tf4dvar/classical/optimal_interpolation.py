@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tf4dvar.axes import axes_but
 from tf4dvar.classical.analysis import Analysis, Progress, in_chunks, windows_at_once
 from tf4dvar.classical.method import Method, setting
 from tf4dvar.classical.problem import Problem
@@ -85,5 +86,5 @@ def optimal_interpolation(
 
 def _mean_and_anomalies(windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The mean of all times, and deviations scaled so that C is their product with themselves."""
-    mean = windows.mean(axis=(0, 1))
+    mean = windows.mean(axes_but(-1, windows))
     return mean, (windows - mean).reshape(len(windows), -1) / np.sqrt(len(windows))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tf4dvar.axes import axes_but
 from tf4dvar.errors import InputError, first_line
 from tf4dvar.export.saved_model import model_card, signature_card
 from tf4dvar.layers.adjoint import has_adjoint
@@ -70,7 +71,8 @@ def _converted(model: FourDVarNet, card: dict[str, Any]) -> bytes:
 
     @tf.function(autograph=False)
     def reconstruct(observations):
-        infinite = tf.reduce_any(tf.math.is_inf(observations), axis=(1, 2), keepdims=True)
+        infinite = tf.math.is_inf(observations)
+        infinite = tf.reduce_any(infinite, axes_but(0, infinite), keepdims=True)
         return {"state": tf.where(infinite, np.nan, tf.cast(looped(observations), tf.float32))}
 
     try:

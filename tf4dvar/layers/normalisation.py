@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tf4dvar.axes import axes_but
 from tf4dvar.layers.adjoint import with_adjoint
 from tf4dvar.layers.checks import build_once, held_layers
 from tf4dvar.layers.contracts import Prior
@@ -23,12 +24,12 @@ class Moments:
         self.count = self.mean = self.squares = np.zeros(1)
 
     def add(self, values: np.ndarray) -> "Moments":
-        """Add the finite ones of [window, time, component]."""
+        """Add the finite ones of [window, time, *space, variable]."""
         values = np.ma.filled(np.ma.asarray(values, "float64"), np.nan)
-        known = np.isfinite(values)
-        count = known.sum((0, 1))
-        mean = np.where(known, values, 0.0).sum((0, 1)) / np.maximum(count, 1)
-        squares = (np.where(known, values - mean, 0.0) ** 2).sum((0, 1))
+        known, every = np.isfinite(values), axes_but(-1, values)
+        count = known.sum(every)
+        mean = np.where(known, values, 0.0).sum(every) / np.maximum(count, 1)
+        squares = (np.where(known, values - mean, 0.0) ** 2).sum(every)
         total = self.count + count
         share = count / np.maximum(total, 1)
         departure = mean - self.mean

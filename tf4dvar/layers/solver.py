@@ -14,7 +14,7 @@ from tf4dvar.layers.gradient import CostGradient
 from tf4dvar.layers.held_state import HeldState
 from tf4dvar.layers.precise_layer import PreciseLayer
 from tf4dvar.layers.recompute import recomputed_loop
-from tf4dvar.layers.windows import window_mean
+from tf4dvar.layers.windows import window_mean, window_sum
 
 # A smaller root mean square is a window at rest, whose gradient is left as it is: divided by
 # next to nothing, its derivatives would overflow.
@@ -209,7 +209,7 @@ class GradientSolver(PreciseLayer):
         return self.cell(gradient, self.cell.initial(gradient))
 
     def _start(self, first_guess):
-        scale = tf.ones_like(first_guess[:, :1, :1])
+        scale = tf.ones_like(window_sum(first_guess, keepdims=True))
         return scale, self.cell.initial(first_guess)
 
     def _iterate(self, k, state, scale, memory, observations, mask, training):
