@@ -8,11 +8,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf4dvar.layers import ConvCell, Lorenz63ODE, Lorenz96ODE, LSTMCell, RK4Flow, TwoScaleGENN
+from tf4dvar.layers import GENN, ConvCell, Lorenz63ODE, Lorenz96ODE, LSTMCell, RK4Flow
 from tf4dvar.models import FourDVarNet
 
 PRIORS = {
-    "genn": TwoScaleGENN,
+    "genn": GENN,
     "rk4": lambda: RK4Flow(Lorenz63ODE(), 0.01),
     "lorenz96": lambda: RK4Flow(Lorenz96ODE(), 0.05),
 }

@@ -24,12 +24,12 @@ EXAMPLES = {
     layers.NormalisedPrior: lambda **dtype: layers.NormalisedPrior(
         make(layers.RK4Flow, **dtype), layers.Scaling(**dtype), **dtype
     ),
-    layers.PlaneGENN: lambda **dtype: layers.PlaneGENN(units=4, kernel_size=5, **dtype),
+    layers.PeriodicGENN: lambda **dtype: layers.PeriodicGENN(units=4, kernel_size=5, **dtype),
     layers.RK4Flow: lambda **dtype: layers.RK4Flow(layers.Lorenz63ODE(**dtype), 0.01, **dtype),
     layers.SystemODE: lambda **dtype: layers.SystemODE("l63", **dtype),
 }
 # On a circle.
-COMPONENTS = {layers.Lorenz96ODE: 8, layers.PlaneGENN: 8}
+COMPONENTS = {layers.Lorenz96ODE: 8, layers.PeriodicGENN: 8}
 PUBLIC = [
     found
     for found in map(vars(layers).get, layers.__all__)

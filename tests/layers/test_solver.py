@@ -5,19 +5,19 @@ import tensorflow as tf
 from tests.finite_differences import directional_derivative
 from tests.layers.layer_check import check_layer
 from tf4dvar.layers import (
+    GENN,
     ConvCell,
     FixedStepCell,
     GradientSolver,
     Lorenz63ODE,
     LSTMCell,
     RK4Flow,
-    TwoScaleGENN,
     VariationalCost,
 )
 
 
 def make_solver(cell=None, prior=None, dtype="float32", **settings):
-    cost = VariationalCost(prior or TwoScaleGENN(units=4, dtype=dtype), dtype=dtype)
+    cost = VariationalCost(prior or GENN(units=4, dtype=dtype), dtype=dtype)
     return GradientSolver(cost, cell or LSTMCell(units=4, dtype=dtype), dtype=dtype, **settings)
 
 
@@ -110,7 +110,7 @@ def test_training_gradients_through_the_iterations_agree_with_finite_differences
     prior, unroll, problem, rng
 ):
     prior = {
-        "genn": TwoScaleGENN(units=4, dtype="float64"),
+        "genn": GENN(units=4, dtype="float64"),
         "rk4": RK4Flow(Lorenz63ODE(dtype="float64"), 0.01, dtype="float64"),
     }[prior]
     solver = make_solver(

@@ -5,20 +5,20 @@ import tensorflow as tf
 
 from tf4dvar.evaluation.metrics import RScore
 from tf4dvar.layers import (
+    GENN,
     ConvCell,
     FixedStepCell,
     Lorenz63ODE,
     Lorenz96ODE,
     LSTMCell,
     RK4Flow,
-    TwoScaleGENN,
 )
 from tf4dvar.models import FourDVarNet
 
 
 def make_model(prior="genn", cell=None, **settings):
     priors = {
-        "genn": lambda: TwoScaleGENN(units=6),
+        "genn": lambda: GENN(units=6),
         "rk4": lambda: RK4Flow(Lorenz63ODE(trainable=False), 0.01),
     }
     return FourDVarNet(priors[prior](), cell or LSTMCell(units=6), iterations=3, **settings)
@@ -74,7 +74,7 @@ def test_the_training_step_is_traced_once(data):
 def test_a_large_batch_trains_through_many_iterations(rng):
     truth = rng.normal(size=(256, 200, 3)).astype("float32")
     observations = np.where(np.arange(200)[:, None] % 8 > 0, np.nan, truth)
-    model = compiled(FourDVarNet(TwoScaleGENN(), LSTMCell(), iterations=20))
+    model = compiled(FourDVarNet(GENN(), LSTMCell(), iterations=20))
     model.adapt(observations)
     loss = model.fit(observations, truth, batch_size=256, epochs=1, verbose=0).history["loss"]
     assert np.isfinite(loss).all()
@@ -219,18 +219,18 @@ def test_what_does_not_fit_is_refused(trained, data):
     with pytest.raises(tf.errors.InvalidArgumentError, match="infinite observations"):
         trained(np.where(np.isnan(observations), np.inf, observations))
     with pytest.raises(ValueError, match=r"prior=<class .*; expected a Keras layer"):
-        FourDVarNet(TwoScaleGENN, LSTMCell())
+        FourDVarNet(GENN, LSTMCell())
     with pytest.raises(ValueError, match=r"cell=Ellipsis; expected a Keras layer"):
-        FourDVarNet(TwoScaleGENN(), ...)
+        FourDVarNet(GENN(), ...)
     for cell in (keras.layers.LSTMCell(3), keras.layers.Dense(3)):
         with pytest.raises(ValueError, match=r"keras.*expected one of whole windows"):
-            FourDVarNet(TwoScaleGENN(), cell)
+            FourDVarNet(GENN(), cell)
     with pytest.raises(ValueError, match="loss='mse'"):
         make_model(loss="mse")
 
 
 def test_summary_counts_the_paper_sizes(capsys):
-    model = FourDVarNet(TwoScaleGENN(), LSTMCell())
+    model = FourDVarNet(GENN(), LSTMCell())
     model.build((None, None, 3))
     assert model.count_params() == 15_300 + 3_345 + 2 + 1 + 6
     model.summary()

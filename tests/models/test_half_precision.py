@@ -8,22 +8,22 @@ from tests.layers.test_observation_operators import Speed
 from tests.models.test_users_layers import Network
 from tf4dvar.errors import InputError
 from tf4dvar.layers import (
+    GENN,
     AttentionFirstGuess,
     ConvCell,
     Lorenz96ODE,
     LSTMCell,
-    PlaneGENN,
-    PlaneSlotCell,
+    PeriodicGENN,
     RK4Flow,
-    TwoScaleGENN,
+    SegmentCell,
 )
 from tf4dvar.models import FourDVarNet
 
 POLICIES = ("mixed_bfloat16", "mixed_float16", "float16", "bfloat16")
 MODELS = {
-    "genn": lambda: FourDVarNet(TwoScaleGENN(units=4), LSTMCell(4), 2),
+    "genn": lambda: FourDVarNet(GENN(units=4), LSTMCell(4), 2),
     "flow": lambda: FourDVarNet(RK4Flow(Lorenz96ODE(), 1e-9), ConvCell((2, 2)), 2),
-    "plane": lambda: FourDVarNet(PlaneGENN(4, 3), PlaneSlotCell(width=4), 2, recompute=True),
+    "circle": lambda: FourDVarNet(PeriodicGENN(4, 3), SegmentCell(width=4), 2, recompute=True),
     "user": lambda: FourDVarNet(
         keras.Sequential([Network(), keras.layers.Dense(4)]),
         LSTMCell(4),
@@ -68,7 +68,7 @@ def test_models_train_on_pressures(name, policy, pressures, tmp_path):
 
 @pytest.mark.parametrize("policy", POLICIES, indirect=True)
 def test_what_is_observed_is_not_rounded(policy, pressures):
-    model = FourDVarNet(TwoScaleGENN(units=4), LSTMCell(4), iterations=0)
+    model = FourDVarNet(GENN(units=4), LSTMCell(4), iterations=0)
     model.adapt(*pressures)
     observed = np.isfinite(pressures[0])
     for states in (model.predict(pressures[0], verbose=0), model(pressures[0]).numpy()):
@@ -93,8 +93,6 @@ def test_half_precision_is_near_single(policy, pressures):
 def test_a_users_layer_in_physical_units_is_asked_for_float32(policy):
     guess = AttentionFirstGuess(components=3)
     with pytest.raises(InputError, match=r"Speed of dtype mixed_bfloat16.*dtype='float32'"):
-        FourDVarNet(
-            TwoScaleGENN(units=4), LSTMCell(4), first_guess=guess, observation_operator=Speed()
-        )
+        FourDVarNet(GENN(units=4), LSTMCell(4), first_guess=guess, observation_operator=Speed())
     with pytest.raises(InputError, match=r"Dense of dtype mixed_bfloat16.*dtype='float32'"):
         RK4Flow(keras.layers.Dense(3), 0.01)

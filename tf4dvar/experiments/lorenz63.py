@@ -5,7 +5,7 @@ from functools import partial
 from tf4dvar.experiments.dynamics import true_flow
 from tf4dvar.experiments.experiment import PaperScores
 from tf4dvar.experiments.table import ONE_BY_ONE, rows
-from tf4dvar.layers import ConvCell, LSTMCell, TwoScaleGENN
+from tf4dvar.layers import GENN, ConvCell, LSTMCell
 from tf4dvar.models import FourDVarNet
 
 EXPERIMENTS = rows(
@@ -15,7 +15,7 @@ EXPERIMENTS = rows(
     partial(FourDVarNet, recompute=True),
     {
         "rk4": partial(true_flow, "l63"),
-        "genn": TwoScaleGENN,
+        "genn": GENN,
         "conv": ConvCell,
         "lstm": LSTMCell,
     },
