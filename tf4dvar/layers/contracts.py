@@ -19,7 +19,7 @@ class Prior(StateMap):
         physical_units: whether Phi is of physical units; by default of normalised ones.
 
     Call arguments:
-        state: x, [batch, time, component].
+        state: x, [batch, time, *space, variable].
 
     Returns:
         Phi(x), same shape and units.
@@ -32,7 +32,7 @@ class ODE(PreciseLayer, StateMap):
     """dx/dt of every state by itself, per unit of time.
 
     Call arguments:
-        state: [batch, time, component], physical units.
+        state: [batch, time, *space, variable], physical units.
 
     Returns:
         dx/dt, same shape.
@@ -47,10 +47,10 @@ class ObservationOperator(PreciseLayer, StateMap):
         components: number of components of the state; a linear one has to know it.
 
     Call arguments:
-        state: [batch, time, component], physical units.
+        state: [batch, time, *space, variable], physical units.
 
     Returns:
-        H(x), [batch, time, observed], physical units.
+        H(x), [batch, time, *space, observed], physical units.
     """
 
     linear = False
@@ -65,11 +65,11 @@ class FirstGuess(keras.layers.Layer):
             by default it gives the state itself.
 
     Call arguments:
-        observations: [batch, time, observed], normalised, 0 where not observed.
+        observations: [batch, time, *space, observed], normalised, 0 where not observed.
         mask: same shape, 1 where observed, else 0.
 
     Returns:
-        x0, [batch, time, component], normalised, no gaps.
+        x0, [batch, time, *space, variable], normalised, no gaps.
     """
 
     of_observations = False
@@ -79,7 +79,7 @@ class Update(keras.layers.Layer):
     """Gamma's update: an increment from a gradient, window by window.
 
     Call arguments:
-        gradient: [batch, time, component].
+        gradient: [batch, time, *space, variable].
         memory: what the last call left, of the structure of `initial`.
 
     Returns:
@@ -90,7 +90,7 @@ class Update(keras.layers.Layer):
         """The memory to begin with, a tensor or a structure of them; none by default.
 
         Args:
-            first_guess: x0, [batch, time, component].
+            first_guess: x0, [batch, time, *space, variable].
         """
         return ()
 

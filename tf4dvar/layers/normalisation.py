@@ -48,7 +48,7 @@ class Scaling(PreciseLayer):
     learns what else there is to know about it.
 
     Call arguments:
-        state: [batch, time, component], physical units, NaN allowed.
+        state: [batch, time, *space, variable], physical units, NaN allowed.
 
     Returns:
         Same shape, normalised; NaN stays NaN.
@@ -66,7 +66,7 @@ class Scaling(PreciseLayer):
         """Fit mean and deviation to the observed values.
 
         Args:
-            observations: [window, time, component], or what was added up of them.
+            observations: [window, time, *space, variable], or what was added up of them.
         """
         if not isinstance(observations, Moments):
             observations = Moments().add(observations)
@@ -100,7 +100,7 @@ class NormalisedPrior(PreciseLayer, Prior):
         scaling: the scaling between the two.
 
     Call arguments:
-        state: [batch, time, component], normalised.
+        state: [batch, time, *space, variable], normalised.
 
     Returns:
         Same shape, normalised.
@@ -147,7 +147,7 @@ class NormalisedPrior(PreciseLayer, Prior):
 
 
 def by_component(operation, state, *vectors):
-    """An operation between states, [..., time, component], and numbers of each component.
+    """An operation between states, [..., variable], and numbers of each component.
 
     As rows of whole windows: TensorFlow takes several times as long over rows of a few numbers.
     """
