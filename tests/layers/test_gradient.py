@@ -6,6 +6,7 @@ import tensorflow as tf
 from tests.finite_differences import directional_derivative
 from tests.layers.layer_check import check_layer
 from tf4dvar.layers import (
+    GENN,
     BilinearODE,
     CostGradient,
     EulerFlow,
@@ -14,7 +15,6 @@ from tf4dvar.layers import (
     NormalisedObservation,
     RK4Flow,
     Scaling,
-    TwoScaleGENN,
     VariationalCost,
 )
 
@@ -23,7 +23,7 @@ PRIORS = {
     "rk4": lambda: RK4Flow(Lorenz63ODE(dtype="float64"), H, dtype="float64"),
     "euler": lambda: EulerFlow(Lorenz63ODE(dtype="float64"), H, dtype="float64"),
     "bilinear": lambda: RK4Flow(BilinearODE(dtype="float64"), H, dtype="float64"),
-    "genn": lambda: TwoScaleGENN(dtype="float64"),
+    "genn": lambda: GENN(dtype="float64"),
 }
 
 
@@ -123,7 +123,7 @@ def test_agrees_with_the_adjoint_written_by_hand(problem):
 def test_layer(rng, tmp_path):
     x = rng.normal(size=(2, 9, 3)).astype("float32")
     mask = (rng.random(x.shape) < 0.4).astype("float32")
-    layer = CostGradient(VariationalCost(TwoScaleGENN()))
+    layer = CostGradient(VariationalCost(GENN()))
     gradient, cost = check_layer(layer, x, x * mask, mask, tmp_path=tmp_path)
     assert gradient.shape == x.shape
     assert cost.shape == (2,)

@@ -8,11 +8,11 @@ import tensorflow as tf
 from tests.layers.test_observation_operators import Speed
 from tf4dvar.evaluation.metrics import RScore
 from tf4dvar.layers import (
+    GENN,
     AttentionFirstGuess,
     ConvCell,
     GradientSolver,
     LinearObservation,
-    TwoScaleGENN,
 )
 from tf4dvar.models import FourDVarNet, UnsupervisedLoss
 
@@ -20,7 +20,7 @@ MATRIX = np.array([[1.0, 0.0, 1.0], [0.0, 2.0, 0.0]])
 
 
 def make_model(**settings):
-    return FourDVarNet(TwoScaleGENN(units=4), GradientSolver(ConvCell(), iterations=2), **settings)
+    return FourDVarNet(GENN(units=4), GradientSolver(ConvCell(), iterations=2), **settings)
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ SOURCES = {
     "not linear": (
         lambda: {
             "observation": Speed(),
-            "first_guess": AttentionFirstGuess(slot=4, width=8, depth=1, heads=1, components=3),
+            "first_guess": AttentionFirstGuess(segment=4, width=8, depth=1, heads=1, components=3),
         },
         speeds,
     ),

@@ -9,6 +9,7 @@ import numpy as np
 
 from tf4dvar.errors import InputError, first_line
 from tf4dvar.export.formats import ExportFormat
+from tf4dvar.systems.axes import axes_but
 
 if TYPE_CHECKING:
     from tf4dvar.models import FourDVarNet
@@ -58,7 +59,8 @@ def _converted(model: "FourDVarNet", card: dict[str, Any]) -> bytes:
 
     @tf.function(autograph=False)
     def reconstruct(observations):
-        infinite = tf.reduce_any(tf.math.is_inf(observations), axis=(1, 2), keepdims=True)
+        infinite = tf.math.is_inf(observations)
+        infinite = tf.reduce_any(infinite, axes_but(0, infinite), keepdims=True)
         return {"state": tf.where(infinite, np.nan, tf.cast(looped(observations), tf.float32))}
 
     try:

@@ -11,10 +11,20 @@ import tensorflow as tf
 
 def check_components(layer: keras.layers.Layer, shape: tuple, components: int) -> None:
     """Refuse an input whose last axis has another number of components."""
-    if len(shape) != 3 or shape[-1] != components:
+    if len(shape) < 3 or shape[-1] != components:
         raise ValueError(
             f"{type(layer).__name__} received an input of shape {tuple(shape)}; "
-            f"expected [batch, time, {components}]."
+            f"expected [batch, time, {components}], or axes of space between these."
+        )
+
+
+def check_series(layer: keras.layers.Layer, shape: tuple) -> None:
+    """Refuse a field, [batch, time, *space, variable], where components of a time are taken."""
+    if len(shape) != 3:
+        raise ValueError(
+            f"{type(layer).__name__} received an input of shape {tuple(shape)}; it takes no axes "
+            "of space, expected [batch, time, component]. For fields take layers of any rank, "
+            "ConvCell, LSTMCell and a prior of convolutions, or reshape the places to components."
         )
 
 

@@ -58,7 +58,7 @@ class CostGradient(PreciseLayer):
 def _mean_square_gradient(departure, mask, sources, weights):
     """Of the weighted means of the squared departures of every source, in the departure."""
     parts = [
-        tf.math.divide_no_nan(2 * weight, window_sum(among))[:, tf.newaxis, tf.newaxis] * part
+        tf.math.divide_no_nan(2 * weight, window_sum(among, keepdims=True)) * part
         for weight, among, part in zip(
             weights, by_source(mask, sources), by_source(mask * departure, sources), strict=True
         )

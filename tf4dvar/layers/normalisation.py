@@ -8,6 +8,7 @@ from tf4dvar.layers.adjoint import with_adjoint
 from tf4dvar.layers.checks import build_once
 from tf4dvar.layers.contracts import Prior
 from tf4dvar.layers.precise_layer import PreciseLayer, check_precise
+from tf4dvar.systems.axes import axes_but
 
 
 class Moments:
@@ -23,12 +24,12 @@ class Moments:
         self.count = self.mean = self.squares = np.zeros(1)
 
     def add(self, values: np.ndarray) -> "Moments":
-        """Add the finite ones of [window, time, component]."""
+        """Add the finite ones of [window, time, *space, variable]."""
         values = np.ma.filled(np.ma.asarray(values, "float64"), np.nan)
-        known = np.isfinite(values)
-        count = known.sum((0, 1))
-        mean = np.where(known, values, 0.0).sum((0, 1)) / np.maximum(count, 1)
-        squares = (np.where(known, values - mean, 0.0) ** 2).sum((0, 1))
+        known, every = np.isfinite(values), axes_but(-1, values)
+        count = known.sum(every)
+        mean = np.where(known, values, 0.0).sum(every) / np.maximum(count, 1)
+        squares = (np.where(known, values - mean, 0.0) ** 2).sum(every)
         total = self.count + count
         share = count / np.maximum(total, 1)
         departure = mean - self.mean
@@ -47,7 +48,7 @@ class Scaling(PreciseLayer):
     learns what else there is to know about it.
 
     Call arguments:
-        state: [batch, time, component], physical units, NaN allowed.
+        state: [batch, time, *space, variable], physical units, NaN allowed.
 
     Returns:
         Same shape, normalised; NaN stays NaN.
@@ -65,7 +66,7 @@ class Scaling(PreciseLayer):
         """Fit mean and deviation to the observed values.
 
         Args:
-            observations: [window, time, component], or what was added up of them.
+            observations: [window, time, *space, variable], or what was added up of them.
         """
         if not isinstance(observations, Moments):
             observations = Moments().add(observations)
@@ -99,7 +100,7 @@ class NormalisedPrior(PreciseLayer, Prior):
         scaling: the scaling between the two.
 
     Call arguments:
-        state: [batch, time, component], normalised.
+        state: [batch, time, *space, variable], normalised.
 
     Returns:
         Same shape, normalised.
@@ -133,7 +134,7 @@ class NormalisedPrior(PreciseLayer, Prior):
 
 
 def by_component(operation, state, *vectors):
-    """An operation between states, [..., time, component], and numbers of each component.
+    """An operation between states, [..., variable], and numbers of each component.
 
     As rows of whole windows: TensorFlow takes several times as long over rows of a few numbers.
     """

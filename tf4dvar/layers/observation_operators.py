@@ -24,10 +24,10 @@ class LinearObservation(ObservationOperator):
         matrix: H, [observed, component], in physical units.
 
     Call arguments:
-        state: [batch, time, component], physical units.
+        state: [batch, time, *space, variable], physical units.
 
     Returns:
-        H x, [batch, time, observed], physical units.
+        H x, [batch, time, *space, observed], physical units.
     """
 
     linear = True
@@ -60,16 +60,16 @@ class NormalisedObservation(PreciseLayer, StateMap):
     """Observation operators of physical units, side by side, between normalised ones.
 
     Args:
-        operators: each from [batch, time, component] to [batch, time, observed by it], one
-            source of observations unless it says otherwise.
+        operators: each from [batch, time, *space, variable] to [batch, time, *space, observed by
+            it], one source of observations unless it says otherwise.
         scaling: of the state.
         observation_scaling: of the observations of all sources, one after the other.
 
     Call arguments:
-        state: [batch, time, component], normalised.
+        state: [batch, time, *space, variable], normalised.
 
     Returns:
-        What all sources would observe, [batch, time, observed], normalised.
+        What all sources would observe, [batch, time, *space, observed], normalised.
     """
 
     def __init__(
@@ -130,11 +130,11 @@ class NormalisedObservation(PreciseLayer, StateMap):
         """The state nearest to the mean, in deviations, that linear operators see like that.
 
         Args:
-            observations: [batch, time, observed], normalised, without gaps.
+            observations: [batch, time, *space, observed], normalised, without gaps.
 
         Returns:
-            [batch, time, component], normalised: of the least-squares solutions that of least
-            norm, by the Moore-Penrose inverse.
+            [batch, time, *space, variable], normalised: of the least-squares solutions that of
+            least norm, by the Moore-Penrose inverse.
         """
         dtype = observations.dtype
         precise = tf.float64 if dtype == tf.float64 else tf.float32

@@ -23,6 +23,7 @@ from tf4dvar.layers.normalisation import Moments
 from tf4dvar.models.inputs import as_arrays, observations_of
 from tf4dvar.models.known_metric import over_known
 from tf4dvar.models.losses import SupervisedLoss, TrainingLoss
+from tf4dvar.systems.axes import axes_but
 
 logger = logging.getLogger(__name__)
 
@@ -223,7 +224,7 @@ class CheckedModel(keras.Model):
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """As of `keras.Model`; notes which window's state is the farthest."""
         size = tf.where(tf.math.is_finite(y_pred), tf.abs(y_pred), np.inf)
-        self.farthest.assign(tf.argmax(tf.reduce_max(size, axis=(1, 2))))
+        self.farthest.assign(tf.argmax(tf.reduce_max(size, axes_but(0, size))))
         return super().compute_metrics(x, y, y_pred, sample_weight)
 
     def _look_at(self, inputs):
@@ -239,9 +240,10 @@ class CheckedModel(keras.Model):
 
     def _look_at_states(self, states):
         """Warn of windows on which the solver diverges."""
-        finite = np.isfinite(states).all(axis=(1, 2))
+        within = axes_but(0, states)
+        finite = np.isfinite(states).all(within)
         reach = FAR * self.scaling.deviation.numpy()
-        near = (np.abs(states - self.scaling.mean.numpy()) <= reach).all(axis=(1, 2))
+        near = (np.abs(states - self.scaling.mean.numpy()) <= reach).all(within)
         far = f"farther than {FAR:g} deviations from the mean of the model's scaling"
         for astray, where in ((~finite, "not finite"), (finite & ~near, far)):
             if astray.any():
@@ -258,7 +260,7 @@ class CheckedModel(keras.Model):
 
     def _warn_of_time_step(self, truth):
         """Warn where known dynamics predict worse than that nothing changes."""
-        truth = truth[np.isfinite(truth).all(axis=(1, 2))][:LOOK]
+        truth = truth[np.isfinite(truth).all(axes_but(0, truth))][:LOOK]
         if not (trait(self.prior, Prior, "physical_units") and truth.size):
             return
         error = np.square(self.prior_prediction(truth) - truth)[:, 1:].mean()

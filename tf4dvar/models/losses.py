@@ -69,7 +69,7 @@ class SupervisedLoss(TrainingLoss):
 
     Usage:
 
-        model = FourDVarNet(TwoScaleGENN(), GradientSolver(LSTMCell()))
+        model = FourDVarNet(GENN(), GradientSolver(LSTMCell()))
         model.compile("adam", SupervisedLoss(truth_weight=0.05, state_weight=0.05))
     """
 
@@ -122,7 +122,7 @@ class UnsupervisedLoss(TrainingLoss):
 
     Usage:
 
-        model = FourDVarNet(TwoScaleGENN(), GradientSolver(LSTMCell()))
+        model = FourDVarNet(GENN(), GradientSolver(LSTMCell()))
         model.compile("adam", UnsupervisedLoss(observation_weight=1.0, prior_weight=100.0))
     """
 

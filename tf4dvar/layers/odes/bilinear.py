@@ -33,7 +33,7 @@ class Lorenz63ODE(ODE):
             true ones by default. Freeze them with `trainable=False`.
 
     Call arguments:
-        state: [batch, time, 3], physical units.
+        state: [batch, time, *space, 3], physical units.
 
     Returns:
         dx/dt, same shape, per unit of time.
@@ -86,7 +86,7 @@ class BilinearODE(ODE):
         dx_i/dt = c_i + sum_j A_ij x_j + sum_{j<=k} B_ijk x_j x_k
 
     Call arguments:
-        state: [batch, time, component].
+        state: [batch, time, *space, variable].
 
     Returns:
         dx/dt, same shape, per unit of time.

@@ -77,7 +77,7 @@ class FunctionODE(ODE):
         learned: names of the parameters that are trained; all by default.
 
     Call arguments:
-        state: [batch, time, component], physical units.
+        state: [batch, time, *space, variable], physical units.
 
     Returns:
         dx/dt, same shape, per unit of time.

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tf4dvar.layers.checks import check_series
 from tf4dvar.layers.contracts import ODE
 from tf4dvar.layers.kernels.circular_convolution import convolve_circle, turned
 
@@ -53,11 +54,11 @@ class Lorenz96ODE(ODE):
 
     def build(self, input_shape):
         """Create the nine coefficients."""
-        components = input_shape[-1]
-        if len(input_shape) != 3 or components < 4:
+        check_series(self, input_shape)
+        if input_shape[-1] < 4:
             raise ValueError(
                 f"{type(self).__name__} received an input of shape {tuple(input_shape)}; "
-                "expected [batch, time, component] with four components or more."
+                "expected four components or more."
             )
         self._coefficients = self.add_weight(
             shape=(9,),

@@ -17,7 +17,7 @@ class SystemODE(ODE):
         system: short name.
 
     Call arguments:
-        state: [batch, time, component], physical units.
+        state: [batch, time, *space, variable], physical units.
 
     Returns:
         dx/dt, same shape, per unit of time.

@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from tf4dvar.layers.checks import check_series
 from tf4dvar.layers.contracts import Prior
 from tf4dvar.layers.kernels.segments import from_blocks, to_blocks
 
@@ -42,6 +43,7 @@ class AutoEncoder(Prior):
 
     def build(self, input_shape):
         """Create encoder and decoder."""
+        check_series(self, input_shape)
         components = input_shape[-1]
         if not self.latent < self.scale * components:
             raise ValueError(

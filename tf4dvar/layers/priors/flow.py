@@ -6,7 +6,7 @@ import tensorflow as tf
 from tf4dvar.layers.adjoint import with_adjoint
 from tf4dvar.layers.checks import build_once
 from tf4dvar.layers.contracts import Prior
-from tf4dvar.layers.kernels.times import first_times, last_times
+from tf4dvar.layers.kernels.times import first_times, last_times, pad_times
 from tf4dvar.layers.precise_layer import PreciseLayer, check_precise
 
 
@@ -17,11 +17,11 @@ class OneStepFlow(PreciseLayer, Prior):
     can also forecast, which a GENN cannot.
 
     Args:
-        ode: layer dx/dt, [batch, time, component] to the same shape.
+        ode: layer dx/dt, [batch, time, *space, variable] to the same shape.
         time_step: integration step, in the ODE's unit of time.
 
     Call arguments:
-        state: [batch, time, component], physical units.
+        state: [batch, time, *space, variable], physical units.
 
     Returns:
         Same shape: at t the prediction from t - 1; at the first time `state` itself, so that
@@ -52,9 +52,9 @@ class OneStepFlow(PreciseLayer, Prior):
         advanced, adjoint_step = self.step_with_adjoint(first_times(state, steps - 1))
 
         def adjoint(residual):
-            first = tf.pad(first_times(residual, 1), [[0, 0], [0, steps - 1], [0, 0]])
+            first = pad_times(first_times(residual, 1), 0, steps - 1)
             rest = adjoint_step(last_times(residual, steps - 1))
-            return first + tf.pad(rest, [[0, 0], [0, 1], [0, 0]])
+            return first + pad_times(rest, 0, 1)
 
         return tf.concat([first_times(state, 1), advanced], axis=1), adjoint
 
