@@ -112,14 +112,3 @@ class AttentionFirstGuess(FirstGuess):
         angles = tf.range(count)[:, tf.newaxis]
         angles = tf.cast(angles, self.compute_dtype) * frequencies
         return tf.concat([tf.sin(angles), tf.cos(angles)], axis=-1)
-
-    def get_config(self):
-        """The sizes."""
-        return {
-            **super().get_config(),
-            "segment": self.segment,
-            "width": self.width,
-            "depth": self.depth,
-            "heads": self.heads,
-            "components": self.components,
-        }

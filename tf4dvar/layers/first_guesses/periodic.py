@@ -63,12 +63,3 @@ class PeriodicFirstGuess(FirstGuess):
             vectors = block(vectors)
         states = self.leave(self.widen(self.norm(vectors)))
         return from_segments(states, tf.shape(observations)[1])
-
-    def get_config(self):
-        """The sizes."""
-        return {
-            **super().get_config(),
-            "segment": self.segment,
-            "width": self.width,
-            "depth": self.depth,
-        }

@@ -6,13 +6,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tf4dvar.layers.configured import ConfiguredLayer
 from tf4dvar.layers.kernels.times import pad_times, times
 
 BOUNDARIES = ("zero", "periodic", "reflected")
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
-class Convolution(keras.layers.Layer):
+class Convolution(ConfiguredLayer):
     """Convolution over time and all axes of space; zeros lie before and after the window.
 
     Args:
@@ -94,18 +95,6 @@ class Convolution(keras.layers.Layer):
         """The kernel, with `zero_centre` its centre held at zero."""
         kernel = tf.convert_to_tensor(self.kernel)
         return kernel * tf.constant(self._centre, kernel.dtype) if self.zero_centre else kernel
-
-    def get_config(self):
-        """Sizes, boundary, bias, constraint and initializer."""
-        return {
-            **super().get_config(),
-            "filters": self.filters,
-            "kernel_size": self.kernel_size,
-            "boundary": self.boundary,
-            "use_bias": self.use_bias,
-            "zero_centre": self.zero_centre,
-            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
-        }
 
 
 def check_kernel_size(kernel_size: int, least: int = 1) -> None:

@@ -4,11 +4,12 @@ import keras
 import tensorflow as tf
 
 from tf4dvar.layers.checks import build_once
+from tf4dvar.layers.configured import ConfiguredLayer
 from tf4dvar.layers.kernels.convolution import Convolution
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
-class PeriodicBlock(keras.layers.Layer):
+class PeriodicBlock(ConfiguredLayer):
     """Two convolutions beside the identity, the norm first (He et al. 2016); periodic.
 
         h + conv(relu(conv(norm(h))))
@@ -39,7 +40,3 @@ class PeriodicBlock(keras.layers.Layer):
     def call(self, values):
         """The identity and the correction."""
         return values + self.second(tf.nn.relu(self.first(self.norm(values))))
-
-    def get_config(self):
-        """Width."""
-        return {**super().get_config(), "width": self.width}

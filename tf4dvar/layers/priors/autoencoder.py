@@ -79,13 +79,3 @@ class AutoEncoder(Prior):
             self.out(self.expand(code)), (*tf.unstack(shape[:2]), self.scale, state.shape[-1])
         )
         return from_blocks(blocks, tf.shape(state)[1])
-
-    def get_config(self):
-        """The sizes."""
-        return {
-            **super().get_config(),
-            "latent": self.latent,
-            "units": self.units,
-            "kernel_size": self.kernel_size,
-            "scale": self.scale,
-        }

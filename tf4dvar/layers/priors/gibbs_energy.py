@@ -100,16 +100,6 @@ class BilinearBlock(StateMap):
     def _compute(self, weight):
         return tf.cast(tf.convert_to_tensor(weight), self.compute_dtype)
 
-    def get_config(self):
-        """Sizes and constraint."""
-        return {
-            **super().get_config(),
-            "filters": self.filters,
-            "units": self.units,
-            "kernel_size": self.kernel_size,
-            "zero_centre": self.zero_centre,
-        }
-
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
 class GENN(Prior):
@@ -183,13 +173,3 @@ class GENN(Prior):
             return adjoint_fine(residual) + block_means_transposed(coarse, self.scale, steps)
 
         return fine + from_blocks(by_time, steps), adjoint
-
-    def get_config(self):
-        """The settings."""
-        return {
-            **super().get_config(),
-            "units": self.units,
-            "kernel_size": self.kernel_size,
-            "zero_centre": self.zero_centre,
-            "scale": self.scale,
-        }

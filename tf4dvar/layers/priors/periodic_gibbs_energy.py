@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from tf4dvar.layers.checks import build_once, check_series
+from tf4dvar.layers.configured import ConfiguredLayer
 from tf4dvar.layers.contracts import Prior
 from tf4dvar.layers.kernels.bilinear_stage import bilinear_with_adjoint
 from tf4dvar.layers.kernels.convolution import Convolution
@@ -17,7 +18,7 @@ from tf4dvar.layers.kernels.segments import (
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
-class PeriodicBilinearBlock(keras.layers.Layer):
+class PeriodicBilinearBlock(ConfiguredLayer):
     """Zero-centre convolution, ReLU, and a bilinear stage (psi of Section 3.2).
 
         h = ReLU(W * state),  W zero at the centre of its window
@@ -86,15 +87,6 @@ class PeriodicBilinearBlock(keras.layers.Layer):
             linear=tf.matmul(narrow, tf.matmul(linear, out[0])),
             product=out[1],
         )
-
-    def get_config(self):
-        """Sizes and constraint."""
-        return {
-            **super().get_config(),
-            "units": self.units,
-            "kernel_size": self.kernel_size,
-            "zero_centre": self.zero_centre,
-        }
 
 
 # Not a `GENN` with another convolution: the paper's network for Lorenz-96 has other maps behind it,
@@ -171,16 +163,6 @@ class PeriodicGENN(Prior):
             )
 
         return fine[..., 0] + from_segments(coarse, steps), adjoint
-
-    def get_config(self):
-        """The settings."""
-        return {
-            **super().get_config(),
-            "units": self.units,
-            "kernel_size": self.kernel_size,
-            "zero_centre": self.zero_centre,
-            "scale": self.scale,
-        }
 
 
 def _glorot(shape, dtype=None):

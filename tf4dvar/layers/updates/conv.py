@@ -84,12 +84,3 @@ class ConvCell(ConvolutionalUpdate):
         step = gradient + correction(third(hidden))
         step = self.without_channels(tf.atan(self.slope * increment(step)) / self.slope)
         return step, (step,)
-
-    def get_config(self):
-        """Filters, slope, first step, and what all convolutional updates have."""
-        return {
-            **super().get_config(),
-            "filters": self.filters,
-            "slope": self.slope,
-            "first_step": self.first_step,
-        }

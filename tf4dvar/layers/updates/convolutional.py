@@ -53,12 +53,3 @@ class ConvolutionalUpdate(Update):
         layer = Convolution(filters, kernel_size, boundary, dtype=self.dtype_policy, **settings)
         build_once(layer, shape)
         return layer
-
-    def get_config(self):
-        """Kernel, boundary and circle."""
-        return {
-            **super().get_config(),
-            "kernel_size": self.kernel_size,
-            "boundary": self.boundary,
-            "circle": self.circle,
-        }

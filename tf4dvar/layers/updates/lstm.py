@@ -66,7 +66,3 @@ class LSTMCell(ConvolutionalUpdate):
         cell = tf.sigmoid(forget) * cell + tf.sigmoid(entry) * tf.tanh(candidate)
         hidden = tf.sigmoid(output) * tf.tanh(cell)
         return self.without_channels(self.increment(hidden)), (hidden, cell)
-
-    def get_config(self):
-        """Units, and what all convolutional updates have."""
-        return {**super().get_config(), "units": self.units}

@@ -65,7 +65,3 @@ class SegmentCell(Update):
         hidden = self.block(hidden + entry)
         increment = from_segments(self.leave(hidden), tf.shape(gradient)[1])
         return increment, (state - increment, hidden)
-
-    def get_config(self):
-        """Segment and width."""
-        return {**super().get_config(), "segment": self.segment, "width": self.width}
