@@ -71,7 +71,7 @@ def wider(observations, components):
 
 def check(model, version, components=3):
     session = onnxruntime.InferenceSession(version / "model.onnx")
-    deviation = model.scaling.deviation.numpy()
+    deviation = model.normalisation.std.numpy()
     for observations in make_windows().values():
         observations = wider(observations, components)
         (state,) = session.run(["state"], {"observations": observations})
@@ -145,7 +145,7 @@ def test_what_an_operator_observes_goes_in_and_the_state_comes_out(operator, tmp
     for observations in windows.values():
         (state,) = session.run(["state"], {"observations": observations})
         difference = state - model.predict(observations, verbose=0)
-        np.testing.assert_allclose(difference / model.scaling.deviation.numpy(), 0, atol=1e-4)
+        np.testing.assert_allclose(difference / model.normalisation.std.numpy(), 0, atol=1e-4)
     card = json.loads((tmp_path / "card.json").read_text())
     (taken,) = session.get_inputs()
     assert taken.shape[2] == card["inputs"]["observations"]["shape"][2] == observations.shape[2]

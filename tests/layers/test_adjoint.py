@@ -9,10 +9,10 @@ from tf4dvar.layers import (
     EulerFlow,
     Lorenz63ODE,
     Lorenz96ODE,
+    Normalisation,
     NormalisedPrior,
     PeriodicGENN,
     RK4Flow,
-    Scaling,
 )
 from tf4dvar.layers.adjoint import with_adjoint
 
@@ -20,9 +20,9 @@ F64 = {"dtype": "float64"}
 
 
 def scaled(prior):
-    scaling = Scaling(**F64)
-    scaling.adapt(np.random.default_rng(3).normal(2, 5, size=(4, 6, 3)))
-    return NormalisedPrior(prior, scaling, **F64)
+    normalisation = Normalisation(**F64)
+    normalisation.adapt(np.random.default_rng(3).normal(2, 5, size=(4, 6, 3)))
+    return NormalisedPrior(prior, normalisation, **F64)
 
 
 def with_random_weights(layer, components):

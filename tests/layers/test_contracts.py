@@ -22,7 +22,7 @@ EXAMPLES = {
     layers.FunctionODE: lambda **dtype: layers.ode_layer(decay, components=3, **dtype),
     layers.LinearObservation: lambda **dtype: layers.LinearObservation(np.eye(3)[:2], **dtype),
     layers.NormalisedPrior: lambda **dtype: layers.NormalisedPrior(
-        make(layers.RK4Flow, **dtype), layers.Scaling(**dtype), **dtype
+        make(layers.RK4Flow, **dtype), layers.Normalisation(**dtype), **dtype
     ),
     layers.PeriodicGENN: lambda **dtype: layers.PeriodicGENN(units=4, kernel_size=5, **dtype),
     layers.RK4Flow: lambda **dtype: layers.RK4Flow(layers.Lorenz63ODE(**dtype), 0.01, **dtype),

@@ -8,9 +8,9 @@ from tf4dvar.layers import (
     CostGradient,
     LinearObservation,
     Lorenz63ODE,
+    Normalisation,
     NormalisedObservation,
     RK4Flow,
-    Scaling,
     VariationalCost,
 )
 
@@ -33,7 +33,7 @@ def test_exact_small_case():
 
 
 def observing(*matrices):
-    scalings = Scaling(dtype="float64"), Scaling(dtype="float64")
+    scalings = Normalisation(dtype="float64"), Normalisation(dtype="float64")
     operators = [LinearObservation(matrix, dtype="float64") for matrix in matrices]
     return NormalisedObservation(operators, *scalings, dtype="float64")
 
@@ -111,7 +111,9 @@ def test_layer(rng, tmp_path):
 
 def test_each_source_has_a_weight_of_its_own(rng, tmp_path):
     operator = NormalisedObservation(
-        [LinearObservation([[1.0, 1.0]]), LinearObservation(np.eye(2))], Scaling(), Scaling()
+        [LinearObservation([[1.0, 1.0]]), LinearObservation(np.eye(2))],
+        Normalisation(),
+        Normalisation(),
     )
     state = rng.normal(size=(2, 9, 2)).astype("float32")
     seen = rng.normal(size=(2, 9, 3)).astype("float32")

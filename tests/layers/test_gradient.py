@@ -12,9 +12,9 @@ from tf4dvar.layers import (
     EulerFlow,
     LinearObservation,
     Lorenz63ODE,
+    Normalisation,
     NormalisedObservation,
     RK4Flow,
-    Scaling,
     VariationalCost,
 )
 
@@ -63,11 +63,11 @@ class Speed(keras.layers.Layer):
 
 def test_agrees_with_finite_differences_where_sources_observe_by_operators(problem, rng):
     f64 = {"dtype": "float64"}
-    scaling, seen_scaling = Scaling(**f64), Scaling(**f64)
-    scaling.adapt(rng.normal(1.0, 5.0, size=(9, 9, 3)))
+    normalisation, seen_scaling = Normalisation(**f64), Normalisation(**f64)
+    normalisation.adapt(rng.normal(1.0, 5.0, size=(9, 9, 3)))
     seen_scaling.adapt(rng.normal(1.0, 20.0, size=(9, 9, 3)))
     operators = [LinearObservation(rng.normal(size=(2, 3)), **f64), Speed(**f64)]
-    operator = NormalisedObservation(operators, scaling, seen_scaling, **f64)
+    operator = NormalisedObservation(operators, normalisation, seen_scaling, **f64)
     cost = VariationalCost(PRIORS["rk4"](), (0.7, 3.0), 1.3, operator=operator, **f64)
     gradient = CostGradient(cost, **f64)
     state, observations, mask = problem

@@ -119,7 +119,7 @@ def test_the_supervised_loss_says_that_it_needs_truth(data):
 def test_losses_are_those_of_the_paper_in_normalised_units(trained, data):
     observations, truth = (values[:8].astype("float32") for values in data)
     state = trained.predict(observations, verbose=0)
-    deviation = trained.scaling.deviation.numpy()
+    deviation = trained.normalisation.std.numpy()
     np.testing.assert_allclose(
         trained.compute_loss(observations, truth, state),
         np.mean(((state - truth) / deviation) ** 2),
@@ -133,7 +133,7 @@ def test_losses_are_those_of_the_paper_in_normalised_units(trained, data):
     )
     unsupervised = twin(trained)
     unsupervised.compile(loss=UnsupervisedLoss())
-    mean = trained.scaling.mean.numpy()
+    mean = trained.normalisation.mean.numpy()
     observation_term = np.nanmean(((state - observations) / deviation) ** 2, axis=(1, 2)).mean()
     residual = (state - trained.prior_prediction(state)) / deviation
     np.testing.assert_allclose(
@@ -149,7 +149,7 @@ def test_the_supervised_loss_can_ask_the_prior_to_predict(trained, data):
     state = trained.predict(observations, verbose=0)
     other = twin(trained)
     other.compile(loss=SupervisedLoss(truth_weight=0.5, state_weight=0.25))
-    deviation = trained.scaling.deviation.numpy()
+    deviation = trained.normalisation.std.numpy()
     residuals = [
         np.mean(((x - trained.prior_prediction(x)) / deviation) ** 2) for x in (truth, state)
     ]

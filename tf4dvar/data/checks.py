@@ -185,7 +185,7 @@ def warn_of_units(observations: np.ndarray, mean: np.ndarray, deviation: np.ndar
 
     Args:
         observations: [window, time, component].
-        mean, deviation: of the model's scaling, [component].
+        mean, deviation: of the model's normalisation, [component].
     """
     far = _far_from(observations, mean, deviation)
     if far.size:
@@ -203,11 +203,11 @@ def warn_of_units(observations: np.ndarray, mean: np.ndarray, deviation: np.ndar
 
 
 def warn_of_scale(truth: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> None:
-    """Warn where true values are far from the scaling that a model computes them in.
+    """Warn where true values are far from the normalisation that a model computes them in.
 
     Args:
         truth: [window, time, component].
-        mean, deviation: of the model's scaling, [component].
+        mean, deviation: of the model's normalisation, [component].
     """
     far = _far_from(truth, mean, deviation)
     if far.size:
@@ -225,7 +225,7 @@ def warn_of_scale(truth: np.ndarray, mean: np.ndarray, deviation: np.ndarray) ->
 
 
 def _far_from(windows, mean, deviation):
-    """The components whose values a scaling by such numbers does not fit."""
+    """The components whose values a normalisation by such numbers does not fit."""
     known, every = np.isfinite(windows), axes_but(-1, windows)
     count = known.sum(every)
     departures = np.where(known, (windows - mean.astype("float64")) / deviation, 0.0)

@@ -9,7 +9,7 @@ from tf4dvar.layers.gradient import CostGradient
 from tf4dvar.layers.kernels.convolution import Convolution
 from tf4dvar.layers.kernels.periodic_block import PeriodicBlock
 from tf4dvar.layers.kernels.transformer_block import TransformerBlock
-from tf4dvar.layers.normalisation import NormalisedPrior, Scaling
+from tf4dvar.layers.normalisation import Normalisation, NormalisedPrior
 from tf4dvar.layers.observation_operators import LinearObservation, NormalisedObservation
 from tf4dvar.layers.odes.bilinear import BilinearODE, Lorenz63ODE
 from tf4dvar.layers.odes.function import FunctionODE, ode_layer
@@ -46,6 +46,7 @@ __all__ = [
     "LinearObservation",
     "Lorenz63ODE",
     "Lorenz96ODE",
+    "Normalisation",
     "NormalisedObservation",
     "NormalisedPrior",
     "ObservationOperator",
@@ -56,7 +57,6 @@ __all__ = [
     "PeriodicGENN",
     "Prior",
     "RK4Flow",
-    "Scaling",
     "SegmentCell",
     "SystemODE",
     "TransformerBlock",

@@ -40,7 +40,7 @@ class Moments:
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
-class Scaling(PreciseLayer):
+class Normalisation(PreciseLayer):
     """Mean and deviation of each component, kept as weights.
 
     `adapt` fits them to observations. A component that is never observed says nothing of its
@@ -57,10 +57,10 @@ class Scaling(PreciseLayer):
     def build(self, input_shape):
         """Create the mean, 0, and the deviation, 1."""
         shape = (input_shape[-1],)
-        # Not cast: `physical` is called within layers of other policies.
+        # Not cast: `inverse` is called within layers of other policies.
         settings = {"shape": shape, "trainable": False, "autocast": False}
         self.mean = self.add_weight(initializer="zeros", name="mean", **settings)
-        self.deviation = self.add_weight(initializer="ones", name="deviation", **settings)
+        self.std = self.add_weight(initializer="ones", name="std", **settings)
 
     def adapt(self, observations: "np.ndarray | Moments") -> None:
         """Fit mean and deviation to the observed values.
@@ -80,15 +80,15 @@ class Scaling(PreciseLayer):
         varies = np.sqrt(variance) > np.finfo("float32").eps * np.abs(mean)
         pooled = np.sqrt(squares[varies].sum() / count.sum()) or 1.0
         self.mean.assign(mean)
-        self.deviation.assign(np.where(varies, np.sqrt(variance), pooled))
+        self.std.assign(np.where(varies, np.sqrt(variance), pooled))
 
     def call(self, state):
         """(state - mean) / deviation."""
-        return by_component(lambda x, mean, dev: (x - mean) / dev, state, self.mean, self.deviation)
+        return by_component(lambda x, mean, dev: (x - mean) / dev, state, self.mean, self.std)
 
-    def physical(self, state):
+    def inverse(self, state):
         """The inverse: a normalised state in physical units."""
-        return by_component(lambda x, mean, dev: mean + x * dev, state, self.mean, self.deviation)
+        return by_component(lambda x, mean, dev: mean + x * dev, state, self.mean, self.std)
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
@@ -97,7 +97,7 @@ class NormalisedPrior(PreciseLayer, Prior):
 
     Args:
         prior: Phi in physical units.
-        scaling: the scaling between the two.
+        normalisation: the normalisation between the two.
 
     Call arguments:
         state: [batch, time, *space, variable], normalised.
@@ -106,31 +106,31 @@ class NormalisedPrior(PreciseLayer, Prior):
         Same shape, normalised.
     """
 
-    def __init__(self, prior: keras.layers.Layer, scaling: Scaling, **kwargs):
+    def __init__(self, prior: keras.layers.Layer, normalisation: Normalisation, **kwargs):
         super().__init__(**kwargs)
         check_precise(prior)
         self.prior = prior
-        self.scaling = scaling
+        self.normalisation = normalisation
 
     def build(self, input_shape):
-        """Build the scaling and the prior."""
-        build_once(self.scaling, input_shape)
+        """Build the normalisation and the prior."""
+        build_once(self.normalisation, input_shape)
         build_once(self.prior, input_shape)
 
     def call(self, state):
         """Phi between the two scalings."""
-        return self.scaling(self.prior(self.scaling.physical(state)))
+        return self.normalisation(self.prior(self.normalisation.inverse(state)))
 
     def with_adjoint(self, state):
         """The prior and its adjoint in normalised units; see `tf4dvar.layers.adjoint`."""
-        prediction, adjoint = with_adjoint(self.prior, self.scaling.physical(state))
-        deviation = self.scaling.deviation
+        prediction, adjoint = with_adjoint(self.prior, self.normalisation.inverse(state))
+        deviation = self.normalisation.std
 
         def normalised_adjoint(residual):
             physical = adjoint(by_component(tf.divide, residual, deviation))
             return by_component(tf.multiply, physical, deviation)
 
-        return self.scaling(prediction), normalised_adjoint
+        return self.normalisation(prediction), normalised_adjoint
 
 
 def by_component(operation, state, *vectors):

@@ -10,7 +10,7 @@ from tf4dvar.layers.adjoint import StateMap, with_adjoint
 from tf4dvar.layers.checks import build_once, check_components
 from tf4dvar.layers.contracts import ObservationOperator
 from tf4dvar.layers.cost import sources_of
-from tf4dvar.layers.normalisation import Scaling, by_component
+from tf4dvar.layers.normalisation import Normalisation, by_component
 from tf4dvar.layers.precise_layer import PreciseLayer, check_precise
 
 
@@ -62,8 +62,8 @@ class NormalisedObservation(PreciseLayer, StateMap):
     Args:
         operators: each from [batch, time, *space, variable] to [batch, time, *space, observed by
             it], one source of observations unless it says otherwise.
-        scaling: of the state.
-        observation_scaling: of the observations of all sources, one after the other.
+        normalisation: of the state.
+        observation_normalisation: of the observations of all sources, one after the other.
 
     Call arguments:
         state: [batch, time, *space, variable], normalised.
@@ -75,20 +75,20 @@ class NormalisedObservation(PreciseLayer, StateMap):
     def __init__(
         self,
         operators: Sequence[keras.layers.Layer],
-        scaling: Scaling,
-        observation_scaling: Scaling,
+        normalisation: Normalisation,
+        observation_normalisation: Normalisation,
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.operators = list(operators)
         for operator in self.operators:
             check_precise(operator)
-        self.scaling = scaling
-        self.observation_scaling = observation_scaling
+        self.normalisation = normalisation
+        self.observation_normalisation = observation_normalisation
 
     def build(self, state_shape):
         """Build the operators, and see how much each of them and of their sources observes."""
-        build_once(self.scaling, state_shape)
+        build_once(self.normalisation, state_shape)
         state = keras.KerasTensor(state_shape, self.compute_dtype)
         observed: list[int] = []
         sources: list[int] = []
@@ -103,28 +103,28 @@ class NormalisedObservation(PreciseLayer, StateMap):
                 )
             sources.extend(of_its_own)
         self.observed, self.sources = tuple(observed), tuple(sources)
-        build_once(self.observation_scaling, (*state_shape[:-1], sum(sources)))
+        build_once(self.observation_normalisation, (*state_shape[:-1], sum(sources)))
 
     def call(self, state):
         """All operators between the two scalings."""
-        physical = self.scaling.physical(state)
+        physical = self.normalisation.inverse(state)
         seen = [operator(physical) for operator in self.operators]
-        return self.observation_scaling(tf.concat(seen, axis=-1))
+        return self.observation_normalisation(tf.concat(seen, axis=-1))
 
     def with_adjoint(self, state):
         """All operators and their adjoint; see `tf4dvar.layers.adjoint`."""
-        physical = self.scaling.physical(state)
+        physical = self.normalisation.inverse(state)
         seen, adjoints = zip(
             *(with_adjoint(operator, physical) for operator in self.operators), strict=True
         )
 
         def adjoint(residual):
-            residual = by_component(tf.divide, residual, self.observation_scaling.deviation)
+            residual = by_component(tf.divide, residual, self.observation_normalisation.std)
             parts = tf.split(residual, self.observed, axis=-1)
             towards = [adjoint(part) for adjoint, part in zip(adjoints, parts, strict=True)]
-            return by_component(tf.multiply, tf.add_n(towards), self.scaling.deviation)
+            return by_component(tf.multiply, tf.add_n(towards), self.normalisation.std)
 
-        return self.observation_scaling(tf.concat(seen, axis=-1)), adjoint
+        return self.observation_normalisation(tf.concat(seen, axis=-1)), adjoint
 
     def pseudo_inverse(self, observations):
         """The state nearest to the mean, in deviations, that linear operators see like that.
@@ -138,7 +138,7 @@ class NormalisedObservation(PreciseLayer, StateMap):
         """
         dtype = observations.dtype
         precise = tf.float64 if dtype == tf.float64 else tf.float32
-        components = self.scaling.mean.shape[0]
+        components = self.normalisation.mean.shape[0]
         offset = self(tf.zeros((1, 1, components), dtype))
         columns = self(tf.eye(components, dtype=dtype)[tf.newaxis]) - offset
         inverse = tf.linalg.pinv(tf.cast(columns[0], precise))

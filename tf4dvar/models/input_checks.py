@@ -29,8 +29,8 @@ logger = logging.getLogger(__name__)
 
 # Windows that a look at the prior's predictions takes.
 LOOK = 32
-# In deviations of a component's scaling. States of Lorenz-63 stay within seven, also where they are
-# never observed; the window of 2000 on which a trained solver diverged went to 69.
+# In deviations of a component. States of Lorenz-63 stay within seven, also where they are never
+# observed; the window of 2000 on which a trained solver diverged went to 69.
 FAR = 20.0
 
 
@@ -60,14 +60,15 @@ class CheckedModel(keras.Model):
     def adapt(
         self, observations: np.ndarray | tf.data.Dataset, truth: np.ndarray | None = None
     ) -> None:
-        """Fit the scaling to training windows; see `Scaling`.
+        """Fit the normalisation to training windows; see `Normalisation`.
 
         Args:
             observations: [window, time, component]. Or a pipeline of batches of them, or of
                 (observations, truth), which is read once, batch by batch.
-            truth: states, [window, time, component], for the scaling of the state. An observation
-                operator needs them: true ones, or others of the same climate. Where the state
-                itself is observed its scaling is that of the observations by default.
+            truth: states, [window, time, component], for the normalisation of the state. An
+                observation operator needs them: true ones, or others of the same climate. Where
+                the state itself is observed its normalisation is that of the observations by
+                default.
         """
         if not isinstance(observations, tf.data.Dataset):
             given = (observations,) if truth is None else (observations, truth)
@@ -93,15 +94,15 @@ class CheckedModel(keras.Model):
         if self.operator is None:
             if complete:
                 warn_of_full_observation(values)
-            self.scaling.adapt(states or seen)
+            self.normalisation.adapt(states or seen)
             return
         if states is None:
             raise ValueError(
                 "The observations of an operator do not tell the scale of the state; "
                 "give adapt(observations, truth), with true states or others of their climate."
             )
-        self.operator.observation_scaling.adapt(seen)
-        self.scaling.adapt(states)
+        self.operator.observation_normalisation.adapt(seen)
+        self.normalisation.adapt(states)
 
     @property
     def keras_loss(self) -> Callable | None:
@@ -198,7 +199,7 @@ class CheckedModel(keras.Model):
         observations = self._look_at(x)
         if observations is not None and isinstance(y, np.ndarray):
             check_truth(observations, y, same_components=self.operator is None)
-            warn_of_scale(y, self.scaling.mean.numpy(), self.scaling.deviation.numpy())
+            warn_of_scale(y, self.normalisation.mean.numpy(), self.normalisation.std.numpy())
             if self.operator is None:
                 warn_of_swapped_components(observations, y)
         return self._converted(x, y, sample_weight)
@@ -211,7 +212,7 @@ class CheckedModel(keras.Model):
             self._build_for(observations)
             if not self.training_loss.needs_truth:
                 # Keras leaves the weights out where there is none.
-                shape = (*observations.shape[:2], self.scaling.mean.shape[0])
+                shape = (*observations.shape[:2], self.normalisation.mean.shape[0])
                 y = np.full(shape, np.nan, "float32")
         return x, y, sample_weight
 
@@ -234,17 +235,17 @@ class CheckedModel(keras.Model):
             return None
         self._build_for(observations)
         check_observations(observations, self.observed_components)
-        scaling = self.observation_scaling()
-        warn_of_units(observations, scaling.mean.numpy(), scaling.deviation.numpy())
+        normalisation = self.observation_normalisation()
+        warn_of_units(observations, normalisation.mean.numpy(), normalisation.std.numpy())
         return observations
 
     def _look_at_states(self, states):
         """Warn of windows on which the solver diverges."""
         within = axes_but(0, states)
         finite = np.isfinite(states).all(within)
-        reach = FAR * self.scaling.deviation.numpy()
-        near = (np.abs(states - self.scaling.mean.numpy()) <= reach).all(within)
-        far = f"farther than {FAR:g} deviations from the mean of the model's scaling"
+        reach = FAR * self.normalisation.std.numpy()
+        near = (np.abs(states - self.normalisation.mean.numpy()) <= reach).all(within)
+        far = f"farther than {FAR:g} deviations from the mean of the model's normalisation"
         for astray, where in ((~finite, "not finite"), (finite & ~near, far)):
             if astray.any():
                 logger.warning(

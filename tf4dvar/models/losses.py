@@ -85,7 +85,7 @@ class SupervisedLoss(TrainingLoss):
                 "The supervised loss received no true states; give fit(observations, truth), "
                 "or compile(loss=UnsupervisedLoss())."
             )
-        truth = model.scaling(tf.cast(truth, state.dtype))
+        truth = model.normalisation(tf.cast(truth, state.dtype))
         known = tf.math.is_finite(truth)
         truth = tf.where(known, truth, state)
         entries = by_entry(weights, state)
@@ -159,7 +159,7 @@ def loss_of(model, inputs, truth, y_pred, weights, training):
     """
     # Before the prior is called again, which would begin them anew.
     added = list(model.losses)
-    state = model.scaling(y_pred)
+    state = model.normalisation(y_pred)
 
     def prior(state):
         return tf.cast(model.normalised_prior(state, training=training), state.dtype)
