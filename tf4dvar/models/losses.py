@@ -17,7 +17,7 @@ from tf4dvar.models.inputs import by_name
 class TrainingLoss:
     """A loss of the reconstruction in normalised units, which knows the model.
 
-    Attributes:
+    Traits:
         needs_truth: whether it asks for true states.
     """
 
