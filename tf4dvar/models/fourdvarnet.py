@@ -33,6 +33,9 @@ class FourDVarNet(CheckedModel):
     Physical units in and out. Inside: normalisation, first guess, K iterations of the solver on the
     variational cost, and back to physical units.
 
+    All shapes below hold for fields too, with the axes of space between time and component, if the
+    layers take them. Attributes beside the arguments: `observations_shape`, as built.
+
     Args:
         prior: Phi, any layer from [batch, time, component] to the same shape; in normalised
             units, or in physical ones if it has `physical_units = True`, as flows have.
@@ -155,15 +158,17 @@ class FourDVarNet(CheckedModel):
         self.solver.iterations = value
 
     def build(self, input_shape):
-        """Create all weights for observations [batch, time, component]."""
+        """Create all weights for observations [batch, time, *space, component]."""
         shape = tuple(observations_of(input_shape))
-        if len(shape) != 3 or shape[-1] is None:
+        if len(shape) < 3 or shape[-1] is None:
             raise ValueError(
-                f"Received observations of shape {shape}; expected [batch, time, component]."
+                f"Received observations of shape {shape}; expected [batch, time, component], or "
+                "[batch, time, *space, component] of a field."
             )
-        shape = (None, None, shape[-1])
+        shape = (None, None, *shape[2:])
+        self.observations_shape = shape
         build_once(self.first_guess, shape, call=self._first_first_guess)
-        state_shape = (None, None, self._state_components(shape))
+        state_shape = (*shape[:-1], self._state_components(shape))
         for layer in (self.normalisation, self.cost_gradient, self.solver):
             build_once(layer, state_shape)
         if self.operator is not None and sum(self.operator.sources) != shape[-1]:

@@ -280,7 +280,7 @@ def _check_model(model: FourDVarNet, experiment: Experiment, run: RunDirectory) 
     """Refuse to go on with a model that the experiment would not have made."""
     assert experiment.build is not None
     expected = experiment.build()
-    expected.build((None, None, model.observed_components))
+    expected.build(model.observations_shape)
     found = getattr(model, "optimizer", None)
     if not isinstance(found, keras.optimizers.Adam) or found.clipnorm != CLIPNORM:
         what = f"is trained by {type(found).__name__}" if found else "has no optimiser"
