@@ -31,10 +31,8 @@ class FourDVarNet(CheckedModel):
     """Psi_{Phi,Gamma}: from observations to the whole state (Section 3.1).
 
     Physical units in and out. Inside: normalisation, first guess, K iterations of the solver on the
-    variational cost, and back to physical units.
-
-    All shapes below hold for fields too, with the axes of space between time and component, if the
-    layers take them. Attributes beside the arguments: `observations_shape`, as built.
+    variational cost, and back to physical units. All shapes below hold for fields too, with the
+    axes of space between time and component, if the layers take them.
 
     Args:
         prior: Phi, any layer from [batch, time, component] to the same shape; in normalised
