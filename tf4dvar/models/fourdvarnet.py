@@ -88,8 +88,8 @@ class FourDVarNet(CheckedModel):
         learn_weights: bool = True,
         **kwargs,
     ):
-        super().__init__(**kwargs)
         _check_layers(prior, solver, first_guess)
+        super().__init__(**kwargs)
         if noise_variance is not None and not np.all(np.array(noise_variance) > 0):
             raise ValueError(
                 f"Received noise_variance={noise_variance}; expected positive numbers."
