@@ -9,6 +9,7 @@ from tf4dvar.layers.checks import build_once, check_series
 from tf4dvar.layers.contracts import Prior
 from tf4dvar.layers.kernels.bilinear_stage import bilinear_with_adjoint
 from tf4dvar.layers.kernels.blocked_convolution import BlockedConvolution
+from tf4dvar.layers.kernels.convolution import check_kernel_size
 from tf4dvar.layers.kernels.segments import (
     block_means,
     block_means_transposed,
@@ -49,10 +50,7 @@ class BilinearBlock(StateMap):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if kernel_size < 3 or kernel_size % 2 == 0:
-            raise ValueError(
-                f"Received kernel_size={kernel_size}; expected an odd number of 3 or more."
-            )
+        check_kernel_size(kernel_size, least=3)
         self.filters = filters
         self.units = units
         self.kernel_size = kernel_size
