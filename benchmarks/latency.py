@@ -15,6 +15,7 @@ import numpy as np
 from network import CELLS, PRIORS, tf, use_threads
 from timing import HERE, measured_on
 
+from tf4dvar.layers import GradientSolver
 from tf4dvar.models import FourDVarNet
 
 STEPS, COMPONENTS = 200, 3
@@ -52,7 +53,7 @@ def main():
     window = tf.constant(window)
     rows = []
     for prior, cell, iterations in itertools.product(("genn", "rk4"), CELLS, (5, 20)):
-        model = FourDVarNet(PRIORS[prior](), CELLS[cell](), iterations)
+        model = FourDVarNet(PRIORS[prior](), GradientSolver(CELLS[cell](), iterations))
         model.build(window.shape)
         graph = tf.function(lambda window, model=model: model(window))
         with tempfile.TemporaryDirectory() as directory:

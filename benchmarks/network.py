@@ -8,7 +8,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf4dvar.layers import ConvCell, Lorenz63ODE, Lorenz96ODE, LSTMCell, RK4Flow, TwoScaleGENN
+from tf4dvar.layers import (
+    ConvCell,
+    GradientSolver,
+    Lorenz63ODE,
+    Lorenz96ODE,
+    LSTMCell,
+    RK4Flow,
+    TwoScaleGENN,
+)
 from tf4dvar.models import FourDVarNet
 
 PRIORS = {
@@ -37,7 +45,8 @@ def make(prior, cell, iterations, batch=128, steps=200, components=3, recompute=
     observations = tf.constant(np.where(observed, truth, np.nan))
     truth = tf.constant(truth)
     model = FourDVarNet(
-        PRIORS[prior](), CELLS[cell](), iterations, recompute=recompute, pieces=pieces
+        PRIORS[prior](),
+        GradientSolver(CELLS[cell](), iterations, recompute=recompute, micro_batches=pieces),
     )
     model.build(truth.shape)
     adam = keras.optimizers.Adam(1e-3)

@@ -26,6 +26,7 @@ from network import CELLS, EVERY, PRIORS, tf
 from timing import HERE, measured_on
 
 from tf4dvar.export import save
+from tf4dvar.layers import GradientSolver
 from tf4dvar.models import FourDVarNet
 
 STEPS, COMPONENTS = 200, 3
@@ -149,7 +150,7 @@ def main():
 
     load_tensorflow()
     keras.utils.set_random_seed(0)
-    model = FourDVarNet(PRIORS["genn"](), CELLS["lstm"](), arguments.iterations)
+    model = FourDVarNet(PRIORS["genn"](), GradientSolver(CELLS["lstm"](), arguments.iterations))
     model.build((None, None, COMPONENTS))
     window = np.random.default_rng(0).normal(size=(1, STEPS, COMPONENTS)).astype("float32")
     window[:, :, 1:] = np.nan

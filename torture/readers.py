@@ -24,7 +24,7 @@ from tf4dvar.evaluation.comparison import problem_of
 from tf4dvar.evaluation.scores import evaluate, reconstruct
 from tf4dvar.experiments import experiment_by_name
 from tf4dvar.export.card import description_of
-from tf4dvar.layers import LSTMCell, RK4Flow, TwoScaleGENN, ode_layer
+from tf4dvar.layers import GradientSolver, LSTMCell, RK4Flow, TwoScaleGENN, ode_layer
 from tf4dvar.models import FourDVarNet, load_model
 from tf4dvar.serving.directory import check_directory
 from tf4dvar.serving.versions import Versions
@@ -45,14 +45,18 @@ class Good:
         write_dataset(self.dataset, folder / "windows.nc")
         self.windows = (folder / "windows.nc").read_bytes()
         self.observations = self.dataset["observations"].values.astype("float32")
-        self.model = FourDVarNet(TwoScaleGENN(units=2), LSTMCell(units=2), iterations=2)
+        self.model = FourDVarNet(
+            TwoScaleGENN(units=2), GradientSolver(LSTMCell(units=2), iterations=2)
+        )
         self.model.adapt(self.dataset["observations"].values)
         self.model.compile("adam", jit_compile=False)
         self.states = self.model(self.observations).numpy()
         self.model.save(folder / "model.keras")
         self.archive = (folder / "model.keras").read_bytes()
         equations = Equations.from_config(hostile_equations.GOOD["an ODE"])
-        flow = FourDVarNet(RK4Flow(ode_layer(equations, a=1.0), 0.01), LSTMCell(units=2), 2)
+        flow = FourDVarNet(
+            RK4Flow(ode_layer(equations, a=1.0), 0.01), GradientSolver(LSTMCell(units=2), 2)
+        )
         flow.build((None, None, 2))
         flow.save(folder / "flow.keras")
         self.flow = (folder / "flow.keras").read_bytes()
@@ -126,7 +130,7 @@ def hostile_models(good, folder, rng, turn):
     """A well-formed archive of a model that is not one, or that would do something."""
     path = folder / "model.keras"
     payloads = hostile.payloads(folder)
-    places = ("model", "prior", "cell", "first_guess", "observation_operator", "iterations")
+    places = ("model", "prior", "solver", "update", "first_guess", "observation", "iterations")
     cases = [
         *((f"{name} as {place}", payloads[name], place) for name in payloads for place in places),
         *((name, None, None) for name in hostile.ARCHIVES),

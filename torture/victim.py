@@ -72,7 +72,7 @@ def _use_small_experiments():
     import keras
 
     from tf4dvar import experiments
-    from tf4dvar.layers import FixedStepCell
+    from tf4dvar.layers import FixedStepCell, GradientSolver
     from tf4dvar.models import FourDVarNet
     from tf4dvar.paper import descent as descent_run
     from tf4dvar.paper import tables
@@ -82,7 +82,7 @@ def _use_small_experiments():
         "small",
         "l63",
         # Any layer is a prior; the smallest is traced the fastest.
-        lambda: FourDVarNet(keras.layers.Dense(3), FixedStepCell(0.1)),
+        lambda: FourDVarNet(keras.layers.Dense(3), GradientSolver(FixedStepCell(0.1))),
         *("sup", "dense", "fixed"),
         epochs=EPOCHS,
         windows=16 * STEPS,

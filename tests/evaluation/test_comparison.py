@@ -8,7 +8,7 @@ from tests.cli.test_app import fail, succeed
 from tf4dvar.data import read_windows, states_dataset, write_dataset
 from tf4dvar.evaluation.comparison import scores_of
 from tf4dvar.experiments import true_flow
-from tf4dvar.layers import LSTMCell
+from tf4dvar.layers import GradientSolver, LSTMCell
 from tf4dvar.models import FourDVarNet
 
 
@@ -17,7 +17,7 @@ def folder(tmp_path_factory, windows):
     """A folder with six windows and an untrained model."""
     folder = tmp_path_factory.mktemp("comparison")
     write_dataset(windows.isel(window=slice(6)), folder / "windows.nc")
-    model = FourDVarNet(true_flow("l63"), LSTMCell(), iterations=2)
+    model = FourDVarNet(true_flow("l63"), GradientSolver(LSTMCell(), iterations=2))
     model.adapt(windows["observations"].values)
     model.save(folder / "model.keras")
     return folder

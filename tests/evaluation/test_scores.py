@@ -11,13 +11,13 @@ from tf4dvar.errors import InputError
 from tf4dvar.evaluation.comparison import problem_of
 from tf4dvar.evaluation.scores import evaluate, reconstruct, score, warn_of_training_windows
 from tf4dvar.experiments import true_flow
-from tf4dvar.layers import LSTMCell
+from tf4dvar.layers import GradientSolver, LSTMCell
 from tf4dvar.models import FourDVarNet, load_model
 
 
 @pytest.fixture(scope="module")
 def model(windows):
-    model = FourDVarNet(true_flow("l63"), LSTMCell(units=4), iterations=2)
+    model = FourDVarNet(true_flow("l63"), GradientSolver(LSTMCell(units=4), iterations=2))
     model.adapt(windows["observations"].values)
     return model
 
@@ -79,7 +79,7 @@ def test_states_that_are_not_finite_are_an_error(windows):
             increment, states = super().call(gradient, states)
             return increment + 1e30, states
 
-    model = FourDVarNet(true_flow("l63"), Explosion(units=2), iterations=3)
+    model = FourDVarNet(true_flow("l63"), GradientSolver(Explosion(units=2), iterations=3))
     model.adapt(windows["observations"].values)
     with pytest.raises(
         InputError, match=r"40 of 40 windows are not finite, the first of them number 0"
@@ -109,7 +109,7 @@ def test_scoring_on_training_windows_is_warned_of(windows, tmp_path, caplog):
 
 
 def test_the_model_with_which_a_training_begins_is_no_trained_one(windows, tmp_path):
-    model = FourDVarNet(true_flow("l63"), LSTMCell(units=2), iterations=1)
+    model = FourDVarNet(true_flow("l63"), GradientSolver(LSTMCell(units=2), iterations=1))
     observations = windows["observations"].values[:4].astype("float32")
     model.adapt(observations)
     model.compile("sgd", jit_compile=False)

@@ -7,6 +7,7 @@ from tf4dvar.evaluation.metrics import OBSERVATION_WEIGHT, PRIOR_WEIGHT
 from tf4dvar.experiments import EXPERIMENTS, TABLES, experiment_by_name, true_flow
 from tf4dvar.layers import (
     ConvCell,
+    GradientSolver,
     LSTMCell,
     PlaneConvCell,
     PlaneGENN,
@@ -14,7 +15,7 @@ from tf4dvar.layers import (
     RK4Flow,
     TwoScaleGENN,
 )
-from tf4dvar.models import FourDVarNet
+from tf4dvar.models import FourDVarNet, SupervisedLoss, UnsupervisedLoss
 from tf4dvar.systems import Lorenz96, system_by_name
 from tf4dvar.training import learned_weights, train
 
@@ -68,12 +69,11 @@ def test_models_are_what_their_names_say(row):
     model = row.build()
     model.build((None, None, len(system_by_name(row.system).components)))
     assert type(model.prior) is PRIORS[system, prior]
-    assert type(model.solver.cell) is CELLS[system, cell]
-    loss = {"sup": "supervised", "unsup": "unsupervised"}[setting]
-    assert model.training_loss == loss
+    assert type(model.solver.update) is CELLS[system, cell]
+    assert type(row.loss) is {"sup": SupervisedLoss, "unsup": UnsupervisedLoss}[setting]
     if setting == "unsup":  # the paper's weights, at another scale
-        observation_weight, prior_weight = model.loss_weights
-        assert observation_weight / prior_weight == OBSERVATION_WEIGHT / PRIOR_WEIGHT
+        ratio = row.loss.observation_weight / row.loss.prior_weight
+        assert ratio == OBSERVATION_WEIGHT / PRIOR_WEIGHT
     # A known prior is frozen, an identified one will be, and a joint one is not.
     assert bool(model.prior.trainable_variables) == (prior == "genn")
     assert bool(row.identification_epochs) == (prior == "genn" and setting == "unsup")
@@ -118,7 +118,7 @@ def test_lorenz96_models_learn(prior, cell):
     data = simulate_dataset(Lorenz96(), protocol_plan("l96"), 8, steps=24)
     observations, truth = (data[name].values for name in ("observations", "truth"))
     phi = true_flow("l96") if prior == "rk4" else PlaneGENN(units=4, kernel_size=5)
-    model = FourDVarNet(phi, cell(), iterations=3)
+    model = FourDVarNet(phi, GradientSolver(cell(), iterations=3))
     model.adapt(observations)
     model.compile("adam", jit_compile=False)
     model.optimizer.learning_rate = 0.01

@@ -19,6 +19,7 @@ from tf4dvar.layers import (
     ConvCell,
     EulerFlow,
     FixedStepCell,
+    GradientSolver,
     Lorenz63ODE,
     Lorenz96ODE,
     LSTMCell,
@@ -34,22 +35,26 @@ from tf4dvar.layers import (
 from tf4dvar.models import FourDVarNet
 
 SLOW = {
-    "rk4-lstm": lambda: FourDVarNet(RK4Flow(Lorenz63ODE(), 0.01), LSTMCell(units=6), 3),
-    "rk4-conv": lambda: FourDVarNet(RK4Flow(Lorenz63ODE(), 0.01), ConvCell(), 3),
-    "euler": lambda: FourDVarNet(EulerFlow(BilinearODE(), 0.01), FixedStepCell(0.1), 3),
-    "one-scale": lambda: FourDVarNet(OneScaleGENN(units=6), ConvCell(), 3),
+    "rk4-lstm": lambda: FourDVarNet(
+        RK4Flow(Lorenz63ODE(), 0.01), GradientSolver(LSTMCell(units=6), 3)
+    ),
+    "rk4-conv": lambda: FourDVarNet(RK4Flow(Lorenz63ODE(), 0.01), GradientSolver(ConvCell(), 3)),
+    "euler": lambda: FourDVarNet(
+        EulerFlow(BilinearODE(), 0.01), GradientSolver(FixedStepCell(0.1), 3)
+    ),
+    "one-scale": lambda: FourDVarNet(OneScaleGENN(units=6), GradientSolver(ConvCell(), 3)),
     "attention": lambda: FourDVarNet(
         TwoScaleGENN(units=6),
-        LSTMCell(units=6),
-        3,
+        GradientSolver(LSTMCell(units=6), 3),
         first_guess=AttentionFirstGuess(width=16, depth=1, heads=2),
     ),
-    "plane": lambda: FourDVarNet(PlaneGENN(units=4, kernel_size=5), PlaneLSTMCell(units=3), 3),
-    "l96": lambda: FourDVarNet(RK4Flow(Lorenz96ODE(), 0.05), PlaneConvCell(), 3),
+    "plane": lambda: FourDVarNet(
+        PlaneGENN(units=4, kernel_size=5), GradientSolver(PlaneLSTMCell(units=3), 3)
+    ),
+    "l96": lambda: FourDVarNet(RK4Flow(Lorenz96ODE(), 0.05), GradientSolver(PlaneConvCell(), 3)),
     "slots": lambda: FourDVarNet(
         RK4Flow(Lorenz96ODE(), 0.05),
-        PlaneSlotCell(width=8),
-        3,
+        GradientSolver(PlaneSlotCell(width=8), 3),
         first_guess=PlaneFirstGuess(width=8, depth=2),
     ),
 }
@@ -79,7 +84,7 @@ def check(model, version, components=3):
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
     keras.utils.set_random_seed(0)
-    model = adapted(FourDVarNet(TwoScaleGENN(units=6), LSTMCell(units=6), 3))
+    model = adapted(FourDVarNet(TwoScaleGENN(units=6), GradientSolver(LSTMCell(units=6), 3)))
     return model, save(model, tmp_path_factory.mktemp("onnx") / "served", "onnx")
 
 
@@ -127,7 +132,7 @@ def test_bad_observations_give_no_state(exported):
 
 
 def test_what_does_not_convert_is_refused_by_name_and_leaves_nothing(tmp_path):
-    model = adapted(FourDVarNet(AutoEncoder(units=4), FixedStepCell(0.1), 1))
+    model = adapted(FourDVarNet(AutoEncoder(units=4), GradientSolver(FixedStepCell(0.1), 1)))
     with pytest.raises(InputError, match=r"AutoEncoder.*nothing in ONNX for .*with_adjoint"):
         save(model, tmp_path / "served", "onnx")
     assert list((tmp_path / "served").iterdir()) == []
@@ -150,10 +155,9 @@ def test_what_an_operator_observes_goes_in_and_the_state_comes_out(operator, tmp
 def test_an_operator_that_does_not_convert_is_named(tmp_path, monkeypatch):
     model = FourDVarNet(
         TwoScaleGENN(units=4),
-        ConvCell(),
-        1,
+        GradientSolver(ConvCell(), 1),
         first_guess=AttentionFirstGuess(slot=4, width=8, depth=1, heads=1, components=3),
-        observation_operator=Speed(),
+        observation=Speed(),
     )
     model.build((None, None, 1))
 
@@ -188,7 +192,7 @@ def test_formats_are_not_mixed(exported):
 
 def test_a_missing_package_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tf2onnx", None)
-    model = adapted(FourDVarNet(TwoScaleGENN(units=6), LSTMCell(units=6), 3))
+    model = adapted(FourDVarNet(TwoScaleGENN(units=6), GradientSolver(LSTMCell(units=6), 3)))
     with pytest.raises(InputError, match=r"tf2onnx, which is not installed: pip install tf2onnx"):
         save(model, tmp_path / "served", "onnx")
     assert not (tmp_path / "served").exists()

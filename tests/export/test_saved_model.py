@@ -15,6 +15,7 @@ from tf4dvar.errors import InputError
 from tf4dvar.export import save
 from tf4dvar.layers import (
     ConvCell,
+    GradientSolver,
     LinearObservation,
     Lorenz63ODE,
     LSTMCell,
@@ -54,7 +55,8 @@ for directory in sys.argv[2:]:
 
 
 def make_model(prior=None, cell=None, **settings):
-    model = FourDVarNet(prior or TwoScaleGENN(units=6), cell or LSTMCell(units=6), 3, **settings)
+    solver = GradientSolver(cell or LSTMCell(units=6), 3, **settings)
+    model = FourDVarNet(prior or TwoScaleGENN(units=6), solver)
     rng = np.random.default_rng(1)
     model.adapt(5 + 8 * rng.normal(size=(20, 30, 3)))
     # As training would: no update of the solver is nothing then.
@@ -72,7 +74,7 @@ OPERATORS = {
 
 def make_observing_model(operator):
     """A model that observes by an operator, and windows of its observations."""
-    model = FourDVarNet(TwoScaleGENN(units=4), ConvCell(), 3, observation_operator=operator)
+    model = FourDVarNet(TwoScaleGENN(units=4), GradientSolver(ConvCell(), 3), observation=operator)
     matrix = np.concatenate([each.matrix for each in model.operator.operators])
     truth = 5 + 8 * np.random.default_rng(1).normal(size=(20, 30, 3))
     model.adapt(truth @ matrix.T, truth)
@@ -123,7 +125,7 @@ def test_it_gives_the_same_where_the_package_is_not(model, exported, tmp_path):
         for name, observations in windows.items():
             expected = ours.predict(observations, verbose=0)
             np.testing.assert_allclose(results[name], expected, rtol=1e-5, atol=1e-5)
-            states, costs = tf.function(ours.pathway)(observations, 7)
+            states, costs = tf.function(ours.iterates)(observations, 7)
             np.testing.assert_allclose(results[name + "_state"], states[-1], rtol=1e-5, atol=1e-5)
             assert results[name + "_cost"].shape == (len(observations), 8)
             np.testing.assert_allclose(results[name + "_cost"].T, costs, rtol=1e-5, atol=1e-5)
@@ -144,7 +146,7 @@ def test_keras_own_export_is_the_packages(model, loaded, tmp_path):
     with pytest.raises(InputError, match="input_signature"):
         model.export(tmp_path / "other", input_signature=[])
     with pytest.raises(InputError, match="no weights yet"):
-        FourDVarNet(TwoScaleGENN(units=6), LSTMCell()).export(tmp_path / "other")
+        FourDVarNet(TwoScaleGENN(units=6), GradientSolver(LSTMCell())).export(tmp_path / "other")
 
 
 def test_saved_model_cli_runs_it(exported, model, tmp_path):
@@ -204,7 +206,7 @@ def test_any_number_of_iterations_but_no_absurd_one(loaded, model):
     first_guess = reconstruct(observations=observations, iterations=tf.constant(0))
     assert first_guess["cost"].shape == (4, 1)
     np.testing.assert_allclose(
-        first_guess["state"], model.pathway(observations, 0).states[0], rtol=1e-5, atol=1e-5
+        first_guess["state"], model.iterates(observations, 0).states[0], rtol=1e-5, atol=1e-5
     )
     for iterations in (-1, MAX_ITERATIONS + 1, 2**31 - 1):
         with pytest.raises(tf.errors.InvalidArgumentError, match=f"{iterations}.*expected 0 to"):

@@ -12,6 +12,7 @@ from tf4dvar.evaluation.scores import checked_states
 from tf4dvar.layers import (
     AttentionFirstGuess,
     FixedStepCell,
+    GradientSolver,
     LSTMCell,
     PlaneBlock,
     PlaneFirstGuess,
@@ -73,7 +74,7 @@ def test_a_model_learns_it_and_keeps_it(small, windows, tmp_path):
     observations, truth = windows["observations"].values, windows["truth"].values
     # Of the rest the least there is: it is traced too.
     prior, cell = keras.layers.Dense(3), FixedStepCell(0.1)
-    model = FourDVarNet(prior, cell, iterations=0, first_guess=small())
+    model = FourDVarNet(prior, GradientSolver(cell, iterations=0), first_guess=small())
     model.adapt(observations)
     model.compile(keras.optimizers.Adam(3e-3), jit_compile=False)
     history = model.fit(observations, truth, epochs=20, batch_size=10, verbose=0).history
@@ -120,7 +121,9 @@ def test_on_the_plane_an_observation_reaches_as_far_as_the_blocks():
 
 def test_attention_over_too_many_slots_says_so_before_it_takes_the_memory(rng):
     """It compares all with all: a window of a million steps would take 250 GB."""
-    model = FourDVarNet(TwoScaleGENN(2), LSTMCell(2), 1, first_guess=AttentionFirstGuess(depth=1))
+    model = FourDVarNet(
+        TwoScaleGENN(2), GradientSolver(LSTMCell(2), 1), first_guess=AttentionFirstGuess(depth=1)
+    )
     observations = rng.normal(size=(1, 400_000, 3)).astype("float32")
     model.build(observations.shape)
     with pytest.raises(InputError, match="50000 slots of 8 steps; cut them"):

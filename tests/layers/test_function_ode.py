@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tests.layers.layer_check import check_layer
 from tf4dvar.errors import InputError
-from tf4dvar.layers import LSTMCell, RK4Flow, ode_layer
+from tf4dvar.layers import GradientSolver, LSTMCell, RK4Flow, ode_layer
 from tf4dvar.layers.adjoint import with_adjoint
 from tf4dvar.models import FourDVarNet
 from tf4dvar.systems import System, rk4_step
@@ -118,7 +118,7 @@ def test_a_model_with_it_trains_and_is_saved(states, rng, tmp_path):
     truth = rng.normal(size=(16, 12, 2)).astype("float32")
     observations = np.where(np.arange(12)[:, None] % 3 == 0, truth, np.nan)
     prior = RK4Flow(ode_layer(pendulum, components=2, trainable=["damping"], **VALUES), 0.05)
-    model = FourDVarNet(prior, LSTMCell(units=4), iterations=2)
+    model = FourDVarNet(prior, GradientSolver(LSTMCell(units=4), iterations=2))
     model.adapt(observations)
     model.compile("adam", jit_compile=False)
     model.fit(observations, truth, epochs=1, verbose=0)

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from tests.layers.layer_check import check_layer
-from tf4dvar.layers import GradientSolver, PlaneGENN, PlaneSlotCell, VariationalCost
+from tf4dvar.layers import CostGradient, GradientSolver, PlaneGENN, PlaneSlotCell, VariationalCost
 
 
 @pytest.fixture
@@ -62,9 +62,10 @@ def test_turning_the_circle_turns_the_increment(gradient):
 @pytest.mark.parametrize("steps", [1, 4, 7])
 def test_a_solver_takes_it_for_any_window_length(steps, rng):
     prior = PlaneGENN(units=2, kernel_size=3)
-    solver = GradientSolver(VariationalCost(prior), moving(width=8), iterations=3)
+    solver = GradientSolver(moving(width=8), iterations=3)
+    gradient = CostGradient(VariationalCost(prior))
     values = rng.normal(size=(2, steps, 6)).astype("float32")
-    state = solver(values, values, np.ones_like(values))
+    state = solver(values, values, np.ones_like(values), cost_gradient=gradient)
     assert state.shape == values.shape
     assert np.isfinite(state).all()
     assert not np.allclose(state, values)

@@ -9,7 +9,7 @@ from hostile import archive, members
 
 from tf4dvar.errors import InputError
 from tf4dvar.evaluation.scores import reconstruct
-from tf4dvar.layers import LSTMCell, RK4Flow, TwoScaleGENN, ode_layer
+from tf4dvar.layers import GradientSolver, LSTMCell, RK4Flow, TwoScaleGENN, ode_layer
 from tf4dvar.models import FourDVarNet, load_model
 from tf4dvar.systems.symbolic import Equations
 
@@ -31,14 +31,17 @@ def saved(model, path, components=2):
 
 @pytest.fixture(scope="module")
 def content(tmp_path_factory):
-    model = FourDVarNet(TwoScaleGENN(units=2), LSTMCell(units=2), iterations=2)
+    model = FourDVarNet(TwoScaleGENN(units=2), GradientSolver(LSTMCell(units=2), iterations=2))
     return saved(model, tmp_path_factory.mktemp("model") / "model.keras")
 
 
 def edited(content, path, **parts):
-    """The file with other arguments of the model."""
+    """The file with other arguments of the model, or of its solver."""
     config = json.loads(members(content)["config.json"])
-    config["config"] |= parts
+    for name, value in parts.items():
+        of_the_solver = name.startswith("solver.")
+        owner = config["config"]["solver"] if of_the_solver else config
+        owner["config"][name.removeprefix("solver.")] = value
     path.write_bytes(archive(content, config=json.dumps(config).encode()))
     return path
 
@@ -46,10 +49,10 @@ def edited(content, path, **parts):
 @pytest.mark.parametrize(
     ("parts", "reason"),
     [
-        ({"iterations": 2**70}, "2147483647 at most"),
-        ({"iterations": 1e300}, "an integer from 0"),
-        ({"iterations": True}, "an integer from 0"),
-        ({"pieces": 2**70}, "2147483647 at most"),
+        ({"solver.iterations": 2**70}, "2147483647 at most"),
+        ({"solver.iterations": 1e300}, "an integer from 0"),
+        ({"solver.iterations": True}, "an integer from 0"),
+        ({"solver.micro_batches": 2**70}, "2147483647 at most"),
         ({"prior": dense(10**9)}, "larger than the file"),
         ({"prior": dense(10**6)}, "larger than the file"),
         ({"prior": dense(2**40)}, "2147483647 at most"),
@@ -68,6 +71,15 @@ def test_a_file_that_asks_for_too_much_or_for_what_is_unknown_is_refused(
 ):
     with pytest.raises(InputError, match=rf"model\.keras cannot be loaded \(.*{reason}"):
         load_model(edited(content, tmp_path / "model.keras", **parts))
+
+
+@pytest.mark.parametrize("shape", [[None], {"shape": [None, None, 2]}, "of the input", 7])
+def test_a_layer_does_not_count_as_built_by_what_is_no_shape(content, shape, tmp_path):
+    """Keras would leave out its weights without a word."""
+    config = json.loads(members(content)["config.json"])
+    prior = config["config"]["prior"] | {"build_config": shape}
+    with pytest.raises(InputError, match="cannot be loaded"):
+        load_model(edited(content, tmp_path / "model.keras", prior=prior))
 
 
 def test_no_module_is_imported_by_its_name(content, tmp_path, monkeypatch):
@@ -98,7 +110,7 @@ def functional():
 
 @pytest.mark.parametrize("prior", [lambda: keras.Sequential([keras.layers.Dense(2)]), functional])
 def test_kerass_own_layers_of_any_kind_are_known(prior, tmp_path, rng):
-    model = FourDVarNet(prior(), LSTMCell(units=2), iterations=2)
+    model = FourDVarNet(prior(), GradientSolver(LSTMCell(units=2), iterations=2))
     saved(model, tmp_path / "model.keras")
     observations = rng.normal(size=(2, 8, 2)).astype("float32")
     loaded = load_model(tmp_path / "model.keras")
@@ -110,7 +122,9 @@ def test_the_names_of_bound_symbols_are_not_run(tmp_path):
     x, a = sympy.symbols("x a")
     ode = ode_layer(Equations({x: -a * x}), a=1.0)
     path = tmp_path / "model.keras"
-    content = saved(FourDVarNet(RK4Flow(ode, 0.1), LSTMCell(units=2)), path, components=1)
+    content = saved(
+        FourDVarNet(RK4Flow(ode, 0.1), GradientSolver(LSTMCell(units=2))), path, components=1
+    )
     mark = tmp_path / "mark"
     index = ["Symbol", f"[0][__import__('os').system('touch {mark}')]"]
     unevaluated = ["UnevaluatedExpr", ["Symbol", "a"]]

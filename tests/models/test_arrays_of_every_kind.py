@@ -10,7 +10,7 @@ import xarray as xr
 
 from tf4dvar.errors import InputError
 from tf4dvar.evaluation.scores import reconstruct
-from tf4dvar.layers import FixedStepCell, LinearObservation, Scaling
+from tf4dvar.layers import FixedStepCell, GradientSolver, LinearObservation, Scaling
 from tf4dvar.models import FourDVarNet
 
 DIMS = ("window", "time", "component")
@@ -44,7 +44,7 @@ KINDS = {
 
 
 def make_model():
-    model = FourDVarNet(keras.layers.Dense(3), FixedStepCell(0.1), iterations=1)
+    model = FourDVarNet(keras.layers.Dense(3), GradientSolver(FixedStepCell(0.1), iterations=1))
     model.compile("sgd", run_eagerly=True)
     return model
 
@@ -80,7 +80,7 @@ def test_every_kind_gives_what_numpy_gives(kind, data):
                 model.evaluate(observations, truth, verbose=0),
                 model.predict(observations, verbose=0),
                 reconstruct(model, observations).states,
-                model.pathway(observations).states,
+                model.iterates(observations).states,
                 model.train_on_batch(observations, truth),
             ]
         )
@@ -127,8 +127,8 @@ def test_a_pipeline_tells_an_operators_scales(data):
     pipeline = tf.data.Dataset.from_tensor_slices((observations[..., :2], truth)).batch(4)
     model = FourDVarNet(
         keras.layers.Dense(3),
-        FixedStepCell(0.1),
-        observation_operator=LinearObservation(np.eye(3)[:2]),
+        GradientSolver(FixedStepCell(0.1)),
+        observation=LinearObservation(np.eye(3)[:2]),
     )
     model.adapt(pipeline)
     np.testing.assert_allclose(model.scaling.mean, np.nanmean(truth, axis=(0, 1)), rtol=1e-6)

@@ -7,21 +7,22 @@ from tf4dvar.evaluation.metrics import RScore
 from tf4dvar.layers import (
     ConvCell,
     FixedStepCell,
+    GradientSolver,
     Lorenz63ODE,
     Lorenz96ODE,
     LSTMCell,
     RK4Flow,
     TwoScaleGENN,
 )
-from tf4dvar.models import FourDVarNet
+from tf4dvar.models import FourDVarNet, SupervisedLoss, UnsupervisedLoss, twin
 
 
-def make_model(prior="genn", cell=None, **settings):
+def make_model(prior="genn", cell=None):
     priors = {
         "genn": lambda: TwoScaleGENN(units=6),
         "rk4": lambda: RK4Flow(Lorenz63ODE(trainable=False), 0.01),
     }
-    return FourDVarNet(priors[prior](), cell or LSTMCell(units=6), iterations=3, **settings)
+    return FourDVarNet(priors[prior](), GradientSolver(cell or LSTMCell(units=6), iterations=3))
 
 
 def compiled(model):
@@ -53,7 +54,7 @@ def test_fit_lowers_the_supervised_loss(prior, cell, data):
 
 
 def test_without_compile_keras_says_what_is_missing(data):
-    model = FourDVarNet(keras.layers.Dense(3), FixedStepCell(0.1), iterations=1)
+    model = FourDVarNet(keras.layers.Dense(3), GradientSolver(FixedStepCell(0.1), iterations=1))
     with pytest.raises(ValueError, match=r"compile\(\)"):
         model.fit(*data, verbose=0)
 
@@ -74,7 +75,7 @@ def test_the_training_step_is_traced_once(data):
 def test_a_large_batch_trains_through_many_iterations(rng):
     truth = rng.normal(size=(256, 200, 3)).astype("float32")
     observations = np.where(np.arange(200)[:, None] % 8 > 0, np.nan, truth)
-    model = compiled(FourDVarNet(TwoScaleGENN(), LSTMCell(), iterations=20))
+    model = compiled(FourDVarNet(TwoScaleGENN(), GradientSolver(LSTMCell(), iterations=20)))
     model.adapt(observations)
     loss = model.fit(observations, truth, batch_size=256, epochs=1, verbose=0).history["loss"]
     assert np.isfinite(loss).all()
@@ -85,7 +86,9 @@ def test_a_large_batch_trains_through_many_iterations(rng):
 def test_large_windows_of_a_known_shape_train(recompute, rng):
     # Of these the graph optimiser knows how much memory they take; see `_of_any_batch`.
     truth = tf.constant(rng.normal(size=(32, 50, 1000)), tf.float32)
-    model = FourDVarNet(RK4Flow(Lorenz96ODE(), 0.05), LSTMCell(), 2, recompute=recompute)
+    model = FourDVarNet(
+        RK4Flow(Lorenz96ODE(), 0.05), GradientSolver(LSTMCell(), 2, recompute=recompute)
+    )
     model.build(truth.shape)
 
     @tf.function
@@ -99,9 +102,10 @@ def test_large_windows_of_a_known_shape_train(recompute, rng):
 
 
 def test_fit_lowers_the_unsupervised_loss_without_truth(data):
-    model = make_model("rk4", ConvCell(), loss="unsupervised")
+    model = make_model("rk4", ConvCell())
     model.adapt(data[0])
-    model.compile(keras.optimizers.Adam(5e-3, clipnorm=1.0), jit_compile=False)
+    adam = keras.optimizers.Adam(5e-3, clipnorm=1.0)
+    model.compile(adam, UnsupervisedLoss(), jit_compile=False)
     history = model.fit(data[0], epochs=4, batch_size=10, verbose=0).history
     assert history["loss"][-1] < history["loss"][0]
 
@@ -127,14 +131,13 @@ def test_losses_are_those_of_the_paper_in_normalised_units(trained, data):
         np.mean(((state - truth)[:, :100] / deviation) ** 2),
         rtol=1e-4,
     )
-    twin = FourDVarNet.from_config({**trained.get_config(), "loss": "unsupervised"})
-    twin.build(observations.shape)
-    twin.set_weights(trained.get_weights())
+    unsupervised = twin(trained)
+    unsupervised.compile(loss=UnsupervisedLoss())
     mean = trained.scaling.mean.numpy()
     observation_term = np.nanmean(((state - observations) / deviation) ** 2, axis=(1, 2)).mean()
     residual = (state - trained.prior_prediction(state)) / deviation
     np.testing.assert_allclose(
-        twin.compute_loss(observations, None, state),
+        unsupervised.compute_loss(observations, None, state),
         0.01 * observation_term + np.mean(residual**2),
         rtol=1e-3,
     )
@@ -144,15 +147,14 @@ def test_losses_are_those_of_the_paper_in_normalised_units(trained, data):
 def test_the_supervised_loss_can_ask_the_prior_to_predict(trained, data):
     observations, truth = (values[:8].astype("float32") for values in data)
     state = trained.predict(observations, verbose=0)
-    twin = FourDVarNet.from_config({**trained.get_config(), "prior_loss_weights": (0.5, 0.25)})
-    twin.build(observations.shape)
-    twin.set_weights(trained.get_weights())
+    other = twin(trained)
+    other.compile(loss=SupervisedLoss(truth_weight=0.5, state_weight=0.25))
     deviation = trained.scaling.deviation.numpy()
     residuals = [
         np.mean(((x - trained.prior_prediction(x)) / deviation) ** 2) for x in (truth, state)
     ]
     expected = trained.compute_loss(observations, truth, state) + np.dot((0.5, 0.25), residuals)
-    np.testing.assert_allclose(twin.compute_loss(observations, truth, state), expected, rtol=1e-4)
+    np.testing.assert_allclose(other.compute_loss(observations, truth, state), expected, rtol=1e-4)
     gaps = np.where(np.arange(200)[:, None] % 3 == 0, truth, np.nan)
     assert np.isfinite(twin.compute_loss(observations, gaps, state))
 
@@ -205,7 +207,7 @@ def test_arrays_and_pipelines_give_the_same(trained, data):
 
 def test_the_pathway_ends_in_the_prediction(trained, data):
     observations = data[0][:4].astype("float32")
-    states, costs = trained.pathway(observations)
+    states, costs = trained.iterates(observations)
     np.testing.assert_allclose(states[-1], trained(observations), rtol=1e-5, atol=1e-4)
     assert costs.shape == (trained.iterations + 1, 4)
 
@@ -219,18 +221,16 @@ def test_what_does_not_fit_is_refused(trained, data):
     with pytest.raises(tf.errors.InvalidArgumentError, match="infinite observations"):
         trained(np.where(np.isnan(observations), np.inf, observations))
     with pytest.raises(ValueError, match=r"prior=<class .*; expected a Keras layer"):
-        FourDVarNet(TwoScaleGENN, LSTMCell())
-    with pytest.raises(ValueError, match=r"cell=Ellipsis; expected a Keras layer"):
-        FourDVarNet(TwoScaleGENN(), ...)
+        FourDVarNet(TwoScaleGENN, GradientSolver(LSTMCell()))
+    with pytest.raises(ValueError, match="ellipsis; expected one of whole windows"):
+        FourDVarNet(TwoScaleGENN(), GradientSolver(...))
     for cell in (keras.layers.LSTMCell(3), keras.layers.Dense(3)):
         with pytest.raises(ValueError, match=r"keras.*expected one of whole windows"):
-            FourDVarNet(TwoScaleGENN(), cell)
-    with pytest.raises(ValueError, match="loss='mse'"):
-        make_model(loss="mse")
+            FourDVarNet(TwoScaleGENN(), GradientSolver(cell))
 
 
 def test_summary_counts_the_paper_sizes(capsys):
-    model = FourDVarNet(TwoScaleGENN(), LSTMCell())
+    model = FourDVarNet(TwoScaleGENN(), GradientSolver(LSTMCell()))
     model.build((None, None, 3))
     assert model.count_params() == 15_300 + 3_345 + 2 + 1 + 6
     model.summary()

@@ -10,6 +10,7 @@ from tf4dvar.errors import InputError
 from tf4dvar.layers import (
     AttentionFirstGuess,
     ConvCell,
+    GradientSolver,
     Lorenz96ODE,
     LSTMCell,
     PlaneGENN,
@@ -21,13 +22,14 @@ from tf4dvar.models import FourDVarNet
 
 POLICIES = ("mixed_bfloat16", "mixed_float16", "float16", "bfloat16")
 MODELS = {
-    "genn": lambda: FourDVarNet(TwoScaleGENN(units=4), LSTMCell(4), 2),
-    "flow": lambda: FourDVarNet(RK4Flow(Lorenz96ODE(), 1e-9), ConvCell((2, 2)), 2),
-    "plane": lambda: FourDVarNet(PlaneGENN(4, 3), PlaneSlotCell(width=4), 2, recompute=True),
+    "genn": lambda: FourDVarNet(TwoScaleGENN(units=4), GradientSolver(LSTMCell(4), 2)),
+    "flow": lambda: FourDVarNet(RK4Flow(Lorenz96ODE(), 1e-9), GradientSolver(ConvCell((2, 2)), 2)),
+    "plane": lambda: FourDVarNet(
+        PlaneGENN(4, 3), GradientSolver(PlaneSlotCell(width=4), 2, recompute=True)
+    ),
     "user": lambda: FourDVarNet(
         keras.Sequential([Network(), keras.layers.Dense(4)]),
-        LSTMCell(4),
-        2,
+        GradientSolver(LSTMCell(4), 2),
         first_guess=AttentionFirstGuess(width=8, depth=1, heads=1),
     ),
 }
@@ -59,7 +61,7 @@ def test_models_train_on_pressures(name, policy, pressures, tmp_path):
     assert states.dtype == "float32"
     steps = np.diff(np.unique(states))
     assert steps[steps > 0].min() < 1  # of bfloat16 they are 512
-    gradient, cost = model.solver.gradient(*model._prepare(pressures[0]))
+    gradient, cost = model.cost_gradient(*model._prepare(pressures[0]))
     assert gradient.dtype == cost.dtype == "float32"
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
@@ -68,7 +70,7 @@ def test_models_train_on_pressures(name, policy, pressures, tmp_path):
 
 @pytest.mark.parametrize("policy", POLICIES, indirect=True)
 def test_what_is_observed_is_not_rounded(policy, pressures):
-    model = FourDVarNet(TwoScaleGENN(units=4), LSTMCell(4), iterations=0)
+    model = FourDVarNet(TwoScaleGENN(units=4), GradientSolver(LSTMCell(4), iterations=0))
     model.adapt(*pressures)
     observed = np.isfinite(pressures[0])
     for states in (model.predict(pressures[0], verbose=0), model(pressures[0]).numpy()):
@@ -94,7 +96,10 @@ def test_a_users_layer_in_physical_units_is_asked_for_float32(policy):
     guess = AttentionFirstGuess(components=3)
     with pytest.raises(InputError, match=r"Speed of dtype mixed_bfloat16.*dtype='float32'"):
         FourDVarNet(
-            TwoScaleGENN(units=4), LSTMCell(4), first_guess=guess, observation_operator=Speed()
+            TwoScaleGENN(units=4),
+            GradientSolver(LSTMCell(4)),
+            first_guess=guess,
+            observation=Speed(),
         )
     with pytest.raises(InputError, match=r"Dense of dtype mixed_bfloat16.*dtype='float32'"):
         RK4Flow(keras.layers.Dense(3), 0.01)

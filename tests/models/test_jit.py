@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf4dvar.layers import AutoEncoder, FixedStepCell, TwoScaleGENN
+from tf4dvar.layers import AutoEncoder, FixedStepCell, GradientSolver, TwoScaleGENN
 from tf4dvar.models import FourDVarNet
 
 
@@ -16,7 +16,7 @@ class GPU:
 def make_model(prior=None, **settings):
     keras.utils.set_random_seed(0)
     prior = prior or TwoScaleGENN(units=2)
-    return FourDVarNet(prior, FixedStepCell(0.1), iterations=2, **settings)
+    return FourDVarNet(prior, GradientSolver(FixedStepCell(0.1), iterations=2, **settings))
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tf4dvar.evaluation.metrics import RScore
-from tf4dvar.layers import FixedStepCell
+from tf4dvar.layers import FixedStepCell, GradientSolver
 from tf4dvar.models import FourDVarNet
 
 metrics = keras.metrics
@@ -21,7 +21,7 @@ def data(rng):
 
 
 def compiled(**kwargs):
-    model = FourDVarNet(keras.layers.Dense(3), FixedStepCell(0.1), iterations=1)
+    model = FourDVarNet(keras.layers.Dense(3), GradientSolver(FixedStepCell(0.1), iterations=1))
     model.compile("sgd", run_eagerly=True, **kwargs)
     model.build((None, None, 3))
     return model

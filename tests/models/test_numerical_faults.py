@@ -11,7 +11,7 @@ from tf4dvar.classical import FixedStepDescent, Problem
 from tf4dvar.errors import InputError
 from tf4dvar.evaluation.scores import reconstruct
 from tf4dvar.experiments import true_flow
-from tf4dvar.layers import ConvCell, FixedStepCell, LSTMCell, RK4Flow, TwoScaleGENN
+from tf4dvar.layers import ConvCell, FixedStepCell, GradientSolver, LSTMCell, RK4Flow, TwoScaleGENN
 from tf4dvar.layers.odes.lorenz96 import Lorenz96ODE
 from tf4dvar.models import FourDVarNet
 from tf4dvar.training import DivergenceGuard
@@ -23,7 +23,7 @@ def observations(windows):
 
 
 def adapted(prior, cell, observations, iterations=2):
-    model = FourDVarNet(prior, cell, iterations=iterations)
+    model = FourDVarNet(prior, GradientSolver(cell, iterations=iterations))
     model.adapt(observations)
     return model
 

@@ -7,14 +7,20 @@ import tensorflow as tf
 
 from tests.layers.test_observation_operators import Speed
 from tf4dvar.evaluation.metrics import RScore
-from tf4dvar.layers import AttentionFirstGuess, ConvCell, LinearObservation, TwoScaleGENN
-from tf4dvar.models import FourDVarNet
+from tf4dvar.layers import (
+    AttentionFirstGuess,
+    ConvCell,
+    GradientSolver,
+    LinearObservation,
+    TwoScaleGENN,
+)
+from tf4dvar.models import FourDVarNet, UnsupervisedLoss
 
 MATRIX = np.array([[1.0, 0.0, 1.0], [0.0, 2.0, 0.0]])
 
 
 def make_model(**settings):
-    return FourDVarNet(TwoScaleGENN(units=4), ConvCell(), iterations=2, **settings)
+    return FourDVarNet(TwoScaleGENN(units=4), GradientSolver(ConvCell(), iterations=2), **settings)
 
 
 @pytest.fixture
@@ -40,21 +46,20 @@ def speeds(truth):
 
 SOURCES = {
     "linear": (
-        lambda: {"observation_operator": LinearObservation(MATRIX), "noise_variance": [0.5, 2.0]},
+        lambda: {"observation": LinearObservation(MATRIX), "noise_variance": [0.5, 2.0]},
         lambda truth: truth @ MATRIX.T,
     ),
     "not linear": (
         lambda: {
-            "observation_operator": Speed(),
+            "observation": Speed(),
             "first_guess": AttentionFirstGuess(slot=4, width=8, depth=1, heads=1, components=3),
         },
         speeds,
     ),
     "two sources": (
         lambda: {
-            "observation_operator": [LinearObservation(MATRIX), LinearObservation([[1.0, 0, 0]])],
+            "observation": [LinearObservation(MATRIX), LinearObservation([[1.0, 0, 0]])],
             "observation_weight": (1.0, 0.3),
-            "loss": "unsupervised",
         },
         lambda truth: np.concatenate([truth @ MATRIX.T, truth[..., :1]], axis=-1),
     ),
@@ -70,18 +75,20 @@ def test_it_trains_predicts_and_is_saved(name, truth, rng, tmp_path):
     # One of them in graph mode is enough: tracing takes longer than all else.
     model.compile(
         keras.optimizers.Adam(5e-3),
+        UnsupervisedLoss() if name == "two sources" else None,
         metrics=[RScore()],
         jit_compile=False,
         run_eagerly=name != "two sources",
     )
     inputs = observations
     if name == "two sources":
-        inputs = observations, rng.uniform(0.5, 2.0, observations.shape).astype("float32")
+        variance = rng.uniform(0.5, 2.0, observations.shape).astype("float32")
+        inputs = {"observations": observations, "noise_variance": variance}
     history = model.fit(inputs, truth, epochs=4, batch_size=10, verbose=0).history
     assert history["loss"][-1] < history["loss"][0]
     states = model.predict(inputs, verbose=0)
     assert states.shape == truth.shape
-    np.testing.assert_allclose(model.pathway(inputs).states[-1], states, rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(model.iterates(inputs).states[-1], states, rtol=1e-4, atol=1e-3)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(loaded.predict(inputs, verbose=0), states)
@@ -89,7 +96,7 @@ def test_it_trains_predicts_and_is_saved(name, truth, rng, tmp_path):
 
 def test_it_is_exported_and_called_without_the_package(truth, rng, tmp_path):
     observations = observe(truth @ MATRIX.T, rng)
-    model = make_model(observation_operator=LinearObservation(MATRIX), noise_variance=1.0)
+    model = make_model(observation=LinearObservation(MATRIX), noise_variance=1.0)
     model.adapt(observations, truth)
     archive = keras.export.ExportArchive()
     archive.track(model)
@@ -105,7 +112,7 @@ def test_the_unit_of_the_observations_makes_no_difference(truth, rng):
     plain = make_model()
     plain.adapt(observations)
     factors = np.array([1000.0, 1.0, 0.01])
-    other = make_model(observation_operator=LinearObservation(np.diag(factors)))
+    other = make_model(observation=LinearObservation(np.diag(factors)))
     other.adapt(observations * factors, observations)
     same_weights(plain, other, observations)
     np.testing.assert_allclose(
@@ -117,7 +124,7 @@ def test_the_unit_of_the_observations_makes_no_difference(truth, rng):
 
 
 def test_a_linear_first_guess_explains_what_is_observed(truth):
-    model = make_model(observation_operator=LinearObservation(MATRIX))
+    model = make_model(observation=LinearObservation(MATRIX))
     observations = (truth @ MATRIX.T).astype("float32")
     model.adapt(observations, truth)
     model.iterations = 0
@@ -137,22 +144,25 @@ def test_noise_as_large_as_the_deviations_is_no_news(truth, rng):
     expected = plain(observations)
     np.testing.assert_allclose(known(observations), expected, rtol=1e-4, atol=1e-4)
     entries = np.broadcast_to(variance, observations.shape).astype("float32")
-    by_entry = plain((observations, entries))
+    by_entry = plain({"observations": observations, "noise_variance": entries})
     np.testing.assert_allclose(by_entry, expected, rtol=1e-4, atol=1e-4)
     # Where an entry is next to useless its value makes no difference to the cost.
-    state = tf.constant(plain.scaling(truth))
+    state, cost = tf.constant(plain.scaling(truth)), plain.cost_gradient.cost
     entries = entries.copy()
     entries[:, 0] *= 1e12
     changed = observations.copy()
     changed[:, 0] += 1.0
     costs = [
-        plain.solver.gradient.cost(state, *plain._prepare((tf.constant(y), entries))[1:])
+        cost(
+            state,
+            *plain._prepare({"observations": tf.constant(y), "noise_variance": entries})[1:],
+        )
         for y in (observations, changed)
     ]
     np.testing.assert_allclose(*costs, rtol=1e-5)
     assert not np.allclose(
-        plain.solver.gradient.cost(state, *plain._prepare(tf.constant(observations))[1:]),
-        plain.solver.gradient.cost(state, *plain._prepare(tf.constant(changed))[1:]),
+        cost(state, *plain._prepare(tf.constant(observations))[1:]),
+        cost(state, *plain._prepare(tf.constant(changed))[1:]),
         rtol=1e-5,
     )
 
@@ -161,7 +171,7 @@ def test_a_model_saved_before_there_were_operators_is_read(truth):
     model = make_model()
     model.build(truth.shape)
     config = model.get_config()
-    for added in ("observation_operator", "noise_variance"):
+    for added in ("observation", "noise_variance"):
         del config[added]
     old = FourDVarNet.from_config(config)
     old.build(truth.shape)
@@ -171,15 +181,15 @@ def test_a_model_saved_before_there_were_operators_is_read(truth):
 
 def test_mistakes_are_named(truth):
     with pytest.raises(ValueError, match="AttentionFirstGuess"):
-        make_model(observation_operator=Speed())
+        make_model(observation=Speed())
     with pytest.raises(ValueError, match="noise_variance=0"):
         make_model(noise_variance=0.0)
-    model = make_model(observation_operator=LinearObservation(MATRIX))
+    model = make_model(observation=LinearObservation(MATRIX))
     observations = (truth @ MATRIX.T).astype("float32")
     with pytest.raises(ValueError, match=r"give adapt\(observations, truth\)"):
         model.adapt(observations)
     model.adapt(observations, truth)
     with pytest.raises(tf.errors.InvalidArgumentError, match="noise variance"):
-        model((observations, -np.ones_like(observations)))
+        model({"observations": observations, "noise_variance": -np.ones_like(observations)})
     with pytest.raises(ValueError, match=r"observation operators give \(2,\) components"):
-        make_model(observation_operator=LinearObservation(MATRIX)).build(truth.shape)
+        make_model(observation=LinearObservation(MATRIX)).build(truth.shape)

@@ -17,7 +17,7 @@ PROGRAM = """
     halves = [tf.config.LogicalDeviceConfiguration()] * 2
     tf.config.set_logical_device_configuration(cpu, halves)
 
-    from tf4dvar.layers import FixedStepCell
+    from tf4dvar.layers import FixedStepCell, GradientSolver
     from tf4dvar.models import FourDVarNet
 
     rng = np.random.default_rng(0)
@@ -28,7 +28,7 @@ PROGRAM = """
         keras.utils.set_random_seed(0)
         with strategy.scope() if strategy else nullcontext():
             prior = keras.Sequential([keras.layers.Dense(3, kernel_regularizer="l2")])
-            model = FourDVarNet(prior, FixedStepCell(0.1), iterations=2)
+            model = FourDVarNet(prior, GradientSolver(FixedStepCell(0.1), 2))
             model.compile(keras.optimizers.SGD(0.1), metrics=["mae"])
         model.adapt(observations)
         data = (observations, truth)

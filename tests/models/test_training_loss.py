@@ -7,15 +7,17 @@ import tensorflow as tf
 
 from tests.models.test_users_layers import Network
 from tf4dvar.errors import InputError
-from tf4dvar.layers import FixedStepCell, LinearObservation
-from tf4dvar.models import FourDVarNet
+from tf4dvar.layers import FixedStepCell, GradientSolver, LinearObservation
+from tf4dvar.models import FourDVarNet, UnsupervisedLoss
 from tf4dvar.training import train_loop
 
 layers = keras.layers
 
 
 def make_model(prior=None, **settings):
-    model = FourDVarNet(prior or Network(), FixedStepCell(0.1), iterations=1, **settings)
+    model = FourDVarNet(
+        prior or Network(), GradientSolver(FixedStepCell(0.1), iterations=1, **settings)
+    )
     model.build((None, None, 3))
     model.scaling.mean.assign([1.0, 2.0, 3.0])
     model.scaling.deviation.assign([2.0, 4.0, 8.0])
@@ -66,7 +68,7 @@ def test_the_mean_squared_error_is_the_supervised_loss_and_trains_as_it(data):
 
 
 def test_a_loss_of_compile_needs_truth(data):
-    model = make_model(loss="unsupervised")
+    model = make_model()
     model.compile("sgd", "mae", run_eagerly=True)
     with pytest.raises(ValueError, match="received no true states"):
         model.fit(data[0], verbose=0)
@@ -83,16 +85,16 @@ def test_sample_weights_multiply_the_squared_errors(shape, data, rng):
 
 
 def test_sample_weights_multiply_the_variational_cost(data, rng):
-    model = make_model(loss="unsupervised", loss_weights=(0.5, 2.0))
+    model, loss = make_model(), UnsupervisedLoss(0.5, 2.0)
     state = model.predict(data[0], verbose=0)
     deviation = model.scaling.deviation.numpy()
     weights = rng.uniform(0, 2, state.shape[:2]).astype("float32")
     departures = np.square((state - data[0]) / deviation) * weights[..., None]
     residuals = np.square((model.prior_prediction(state) - state) / deviation) * weights[..., None]
     expected = 0.5 * np.nanmean(departures, axis=(1, 2)).mean() + 2.0 * residuals.mean()
-    got = evaluated(model, data[0], data[1], sample_weight=weights)
+    got = evaluated(model, data[0], data[1], loss=loss, sample_weight=weights)
     np.testing.assert_allclose(got, expected, rtol=1e-4)
-    without_truth = evaluated(model, data[0], sample_weight=weights)
+    without_truth = evaluated(model, data[0], loss=loss, sample_weight=weights)
     np.testing.assert_allclose(without_truth, expected, rtol=1e-4)
 
 
@@ -114,13 +116,12 @@ def test_weights_of_components_that_a_loss_cannot_take_are_refused(data):
     operator = LinearObservation(np.eye(3)[:2])
     model = FourDVarNet(
         Network(),
-        FixedStepCell(0.1),
-        iterations=1,
-        observation_operator=operator,
-        loss="unsupervised",
+        GradientSolver(FixedStepCell(0.1), iterations=1),
+        observation=operator,
     )
+    loss = UnsupervisedLoss()
     with pytest.raises(InputError, match=r"\(6, 10, 3\).*expected \[window\]"):
-        evaluated(model, data[0][..., :2], data[1], sample_weight=weights)
+        evaluated(model, data[0][..., :2], data[1], loss=loss, sample_weight=weights)
 
 
 @keras.saving.register_keras_serializable(package="tests")
@@ -149,7 +150,9 @@ def penalty(model, observations):
     )
 
 
-@pytest.mark.parametrize("settings", [{}, {"recompute": True}, {"unroll": True}, {"pieces": 2}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"recompute": True}, {"unroll": True}, {"micro_batches": 2}]
+)
 @pytest.mark.parametrize("eager", [False, True])
 def test_what_layers_add_counts_once_at_the_reconstruction(eager, settings, data):
     model = make_model(Regularised(), **settings)

@@ -1,12 +1,14 @@
 """Layers as Keras users write them: they train, keep their state, and come back exactly."""
 
+from functools import partial
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from tf4dvar import export
-from tf4dvar.layers import FixedStepCell, LSTMCell, RK4Flow, Update, VariationalCost
+from tf4dvar.layers import FixedStepCell, GradientSolver, LSTMCell, RK4Flow, Update, VariationalCost
 from tf4dvar.models import FourDVarNet
 
 layers = keras.layers
@@ -138,8 +140,9 @@ PARTS = {
 TRACED = ("ordinary", "recomputed")
 
 
-def make_model(prior, cell=None, **settings):
-    return FourDVarNet(prior, cell or LSTMCell(units=2), iterations=2, **settings)
+def make_model(prior, cell=None, first_guess=None, **settings):
+    solver = GradientSolver(cell or LSTMCell(units=2), iterations=2, **settings)
+    return FourDVarNet(prior, solver, first_guess)
 
 
 @pytest.fixture
@@ -195,12 +198,12 @@ def test_dropout_drops_the_same_entries_in_all_iterations(rng):
     model.build(state.shape)
     seed = prior.inside[0].seed_generator.state
     mask, start = np.ones_like(state), seed.numpy()
-    two = model.solver(state, 2 * state, mask, training=True)
+    two = model.solver(state, 2 * state, mask, cost_gradient=model.cost_gradient, training=True)
     np.testing.assert_array_equal(seed.numpy() - start, [0, 1])
     expected, step = state, None
     for _ in range(2):
         seed.assign(start)
-        gradient, _ = model.solver.gradient(expected, 2 * state, mask, training=True)
+        gradient, _ = model.cost_gradient(expected, 2 * state, mask, training=True)
         if step is None:
             step = 0.01 / np.sqrt(np.mean(np.square(gradient), axis=(1, 2), keepdims=True))
         expected = expected - step * gradient
@@ -214,14 +217,14 @@ def test_moving_statistics_move_once_a_step_by_those_of_the_reconstruction(setti
     model = make_model(prior, FixedStepCell(0.1), **settings)
     model.build(state.shape)
     mask = np.ones_like(state)
-    solver = tf.function(model.solver, autograph=False)
+    solver = tf.function(partial(model.solver, cost_gradient=model.cost_gradient), autograph=False)
     result = solver(state, 2 * state, mask, training=True)
     norm = prior.inside[0]
     expected = 0.1 * np.mean(prior.enter(result), axis=(0, 1))
     np.testing.assert_allclose(norm.moving_mean, expected, rtol=1e-4, atol=1e-6)
     moved = norm.moving_mean.numpy()
     solver(state, 2 * state, mask, training=False)
-    model.solver.pathway(state, 2 * state, mask)
+    model.solver.iterates(state, 2 * state, mask, model.cost_gradient)
     np.testing.assert_array_equal(norm.moving_mean, moved)
 
 
@@ -235,7 +238,8 @@ def test_gradients_through_dropout_are_those_of_the_loop(settings, rng):
         model = make_model(prior, **each)
         model.build(state.shape)
         with tf.GradientTape() as tape:
-            result = model.solver(state, 2 * state, np.ones_like(state), training=True)
+            data = state, 2 * state, np.ones_like(state)
+            result = model.solver(*data, cost_gradient=model.cost_gradient, training=True)
             loss = tf.reduce_mean(tf.square(result))
         gradients.append(tape.gradient(loss, model.trainable_variables))
     for ours, theirs in zip(*gradients, strict=True):

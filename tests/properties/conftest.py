@@ -7,6 +7,7 @@ from tf4dvar.experiments import true_flow
 from tf4dvar.layers import (
     AttentionFirstGuess,
     ConvCell,
+    GradientSolver,
     LinearObservation,
     LSTMCell,
     TwoScaleGENN,
@@ -14,22 +15,23 @@ from tf4dvar.layers import (
 from tf4dvar.models import FourDVarNet
 
 MODELS = {
-    "genn": lambda: FourDVarNet(TwoScaleGENN(units=4), LSTMCell(units=4), iterations=3),
+    "genn": lambda: FourDVarNet(
+        TwoScaleGENN(units=4), GradientSolver(LSTMCell(units=4), iterations=3)
+    ),
     "flow": lambda: FourDVarNet(
-        true_flow("l63", keras.config.dtype_policy().name), ConvCell((3, 3)), iterations=3
+        true_flow("l63", keras.config.dtype_policy().name),
+        GradientSolver(ConvCell((3, 3)), iterations=3),
     ),
     "attention": lambda: FourDVarNet(
         TwoScaleGENN(units=4),
-        LSTMCell(units=4),
-        iterations=2,
+        GradientSolver(LSTMCell(units=4), iterations=2),
         first_guess=AttentionFirstGuess(slot=4, width=8, depth=1, heads=2),
     ),
     # x, and the sum of y and z in another unit, each with noise of its own.
     "operator": lambda: FourDVarNet(
         TwoScaleGENN(units=4),
-        LSTMCell(units=4),
-        iterations=3,
-        observation_operator=[
+        GradientSolver(LSTMCell(units=4), iterations=3),
+        observation=[
             LinearObservation([[1.0, 0.0, 0.0]]),
             LinearObservation([[0.0, 10.0, 10.0]]),
         ],

@@ -43,6 +43,6 @@ def test_all_forms_agree(forms, windows, iterations):
     asked = served.signatures["reconstruct_with"](
         observations=tf.constant(windows), iterations=tf.constant(iterations)
     )
-    pathway = model.pathway(windows, iterations)
+    pathway = model.iterates(windows, iterations)
     np.testing.assert_allclose(asked["state"], pathway.states[-1], rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(asked["cost"], np.transpose(pathway.costs), rtol=1e-9)

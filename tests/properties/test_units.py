@@ -17,7 +17,7 @@ from tests.properties.strategies import observed_windows, seeded
 from tf4dvar.classical import Problem, optimal_interpolation
 from tf4dvar.evaluation.metrics import fourdvar_score, ode_score, r_score
 from tf4dvar.experiments import true_flow
-from tf4dvar.layers import ConvCell, LinearObservation, Scaling
+from tf4dvar.layers import ConvCell, GradientSolver, LinearObservation, Scaling
 from tf4dvar.models import FourDVarNet, twin
 from tf4dvar.systems import Lorenz63, rk4_step
 
@@ -84,9 +84,8 @@ def in_two_units(request):
     for unit in (1.0, request.param):
         model = FourDVarNet(
             true_flow("l63"),
-            ConvCell((2, 2)),
-            iterations=2,
-            observation_operator=LinearObservation(unit * np.eye(3)),
+            GradientSolver(ConvCell((2, 2)), iterations=2),
+            observation=LinearObservation(unit * np.eye(3)),
             noise_variance=2.0 * unit**2,
         )
         model.adapt(unit * truth, truth)

@@ -57,7 +57,10 @@ def test_every_nan_is_the_same_nan(any_model, windows, rng):
 def weighted(any_model):
     """A model and its graph with the variances of the noise."""
     model, _ = any_model
-    psi = graph(lambda *pair: model.call(pair), model.observed_components, 2)
+    names = ("observations", "noise_variance")
+    psi = graph(
+        lambda *pair: model.call(dict(zip(names, pair, strict=True))), model.observed_components, 2
+    )
     return model, psi
 
 
@@ -74,10 +77,10 @@ def test_the_variance_of_what_is_not_observed_never_counts(weighted, windows, rn
 def masked(genn):
     """What the layers that get values and mask apart make of a state, values and a mask."""
     model, _ = genn
-    interpolation, gradient = LinearInterpolation(), model.solver.gradient
+    interpolation, gradient = LinearInterpolation(), model.cost_gradient
 
     def results(state, values, mask):
-        states, costs = model.solver.pathway(state, values, mask)
+        states, costs = model.solver.iterates(state, values, mask, gradient)
         return {
             "first guess": interpolation(values, mask),
             "cost": gradient.cost(state, values, mask),

@@ -4,7 +4,7 @@ import xarray as xr
 
 from tf4dvar.data import DIMS, write_dataset
 from tf4dvar.experiments import true_flow
-from tf4dvar.layers import LSTMCell
+from tf4dvar.layers import GradientSolver, LSTMCell
 from tf4dvar.models import FourDVarNet
 
 # Windows a file: whole batches, batches and a rest, less than one.
@@ -27,7 +27,7 @@ def cluster():
 @pytest.fixture(scope="session")
 def model_file(tmp_path_factory):
     """A small model, untrained."""
-    model = FourDVarNet(true_flow("l63"), LSTMCell(units=4), iterations=2)
+    model = FourDVarNet(true_flow("l63"), GradientSolver(LSTMCell(units=4), iterations=2))
     model.adapt(np.random.default_rng(0).normal(scale=8.0, size=(8, 24, 3)))
     path = tmp_path_factory.mktemp("model") / "model.keras"
     model.save(path)

@@ -13,7 +13,7 @@ import pytest
 
 from tf4dvar.errors import InputError
 from tf4dvar.experiments import experiment_by_name
-from tf4dvar.layers import FixedStepCell
+from tf4dvar.layers import FixedStepCell, GradientSolver
 from tf4dvar.models import FourDVarNet
 from tf4dvar.scale.training import train_with_workers
 from tf4dvar.training import train
@@ -28,7 +28,7 @@ pytestmark = [
 # Traced in a second; what is trained are the prior and the step.
 ROW = replace(
     experiment_by_name("l63-sup-genn-lstm"),
-    build=lambda: FourDVarNet(keras.layers.Dense(3), FixedStepCell(0.1)),
+    build=lambda: FourDVarNet(keras.layers.Dense(3), GradientSolver(FixedStepCell(0.1))),
     batch_size=16,
     stages=((0.0, 2),),
 )

@@ -43,7 +43,7 @@ def test_states_are_those_of_predict(server, model, observations):
 
 
 def test_another_number_of_iterations(server, model, observations):
-    pathway = model.pathway(observations, 5)
+    pathway = model.iterates(observations, 5)
     with server.client() as client:
         state, cost = client.reconstruct_with(observations, 5)
     np.testing.assert_allclose(state, pathway.states[-1], rtol=1e-4, atol=1e-4)
@@ -262,7 +262,7 @@ def test_the_guide_works_as_printed(server, model):
     scope: dict = {}
     exec(example, scope)
     np.testing.assert_allclose(
-        scope["state"], model.pathway(scope["observations"], 10).states[-1], rtol=1e-4, atol=1e-4
+        scope["state"], model.iterates(scope["observations"], 10).states[-1], rtol=1e-4, atol=1e-4
     )
     for name, value in asdict(Limits()).items():
         assert f"| `{name}` | {value:.0f} |" in section

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from tf4dvar.layers import FixedStepCell
+from tf4dvar.layers import FixedStepCell, GradientSolver
 from tf4dvar.models import FourDVarNet
 from tf4dvar.training import Curriculum
 
@@ -11,7 +11,7 @@ STAGES = ((0.0, 1), (0.3, 2), (0.6, 3))
 
 @pytest.fixture(scope="module")
 def model():
-    model = FourDVarNet(keras.layers.Dense(3), FixedStepCell(0.1))
+    model = FourDVarNet(keras.layers.Dense(3), GradientSolver(FixedStepCell(0.1)))
     model.build((None, None, 3))
     model.compile(keras.optimizers.Adam(1e-3), jit_compile=False)
     return model

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from tf4dvar.layers import FixedStepCell
+from tf4dvar.layers import FixedStepCell, GradientSolver
 from tf4dvar.models import FourDVarNet
 from tf4dvar.training import DivergenceGuard
 
@@ -26,7 +26,7 @@ class Poison(keras.callbacks.Callback):
 
 
 def fit(poisoned_batches, patience=3, callbacks=()):
-    model = FourDVarNet(keras.layers.Dense(3), FixedStepCell(0.1), iterations=2)
+    model = FourDVarNet(keras.layers.Dense(3), GradientSolver(FixedStepCell(0.1), iterations=2))
     model.build((None, None, 3))
     model.compile(keras.optimizers.Adam(1e-3), jit_compile=False)
     x = np.random.default_rng(0).normal(size=(16, 8, 3)).astype("float32")
@@ -123,7 +123,7 @@ def test_weights_that_are_spoilt_by_the_last_step_of_an_epoch_are_not_kept(caplo
 
 def test_the_window_that_overflows_is_named(caplog):
     """A state of 1e30 has a squared error beyond single precision."""
-    model = FourDVarNet(keras.layers.Dense(3), FixedStepCell(0.1), iterations=1)
+    model = FourDVarNet(keras.layers.Dense(3), GradientSolver(FixedStepCell(0.1), iterations=1))
     model.build((None, None, 3))
     model.compile(keras.optimizers.SGD(1e-3), jit_compile=False)
     observations = np.zeros((8, 8, 3), "float32")

@@ -4,8 +4,8 @@ import pytest
 
 from tests.training.test_job import epochs_of
 from tf4dvar.experiments import Experiment
-from tf4dvar.layers import ConvCell, Lorenz63ODE, RK4Flow, TwoScaleGENN
-from tf4dvar.models import FourDVarNet
+from tf4dvar.layers import ConvCell, GradientSolver, Lorenz63ODE, RK4Flow, TwoScaleGENN
+from tf4dvar.models import FourDVarNet, UnsupervisedLoss
 from tf4dvar.training import identify_prior, train
 
 
@@ -22,12 +22,12 @@ def data(windows):
     ],
 )
 def test_the_prior_learns_the_states_alone_and_is_frozen(prior, data):
-    model = FourDVarNet(prior(), ConvCell())
+    model = FourDVarNet(prior(), GradientSolver(ConvCell()))
     model.adapt(data[0])
-    solver = [weight.numpy() for weight in model.solver.cell.weights]
+    solver = [weight.numpy() for weight in model.solver.update.weights]
     losses = identify_prior(model, data[1], epochs=5)
     assert losses[-1] < 0.9 * losses[0]
-    for before, now in zip(solver, model.solver.cell.weights, strict=True):
+    for before, now in zip(solver, model.solver.update.weights, strict=True):
         np.testing.assert_array_equal(before, now)
     trained = {id(variable) for variable in model.trainable_variables}
     assert not trained & {id(variable) for variable in model.prior.variables}
@@ -39,8 +39,9 @@ def test_training_keeps_the_identified_prior_also_when_resumed(tmp_path):
         "l63-unsup-genn-conv",
         "small",
         "l63",
-        lambda: FourDVarNet(keras.layers.Dense(3), ConvCell((2, 2)), loss="unsupervised"),
+        lambda: FourDVarNet(keras.layers.Dense(3), GradientSolver(ConvCell((2, 2)))),
         *("unsup", "dense", "conv"),
+        loss=UnsupervisedLoss(),
         windows=64,
         batch_size=16,
         steps_per_epoch=2,

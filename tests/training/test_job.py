@@ -17,8 +17,8 @@ import tensorflow as tf
 
 from tf4dvar.errors import InputError
 from tf4dvar.experiments import experiment_by_name
-from tf4dvar.layers import FixedStepCell
-from tf4dvar.models import FourDVarNet, load_model, twin
+from tf4dvar.layers import FixedStepCell, GradientSolver
+from tf4dvar.models import FourDVarNet, UnsupervisedLoss, load_model, twin
 from tf4dvar.training import DivergenceGuard, RunDirectory, job, train
 from tf4dvar.training.job import options_of
 from tf4dvar.training.run_directory import Checkpoint, Log
@@ -41,7 +41,7 @@ def deterministic():
 # Traced in a second, for what does not depend on the model.
 TINY = replace(
     ROW,
-    build=lambda: FourDVarNet(keras.layers.Dense(3), FixedStepCell(0.1)),
+    build=lambda: FourDVarNet(keras.layers.Dense(3), GradientSolver(FixedStepCell(0.1))),
     batch_size=16,
     stages=((0.0, 1),),
 )
@@ -333,14 +333,12 @@ def test_a_training_does_not_go_on_with_the_model_of_another(tmp_path, monkeypat
     before = (out / "model.keras").read_bytes()
 
     def tanh():
-        return FourDVarNet(keras.layers.Dense(3, "tanh"), FixedStepCell(0.1))
+        return FourDVarNet(keras.layers.Dense(3, "tanh"), GradientSolver(FixedStepCell(0.1)))
 
-    def unsupervised():
-        return FourDVarNet(keras.layers.Dense(3), FixedStepCell(0.1), loss="unsupervised")
-
-    for build, part in ((tanh, "activation"), (unsupervised, "loss")):
+    unsupervised = {"loss": UnsupervisedLoss()}
+    for differing, part in (({"build": tanh}, "activation"), (unsupervised, "loss")):
         shutil.rmtree(other, ignore_errors=True)
-        interrupted(monkeypatch, other, **{**TINY_OPTIONS, "row": replace(TINY, build=build)})
+        interrupted(monkeypatch, other, **{**TINY_OPTIONS, "row": replace(TINY, **differing)})
         shutil.copy(other / "model.keras", out)
         with pytest.raises(InputError, match=rf"model\.keras has another {part}.*elsewhere"):
             run(out, **TINY_OPTIONS, resume=True)

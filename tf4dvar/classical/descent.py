@@ -66,12 +66,14 @@ class FixedStepDescent(Method):
 def _fixed_steps(cost, state, data, steps) -> Iterator[tuple[int, Any, Any]]:
     import tensorflow as tf
 
-    from tf4dvar.layers import FixedStepCell, GradientSolver
+    from tf4dvar.layers import CostGradient, FixedStepCell, GradientSolver
 
-    cell = FixedStepCell(STEP_PER_ENTRY * np.prod(state.shape[1:]), dtype="float64")
-    solver = GradientSolver(cost, cell, normalise=False, dtype="float64")
-    solver.build(state.shape)
-    descend = tf.function(solver)
+    update = FixedStepCell(STEP_PER_ENTRY * np.prod(state.shape[1:]), dtype="float64")
+    solver = GradientSolver(update, normalise=False, dtype="float64")
+    gradient = CostGradient(cost, dtype="float64")
+    for layer in (solver, gradient):
+        layer.build(state.shape)
+    descend = tf.function(lambda *data: solver(*data, cost_gradient=gradient))
     yield 0, state, cost(state, *data)
     done = 0
     while done < steps:

@@ -6,6 +6,7 @@ from tf4dvar.experiments.dynamics import true_flow
 from tf4dvar.experiments.experiment import Experiment
 from tf4dvar.layers import (
     AttentionFirstGuess,
+    GradientSolver,
     LSTMCell,
     PlaneFirstGuess,
     PlaneSlotCell,
@@ -15,7 +16,9 @@ from tf4dvar.models import FourDVarNet
 
 
 def _attentive() -> FourDVarNet:
-    return FourDVarNet(TwoScaleGENN(), LSTMCell(), first_guess=AttentionFirstGuess())
+    return FourDVarNet(
+        TwoScaleGENN(), GradientSolver(LSTMCell()), first_guess=AttentionFirstGuess()
+    )
 
 
 # The first guess alone at first (K = 0), then with the solver that refines it.
@@ -37,7 +40,8 @@ _Lorenz63 = partial(
 
 
 def _on_the_plane() -> FourDVarNet:
-    return FourDVarNet(true_flow("l96"), PlaneSlotCell(), first_guess=PlaneFirstGuess())
+    solver = GradientSolver(PlaneSlotCell())
+    return FourDVarNet(true_flow("l96"), solver, first_guess=PlaneFirstGuess())
 
 
 EXPERIMENTS = (

@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tf4dvar.models import FourDVarNet
+from tf4dvar.models import FourDVarNet, SupervisedLoss, TrainingLoss
+
+SUPERVISED = SupervisedLoss()
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class Experiment:
             descent of the variational cost of the known dynamics).
         setting: how it is learned, "sup" or "unsup"; "none" where nothing is.
         prior, update: short names of Phi and of the solver's update.
+        loss: of the training.
         epochs: default length of a training without a time budget.
         windows: number of training windows, the same in every pass (the paper's data budget).
         fresh: simulate new windows with new noise for every pass instead.
@@ -57,6 +60,7 @@ class Experiment:
     setting: str
     prior: str
     update: str
+    loss: TrainingLoss = SUPERVISED
     epochs: int = 40
     windows: int = 10_000
     fresh: bool = False

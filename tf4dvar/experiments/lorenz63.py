@@ -5,14 +5,13 @@ from functools import partial
 from tf4dvar.experiments.dynamics import true_flow
 from tf4dvar.experiments.experiment import PaperScores
 from tf4dvar.experiments.table import ONE_BY_ONE, rows
-from tf4dvar.layers import ConvCell, LSTMCell, TwoScaleGENN
-from tf4dvar.models import FourDVarNet
+from tf4dvar.layers import ConvCell, GradientSolver, LSTMCell, TwoScaleGENN
 
 EXPERIMENTS = rows(
     "l63",
     # In small batches, which stay in the cache, iterations computed twice are faster than
     # remembered.
-    partial(FourDVarNet, recompute=True),
+    partial(GradientSolver, recompute=True),
     {
         "rk4": partial(true_flow, "l63"),
         "genn": TwoScaleGENN,

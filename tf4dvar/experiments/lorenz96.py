@@ -5,12 +5,11 @@ from functools import partial
 from tf4dvar.experiments.dynamics import true_flow
 from tf4dvar.experiments.experiment import PaperScores
 from tf4dvar.experiments.table import ONE_BY_ONE, rows
-from tf4dvar.layers import PlaneConvCell, PlaneGENN, PlaneLSTMCell
-from tf4dvar.models import FourDVarNet
+from tf4dvar.layers import GradientSolver, PlaneConvCell, PlaneGENN, PlaneLSTMCell
 
 EXPERIMENTS = rows(
     "l96",
-    FourDVarNet,
+    GradientSolver,
     {
         "rk4": partial(true_flow, "l96"),
         "genn": PlaneGENN,

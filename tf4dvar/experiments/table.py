@@ -5,7 +5,8 @@ from itertools import product
 from typing import Any
 
 from tf4dvar.experiments.experiment import Experiment
-from tf4dvar.models import FourDVarNet
+from tf4dvar.layers import GradientSolver
+from tf4dvar.models import FourDVarNet, UnsupervisedLoss
 
 ROWS = (("none", "rk4", "fsgd"), *product(("unsup", "sup"), ("rk4", "genn"), ("conv", "lstm")))
 SUMMARIES = {
@@ -19,7 +20,7 @@ UPDATES = {"fsgd": "fixed-step gradient descent", "conv": "CNN update", "lstm": 
 # The paper's 0.01 and 1, times 100: gradients are then about as large as those of the supervised
 # loss, for which the clip is set. A hundredth of that, outliers of thirty times the usual gradient
 # pass it, and a training that was undone within an epoch is laid to one.
-UNSUPERVISED = {"loss": "unsupervised", "loss_weights": (1.0, 100.0)}
+UNSUPERVISED = UnsupervisedLoss(observation_weight=1.0, prior_weight=100.0)
 # K raised one by one, 5 to 20: known dynamics amplify what an update does wrong, and one that is
 # stable for ten iterations need not be for twenty.
 ONE_BY_ONE = tuple((0.04 * raised, 5 + raised) for raised in range(16))
@@ -27,7 +28,7 @@ ONE_BY_ONE = tuple((0.04 * raised, 5 + raised) for raised in range(16))
 
 def rows(
     system: str,
-    network: Callable[..., FourDVarNet],
+    solver: Callable[..., GradientSolver],
     layers: Mapping[str, Callable[[], Any]],
     differing: Mapping[tuple[str, ...], Mapping[str, Any]],
 ) -> tuple[Experiment, ...]:
@@ -35,7 +36,7 @@ def rows(
 
     Args:
         system: short name.
-        network: makes a model of a prior and an update.
+        solver: makes one of an update.
         layers: what makes these, by their short names.
         differing: fields of the rows that have all of these short names; of two, the later.
     """
@@ -45,10 +46,11 @@ def rows(
         fields: dict[str, Any] = {}
         for some, own in differing.items():
             fields |= own if {*some} <= {*names} else {}
-        loss = UNSUPERVISED if setting == "unsup" else {}
+        if setting == "unsup":
+            fields["loss"] = UNSUPERVISED
 
         def build() -> FourDVarNet:
-            return network(layers[prior](), layers[update](), **loss)
+            return FourDVarNet(layers[prior](), solver(layers[update]()))
 
         return Experiment(
             "-".join((system, *names)),

@@ -27,7 +27,7 @@ def model_card(
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "packages": versions(),
         "prior": type(model.prior).__name__,
-        "update": type(model.solver.cell).__name__,
+        "update": type(model.solver.update).__name__,
         "first_guess": type(model.first_guess).__name__,
         "iterations": model.iterations,
         "parameters": sum(int(weight.numpy().size) for weight in model.trainable_variables),
@@ -83,6 +83,14 @@ def signature_card(
         }
     tensors = {
         "observations": {**observations, "missing": "NaN"},
+        "noise_variance": {**observations, "units": "of observations, squared", "missing": "NaN"},
+        "background": {**state, "missing": "NaN"},
+        "covariates": {
+            **state,
+            "shape": [None, None, model.covariates],
+            "axes": ["batch", "time", "covariate"],
+            "units": "as in training",
+        },
         "state": state,
         "iterations": {"dtype": "int32", "shape": [], "range": [0, MAX_ITERATIONS]},
         "cost": {

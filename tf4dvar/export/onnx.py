@@ -52,9 +52,9 @@ def _converted(model: "FourDVarNet", card: dict[str, Any]) -> bytes:
 
     from tf4dvar.export.onnx_operations import HANDLERS
     from tf4dvar.models import twin
-    from tf4dvar.models.saved_model import observations_spec, silent
+    from tf4dvar.models.saved_model import input_specs, silent
 
-    looped = twin(model, unroll=False, recompute=False, pieces=1)
+    looped = twin(model, unroll=False, recompute=False, micro_batches=1)
 
     @tf.function(autograph=False)
     def reconstruct(observations):
@@ -65,7 +65,7 @@ def _converted(model: "FourDVarNet", card: dict[str, Any]) -> bytes:
         with silent("tf2onnx"):
             converted, _ = tf2onnx.convert.from_function(
                 reconstruct,
-                input_signature=[observations_spec(model)],
+                input_signature=[input_specs(model)["observations"]],
                 opset=OPSET,
                 custom_op_handlers=HANDLERS,
             )
@@ -137,7 +137,7 @@ def _refusal(model: "FourDVarNet", reason: str) -> InputError:
         if not has_adjoint(layer)
     )
     return InputError(
-        f"The model with the prior {prior} and the update {type(model.solver.cell).__name__} "
+        f"The model with the prior {prior} and the update {type(model.solver.update).__name__} "
         f"does not convert to ONNX: {reason}.{hint} Export a SavedModel instead."
     )
 

@@ -9,12 +9,16 @@ from tf4dvar.export.formats import ExportFormat
 class SavedModel(ExportFormat):
     """A directory for TensorFlow and TensorFlow Serving.
 
-    It needs nothing of this package and has two signatures; observations and state are float32
+    It needs nothing of this package and has three signatures; observations and state are float32
     [batch, time, component], with an observation operator the former [batch, time, observed], in
     physical units, NaN = not observed:
 
         serving_default(observations) -> state
         reconstruct_with(observations, iterations) -> state, cost
+        reconstruct_given(observations, noise_variance, background) -> state
+
+    All take `covariates` too, if the model does. `noise_variance` and `background` are as for the
+    call of `FourDVarNet`, NaN where they are not known.
 
     `iterations` is an int32 scalar, K for this call, 0 to
     `tf4dvar.models.saved_model.MAX_ITERATIONS`; `cost` the variational cost of the first guess and
@@ -33,13 +37,19 @@ class SavedModel(ExportFormat):
     def describe(self, model, card):
         """Whether it is unrolled, and the signatures."""
         from tf4dvar.export.card import signature_card
+        from tf4dvar.models.saved_model import input_specs
 
-        iterated = ["observations", "iterations"], ["state", "cost"]
+        names = list(input_specs(model))
+        needed = [name for name in names if name in ("observations", "covariates")]
+        tensors = {
+            "serving_default": (needed, ["state"]),
+            "reconstruct_with": ([*needed, "iterations"], ["state", "cost"]),
+            "reconstruct_given": (names, ["state"]),
+        }
         return {
             "unrolled": self.unroll,
             "signatures": {
-                "serving_default": signature_card(model, card, ["observations"], ["state"]),
-                "reconstruct_with": signature_card(model, card, *iterated),
+                name: signature_card(model, card, *each) for name, each in tensors.items()
             },
         }
 

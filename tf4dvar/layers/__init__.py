@@ -19,7 +19,7 @@ from tf4dvar.layers.priors.autoencoder import AutoEncoder
 from tf4dvar.layers.priors.flow import EulerFlow, OneStepFlow, RK4Flow
 from tf4dvar.layers.priors.gibbs_energy import BilinearBlock, OneScaleGENN, TwoScaleGENN
 from tf4dvar.layers.priors.periodic_gibbs_energy import PlaneBilinearBlock, PlaneGENN
-from tf4dvar.layers.solver import GradientSolver, Pathway
+from tf4dvar.layers.solver import GradientSolver, Iterates
 from tf4dvar.layers.updates.conv import ConvCell
 from tf4dvar.layers.updates.fixed_step import FixedStepCell
 from tf4dvar.layers.updates.lstm import LSTMCell
@@ -39,6 +39,7 @@ __all__ = [
     "FixedStepCell",
     "FunctionODE",
     "GradientSolver",
+    "Iterates",
     "LSTMCell",
     "LinearInterpolation",
     "LinearObservation",
@@ -49,7 +50,6 @@ __all__ = [
     "ObservationOperator",
     "OneScaleGENN",
     "OneStepFlow",
-    "Pathway",
     "PlaneBilinearBlock",
     "PlaneBlock",
     "PlaneConv",

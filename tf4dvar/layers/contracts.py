@@ -66,16 +66,19 @@ class FirstGuess(keras.layers.Layer):
     Traits:
         of_observations: whether it fills gaps of the observations, and H^+ takes that to a state;
             by default it gives the state itself.
+        covariates: number of covariates that it takes; none by default.
 
     Call arguments:
         observations: [batch, time, observed], normalised, 0 where not observed.
         mask: same shape, 1 where observed, else 0.
+        covariates: [batch, time, covariate], as the user gives them; only if it takes some.
 
     Returns:
         x0, [batch, time, component], normalised, no gaps.
     """
 
     of_observations = False
+    covariates = 0
 
 
 class Update(keras.layers.Layer):

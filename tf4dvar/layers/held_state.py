@@ -15,12 +15,13 @@ class HeldState:
     statistics and `add_loss`, is left out; of these the calls of a loop could not tell anyway.
 
     Args:
-        layer: with the layers within it.
+        layers: those that are called, with the layers within them.
     """
 
-    def __init__(self, layer: keras.layers.Layer):
+    def __init__(self, *layers: keras.layers.Layer):
         # Read now: iterations that are computed again on the way back come after the one more.
-        self._values = [(each, tf.identity(each)) for each in layer.non_trainable_variables]
+        variables = [each for layer in layers for each in layer.non_trainable_variables]
+        self._values = [(each, tf.identity(each)) for each in variables]
         self._needed = False
 
     @contextmanager

@@ -1,5 +1,6 @@
 """The solver that iterates gradient and update."""
 
+from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -10,7 +11,6 @@ import tensorflow as tf
 from tf4dvar.errors import InputError, shown
 from tf4dvar.layers.checks import build_once, held_layers
 from tf4dvar.layers.contracts import Update
-from tf4dvar.layers.gradient import CostGradient
 from tf4dvar.layers.held_state import HeldState
 from tf4dvar.layers.precise_layer import PreciseLayer
 from tf4dvar.layers.recompute import recomputed_loop
@@ -21,7 +21,7 @@ from tf4dvar.layers.windows import window_mean
 AT_REST = 1e-8
 
 
-class Pathway(NamedTuple):
+class Iterates(NamedTuple):
     """The iterates of a solver and their costs (the paper's energy pathways).
 
     Attributes:
@@ -38,16 +38,15 @@ class Pathway(NamedTuple):
 class GradientSolver(PreciseLayer):
     """Gamma: K iterations of a gradient-based solver (Algorithm of Section 3.1).
 
-        increment, memory = cell(gradient of the cost at x / its norm, memory)
+        increment, memory = update(gradient of the cost at x / its norm, memory)
         x = x - increment
 
-    The norm is the root mean square of the window's first gradient: it gives the cell numbers
+    The norm is the root mean square of the window's first gradient: it gives the update numbers
     of order one and leaves the windows of a batch independent. A state is NaN from where its
-    gradient overflows.
+    gradient overflows. It knows nothing of the cost but its gradient, which is given to the call.
 
     Args:
-        cost: a `VariationalCost`.
-        cell: an `Update`. It works on whole windows; Keras' own cells, which work on single
+        update: an `Update`. It works on whole windows; Keras' own cells, which work on single
             times, are none.
         iterations: K. It can be changed at any time by setting the attribute, with no new
             trace; with `unroll`, only before the first call.
@@ -56,44 +55,52 @@ class GradientSolver(PreciseLayer):
         normalise: divide by the norm; without it, `FixedStepCell` is plain descent.
         recompute: train in a memory that hardly grows with K, by computing every iteration
             once more in the backward pass; see `recomputed_loop`. Not with `unroll`.
-        pieces: parts of the batch that are solved side by side. On two cores, with one thread
-            within operations (`tf.config.threading.set_intra_op_parallelism_threads(1)`), two
-            pieces of a large batch are faster than two threads in every operation.
+        micro_batches: parts of the batch that are solved side by side. On two cores, with one
+            thread within operations (`tf.config.threading.set_intra_op_parallelism_threads(1)`),
+            two of a large batch are faster than two threads in every operation.
 
     Call arguments:
         first_guess: x0, [batch, time, component].
         observations, mask: as for the cost.
+        cost_gradient: a `CostGradient`, by its name: Keras takes tensors alone without.
 
     Returns:
         The state after K iterations, same shape.
+
+    Usage:
+
+        gradient = CostGradient(VariationalCost(TwoScaleGENN()))
+        solver = GradientSolver(LSTMCell(), iterations=10)
+        nothing = tf.zeros((8, 50, 3))
+        state = solver(nothing, nothing, nothing, cost_gradient=gradient)
     """
 
     def __init__(
         self,
-        cost: keras.layers.Layer,
-        cell: keras.layers.Layer,
+        update: keras.layers.Layer,
         iterations: int = 10,
         unroll: bool = False,
         normalise: bool = True,
         recompute: bool = False,
-        pieces: int = 1,
+        micro_batches: int = 1,
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if unroll and (recompute or pieces != 1):
+        if unroll and (recompute or micro_batches != 1):
             raise ValueError(
-                f"Received unroll=True, recompute={recompute} and pieces={pieces}; "
+                f"Received unroll=True, recompute={recompute} and micro_batches={micro_batches}; "
                 "both of the latter are for loops, expected unroll=False."
             )
-        if int(pieces) != pieces or pieces < 1:
-            raise ValueError(f"Received pieces={pieces}; expected an integer of 1 or more.")
-        _check_update(cell)
-        self.gradient = CostGradient(cost, dtype=self.dtype_policy)
-        self.cell = cell
+        if int(micro_batches) != micro_batches or micro_batches < 1:
+            raise ValueError(
+                f"Received micro_batches={micro_batches}; expected an integer of 1 or more."
+            )
+        _check_update(update)
+        self.update = update
         self.unroll = unroll
         self.normalise = normalise
         self.recompute = recompute
-        self.pieces = int(pieces)
+        self.micro_batches = int(micro_batches)
         self._initial_iterations = _checked(iterations)
         # XLA does not compile the gradient of a loop of any length, or makes it many times slower.
         self.supports_jit = unroll
@@ -116,9 +123,8 @@ class GradientSolver(PreciseLayer):
             self._iterations.assign(_checked(value))
 
     def build(self, first_guess_shape, *_):
-        """Build the gradient and the cell; K becomes a weight."""
-        build_once(self.gradient, first_guess_shape)
-        build_once(self.cell, first_guess_shape, call=self._first_update)
+        """Build the update; K becomes a weight."""
+        build_once(self.update, first_guess_shape, call=self._first_update)
         self._iterations = self.add_weight(
             shape=(),
             dtype="int32",
@@ -127,32 +133,38 @@ class GradientSolver(PreciseLayer):
             name="iterations",
         )
 
-    def call(self, first_guess, observations, mask, training=None):
+    def call(self, first_guess, observations, mask, *, cost_gradient, training=None):
         """Iterate K times."""
-        first_guess, observations, mask = map(_of_any_batch, (first_guess, observations, mask))
-        held = HeldState(self)
-        if self.pieces == 1:
-            solved = self._solve(first_guess, observations, mask, training, held)
+        build_once(cost_gradient, first_guess.shape)
+        first_guess, *data = map(_of_any_batch, (first_guess, observations, mask))
+        held = HeldState(self, cost_gradient)
+
+        def solve(first_guess, *data):
+            given = {"data": data, "cost_gradient": cost_gradient, "training": training}
+            return self._solve(first_guess, partial(self._iterate, **given), held)
+
+        if self.micro_batches == 1:
+            solved = solve(first_guess, *data)
         else:
             windows = tf.shape(first_guess)[0]
-            ends = [windows * piece // self.pieces for piece in range(self.pieces + 1)]
-            pieces = [
-                self._solve(first_guess[a:b], observations[a:b], mask[a:b], training, held)
-                for a, b in pairwise(ends)
+            ends = [windows * part // self.micro_batches for part in range(self.micro_batches + 1)]
+            parts = [
+                solve(*(values[start:end] for values in (first_guess, *data)))
+                for start, end in pairwise(ends)
             ]
-            solved = tf.nest.map_structure(lambda *parts: tf.concat(parts, axis=0), *pieces)
+            solved = tf.nest.map_structure(lambda *parts: tf.concat(parts, axis=0), *parts)
         state, scale, memory = solved
         if held.needs_a_call:
-            self._iterate(self._iterations, state, scale, memory, observations, mask, training)
+            self._iterate(self._iterations, state, scale, memory, data, cost_gradient, training)
         return state
 
-    def _solve(self, first_guess, observations, mask, training, held):
-        # A piece without windows is left as it is: not every operation takes an empty one.
+    def _solve(self, first_guess, iterate_once, held):
+        # A part without windows is left as it is: not every operation takes an empty one.
         iterations = self._iterations * tf.cast(tf.shape(first_guess)[0] > 0, tf.int32)
 
-        def iterate(k, state, scale, memory):
+        def iterate(k, *variables):
             with held.calls():
-                return self._iterate(k, state, scale, memory, observations, mask, training)[:3]
+                return iterate_once(k, *variables)[:3]
 
         variables = (first_guess, *self._start(first_guess))
         if self.recompute:
@@ -168,27 +180,30 @@ class GradientSolver(PreciseLayer):
             )
         return tuple(variables)
 
-    def pathway(self, first_guess, observations, mask, iterations=None, every_state=True):
+    def iterates(
+        self, first_guess, observations, mask, cost_gradient, iterations=None, every_state=True
+    ):
         """The state and the cost at every iteration, not to be trained through.
 
         Args:
-            first_guess, observations, mask: as for the call.
+            first_guess, observations, mask, cost_gradient: as for the call.
             iterations: another K for this call, an integer or a scalar tensor.
             every_state: keep the states of all iterations; else the last alone, in a memory
                 that does not grow with them.
 
         Returns:
-            A `Pathway`.
+            `Iterates`.
         """
         iterations = self._iterations if iterations is None else iterations
         iterations = tf.convert_to_tensor(iterations)
-        held = HeldState(self)
+        data = observations, mask
+        held = HeldState(self, cost_gradient)
 
         def iterate(k, state, scale, memory, costs, *states):
             states = tuple(array.write(k, state) for array in states)
             with held.calls():
                 state, scale, memory, cost = self._iterate(
-                    k, state, scale, memory, observations, mask, training=False
+                    k, state, scale, memory, data, cost_gradient, training=False
                 )
             return k + 1, state, scale, memory, costs.write(k, cost), *states
 
@@ -200,32 +215,32 @@ class GradientSolver(PreciseLayer):
             iterate,
             (0, first_guess, *self._start(first_guess), costs, *([states] if every_state else [])),
         )
-        costs = costs.write(iterations, self.gradient.cost(state, observations, mask)).stack()
+        costs = costs.write(iterations, cost_gradient.cost(state, *data)).stack()
         if not every_state:
-            return Pathway(state[tf.newaxis], costs)
-        return Pathway(states[0].write(iterations, state).stack(), costs)
+            return Iterates(state[tf.newaxis], costs)
+        return Iterates(states[0].write(iterations, state).stack(), costs)
 
     def _first_update(self, gradient):
-        return self.cell(gradient, self.cell.initial(gradient))
+        return self.update(gradient, self.update.initial(gradient))
 
     def _start(self, first_guess):
         scale = tf.ones_like(first_guess[:, :1, :1])
-        return scale, self.cell.initial(first_guess)
+        return scale, self.update.initial(first_guess)
 
-    def _iterate(self, k, state, scale, memory, observations, mask, training):
-        # Said at every call: on the way back no outer call says it.
-        gradient, cost = self.gradient(state, observations, mask, training=training)
+    def _iterate(self, k, state, scale, memory, data, cost_gradient, training):
+        # `training` is said at every call: on the way back no outer call says it.
+        gradient, cost = cost_gradient(state, *data, training=training)
         if self.normalise:
             mean_square = window_mean(tf.square(gradient), keepdims=True)
             first = tf.math.rsqrt(tf.where(mean_square > AT_REST**2, mean_square, 1.0))
             first = tf.where(tf.math.is_finite(mean_square), first, np.nan)
             scale = tf.where(tf.equal(k, 0), first, scale)
         gradient *= scale
-        increment, new_memory = self.cell(gradient, memory, training=training)
+        increment, new_memory = self.update(gradient, memory, training=training)
         # The update may compute in half precision.
         increment = tf.cast(increment, state.dtype)
         memory = tf.nest.map_structure(lambda new, old: tf.cast(new, old.dtype), new_memory, memory)
-        # An overflow could pass for a large gradient in a cell that saturates.
+        # An overflow could pass for a large gradient in an update that saturates.
         state = tf.where(tf.math.is_finite(gradient), state - increment, np.nan)
         return state, scale, memory, cost
 
@@ -233,22 +248,21 @@ class GradientSolver(PreciseLayer):
         return tf.float64 if self.compute_dtype == "float64" else tf.float32
 
     def get_config(self):
-        """The cost, the cell and the settings."""
+        """The update and the settings."""
         return {
             **super().get_config(),
-            "cost": keras.saving.serialize_keras_object(self.gradient.cost),
-            "cell": keras.saving.serialize_keras_object(self.cell),
+            "update": keras.saving.serialize_keras_object(self.update),
             "iterations": self.iterations,
             "unroll": self.unroll,
             "normalise": self.normalise,
             "recompute": self.recompute,
-            "pieces": self.pieces,
+            "micro_batches": self.micro_batches,
         }
 
     @classmethod
     def from_config(cls, config):
-        """Rebuild the cost and the cell, then the solver."""
-        return cls(**held_layers(config, "cost", "cell"))
+        """Rebuild the update, then the solver."""
+        return cls(**held_layers(config, "update"))
 
 
 def _of_any_batch(tensor):
@@ -263,11 +277,12 @@ def _of_any_batch(tensor):
     return tf.raw_ops.PlaceholderWithDefault(input=tensor, shape=(None, *tensor.shape[1:]))
 
 
-def _check_update(cell: keras.layers.Layer) -> None:
-    if not isinstance(cell, Update):
+def _check_update(update: keras.layers.Layer) -> None:
+    if not isinstance(update, Update):
+        kind = type(update)
         raise InputError(
-            f"Received the update {type(cell).__module__}.{type(cell).__name__}; expected one of "
-            "whole windows, derived from tf4dvar.layers.Update: LSTMCell or ConvCell, or your own."
+            f"Received the update {kind.__module__}.{kind.__name__}; expected one of whole "
+            "windows, derived from tf4dvar.layers.Update: LSTMCell or ConvCell, or your own."
         )
 
 

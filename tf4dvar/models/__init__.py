@@ -2,6 +2,17 @@
 
 from tf4dvar.models.fourdvarnet import FourDVarNet
 from tf4dvar.models.loading import SHIPPED, load_model, model_file, published_names
+from tf4dvar.models.losses import SupervisedLoss, TrainingLoss, UnsupervisedLoss
 from tf4dvar.models.saved_model import twin
 
-__all__ = ["SHIPPED", "FourDVarNet", "load_model", "model_file", "published_names", "twin"]
+__all__ = [
+    "SHIPPED",
+    "FourDVarNet",
+    "SupervisedLoss",
+    "TrainingLoss",
+    "UnsupervisedLoss",
+    "load_model",
+    "model_file",
+    "published_names",
+    "twin",
+]

@@ -60,11 +60,24 @@ def load_archive(file: Path) -> Any:
     with warnings.catch_warnings(), _at_most(size):
         warnings.filterwarnings("error", UNBUILT)
         try:
-            return keras.saving.load_model(file)
+            model = keras.saving.load_model(file)
         except UserWarning as warning:
             raise ValueError(
                 "its parts do not fit together, or are larger than the file"
             ) from warning
+    _check_built(model)
+    return model
+
+
+def _check_built(model: Any) -> None:
+    """Refuse a layer that counts as built, as Keras has it after a `build_config` of no shapes."""
+    layers = model._flatten_layers() if isinstance(model, keras.layers.Layer) else ()
+    for layer in layers:
+        builds = type(layer).build is not keras.layers.Layer.build
+        if isinstance(layer, keras.Model) or not (builds and layer.built):
+            continue
+        if layer.get_build_config() is None:
+            raise ValueError(f"its {type(layer).__name__} has no shape to be built for")
 
 
 def _check_names(config: Any) -> None:

@@ -9,21 +9,21 @@ import tensorflow as tf
 from tf4dvar.data import as_array
 from tf4dvar.errors import InputError
 from tf4dvar.layers import (
+    CostGradient,
     GradientSolver,
+    Iterates,
     LinearInterpolation,
     NormalisedObservation,
     NormalisedPrior,
-    Pathway,
     Scaling,
     VariationalCost,
 )
 from tf4dvar.layers.checks import build_once, held_layers
 from tf4dvar.layers.contracts import FirstGuess, ObservationOperator, Prior, trait
 from tf4dvar.models.input_checks import CheckedModel
+from tf4dvar.models.inputs import by_name, normalised, observations_of
+from tf4dvar.models.losses import loss_of
 from tf4dvar.models.saved_model import write_saved_model
-from tf4dvar.models.training_loss import training_loss
-
-LOSSES = ("supervised", "unsupervised")
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
@@ -36,41 +36,39 @@ class FourDVarNet(CheckedModel):
     Args:
         prior: Phi, any layer from [batch, time, component] to the same shape; in normalised
             units, or in physical ones if it has `physical_units = True`, as flows have.
-        cell: the update, `LSTMCell`, `ConvCell` or another of the same contract.
-        iterations: K; the attribute `iterations` changes it at any time.
-        loss: "supervised" (eq. 14: mean squared error in normalised units) or "unsupervised"
-            (eq. 13: the variational cost with the fixed `loss_weights`).
-        observation_weight, prior_weight: initial lambda_1 and lambda_2 of the solver's cost;
-            lambda_1 may be one for all sources of observations, or one for each.
-        learn_weights: whether the solver's lambdas are trained.
-        loss_weights: lambda_1, likewise, and lambda_2 of the unsupervised loss.
-        prior_loss_weights: weights of the mean squared residuals (x - Phi(x))^2 of the truth
-            and of the reconstruction, which the supervised loss may add so that Phi keeps
-            describing the dynamics; see `supervised_loss`.
+        solver: Gamma, a `GradientSolver`.
         first_guess: where the solver starts, `LinearInterpolation` by default, or another layer
             of the same contract, as `AttentionFirstGuess`, which is trained with the rest. What
             `LinearInterpolation` fills in between observations H(x) is taken back to the state
             by the pseudo-inverse of H, if it is linear.
-        observation_operator: H, where not the state itself is observed: `LinearObservation` or
-            any other layer from [batch, time, component] to [batch, time, observed], in physical
-            units. A list of them are several sources, whose observations lie one after the other
-            on the last axis.
+        observation: H, where not the state itself is observed: `LinearObservation` or any other
+            layer from [batch, time, component] to [batch, time, observed], in physical units. A
+            list of them are several sources, whose observations lie one after the other on the
+            last axis.
         noise_variance: of the observations, one number for all or one for each observed
             component, in their squared units. The less noise, the more an entry counts. By
             default all count the same, in units of their component's deviation.
-        unroll, recompute, pieces: see `GradientSolver`.
+        observation_weight, prior_weight: initial lambda_1 and lambda_2 of the solver's cost;
+            lambda_1 may be one for all sources of observations, or one for each.
+        learn_weights: whether the solver's lambdas are trained.
 
     Call arguments:
-        observations: [batch, time, component], or [batch, time, observed] with an operator,
-            physical units, NaN = not observed. Any batch size and window length. Or a pair
-            of them and the variance of their noise, an array of the same shape.
+        inputs: observations, [batch, time, component], or [batch, time, observed] with an
+            operator, physical units, NaN = not observed; any batch size and window length. Or a
+            dict of `observations` and what else is known:
+
+            - `noise_variance`: of every observation, shaped as they are; NaN: the model's own.
+            - `background`: a state to start from in place of the first guess, [batch, time,
+              component], physical units; NaN: the first guess.
+            - `covariates`: [batch, time, covariate], as the first guess takes them, if it does.
 
     Returns:
         The state, [batch, time, component], physical units, no NaN.
 
     Usage:
 
-        model = FourDVarNet(RK4Flow(Lorenz63ODE(trainable=False), 0.01), LSTMCell())
+        prior = RK4Flow(Lorenz63ODE(trainable=False), 0.01)
+        model = FourDVarNet(prior, GradientSolver(LSTMCell(), iterations=10))
         model.adapt(observations)
         model.compile("adam")
         model.fit(observations, truth, epochs=10)
@@ -80,38 +78,23 @@ class FourDVarNet(CheckedModel):
     def __init__(
         self,
         prior: keras.layers.Layer,
-        cell: keras.layers.Layer,
-        iterations: int = 10,
-        loss: str = "supervised",
+        solver: GradientSolver,
+        first_guess: keras.layers.Layer | None = None,
+        observation: keras.layers.Layer | Sequence[keras.layers.Layer] | None = None,
+        noise_variance: float | Sequence[float] | None = None,
         observation_weight: float | Sequence[float] = 1.0,
         prior_weight: float = 1.0,
         learn_weights: bool = True,
-        loss_weights: tuple[float | Sequence[float], float] = (0.01, 1.0),
-        prior_loss_weights: tuple[float, float] = (0.0, 0.0),
-        first_guess: keras.layers.Layer | None = None,
-        observation_operator: keras.layers.Layer | Sequence[keras.layers.Layer] | None = None,
-        noise_variance: float | Sequence[float] | None = None,
-        unroll: bool = False,
-        recompute: bool = False,
-        pieces: int = 1,
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if loss not in LOSSES:
-            raise ValueError(f"Received loss={loss!r}; expected one of {LOSSES}.")
-        for name, layer in (("prior", prior), ("cell", cell), ("first_guess", first_guess)):
-            if not isinstance(layer, keras.layers.Layer) and (name, layer) != ("first_guess", None):
-                raise ValueError(
-                    f"Received {name}={layer!r}; expected a Keras layer, built or not."
-                )
-        self.prior = prior
-        self.training_loss = loss
-        self.loss_weights = tuple(loss_weights)
-        self.prior_loss_weights = tuple(prior_loss_weights)
+        _check_layers(prior, solver, first_guess)
         if noise_variance is not None and not np.all(np.array(noise_variance) > 0):
             raise ValueError(
                 f"Received noise_variance={noise_variance}; expected positive numbers."
             )
+        self.prior = prior
+        self.solver = solver
         self.noise_variance = (
             None if noise_variance is None else np.array(noise_variance, float).tolist()
         )
@@ -126,7 +109,7 @@ class FourDVarNet(CheckedModel):
             if trait(prior, Prior, "physical_units")
             else prior
         )
-        self.operator = self._normalised_operator(observation_operator)
+        self.operator = self._normalised_operator(observation)
         cost = VariationalCost(
             self.normalised_prior,
             observation_weight,
@@ -135,15 +118,7 @@ class FourDVarNet(CheckedModel):
             self.operator,
             dtype=self.dtype_policy,
         )
-        self.solver = GradientSolver(
-            cost,
-            cell,
-            iterations,
-            unroll=unroll,
-            recompute=recompute,
-            pieces=pieces,
-            dtype=self.dtype_policy,
-        )
+        self.cost_gradient = CostGradient(cost, dtype=self.dtype_policy)
 
     def _normalised_operator(self, operators):
         """H between normalised units; None where the state itself is observed."""
@@ -178,22 +153,19 @@ class FourDVarNet(CheckedModel):
 
     def build(self, input_shape):
         """Create all weights for observations [batch, time, component]."""
-        # With the variances of the noise there are two shapes, which are the same.
-        paired = len(input_shape) == 2 and not isinstance(input_shape[0], int | None)
-        shape = tuple(input_shape[0] if paired else input_shape)
+        shape = tuple(observations_of(input_shape))
         if len(shape) != 3 or shape[-1] is None:
             raise ValueError(
                 f"Received observations of shape {shape}; expected [batch, time, component]."
             )
         shape = (None, None, shape[-1])
-        # Observations and mask are of one shape.
-        build_once(self.first_guess, shape, call=lambda values: self.first_guess(values, values))
+        build_once(self.first_guess, shape, call=self._first_first_guess)
         state_shape = (None, None, self._state_components(shape))
-        for layer in (self.scaling, self.solver):
+        for layer in (self.scaling, self.cost_gradient, self.solver):
             build_once(layer, state_shape)
         if self.operator is not None and sum(self.operator.sources) != shape[-1]:
             raise ValueError(
-                f"Received observations of shape {tuple(input_shape)}; the observation operators "
+                f"Received observations of shape {shape}; the observation operators "
                 f"give {self.operator.sources} components, which lie one after the other."
             )
         for layer in (
@@ -201,6 +173,7 @@ class FourDVarNet(CheckedModel):
             self.first_guess,
             self.prior,
             self.normalised_prior,
+            self.cost_gradient,
             self.solver,
         ):
             if not isinstance(layer, keras.Model):  # which knows it
@@ -217,42 +190,49 @@ class FourDVarNet(CheckedModel):
         if trait(self.first_guess, FirstGuess, "of_observations"):
             return self.operator.operators[0].components
         observations = keras.KerasTensor(shape, self.input_dtype)
-        return self.first_guess.compute_output_spec(observations, observations).shape[-1]
+        covariates = [keras.KerasTensor((*shape[:-1], self.covariates), self.input_dtype)]
+        more = covariates if self.covariates else []
+        return self.first_guess.compute_output_spec(observations, observations, *more).shape[-1]
+
+    def _first_first_guess(self, values):
+        """A call by which its weights are made: observations and mask are of one shape."""
+        covariates = [tf.repeat(values[..., :1], self.covariates, axis=-1)]
+        return self.first_guess(values, values, *(covariates if self.covariates else []))
 
     @property
-    def needs_truth(self) -> bool:
-        """Whether the training loss asks for true states."""
-        return self._compile_loss is not None or self.training_loss == "supervised"
+    def covariates(self) -> int:
+        """Number of covariates that the first guess takes."""
+        return trait(self.first_guess, FirstGuess, "covariates")
 
     @property
     def observed_components(self) -> int:
         """Number of components of the observations."""
         return self.observation_scaling().mean.shape[0]
 
-    def call(self, observations, training=None):
+    def call(self, inputs, training=None):
         """Reconstruct the state; layers see `training` as in every Keras model."""
-        start, values, mask = self._prepare(observations)
-        return self.scaling.physical(self.solver(start, values, mask))
+        state = self.solver(*self._prepare(inputs), cost_gradient=self.cost_gradient)
+        return self.scaling.physical(state)
 
-    def pathway(self, observations, iterations=None, every_state=True):
+    def iterates(self, inputs, iterations=None, every_state=True):
         """The state (physical units) and the cost (normalised) at every iteration.
 
         Args:
-            observations: as for the call.
+            inputs: as for the call.
             iterations: another K for this call alone.
-            every_state: as for `GradientSolver.pathway`.
+            every_state: as for `GradientSolver.iterates`.
         """
-        observations = keras.tree.map_structure(
-            lambda values: tf.cast(
-                values if tf.is_tensor(values) else as_array(values), self.input_dtype
-            ),
-            observations,
-        )
+        inputs = {
+            name: tf.cast(values if tf.is_tensor(values) else as_array(values), self.input_dtype)
+            for name, values in by_name(inputs).items()
+        }
         if not self.built:
-            self.build(keras.tree.flatten(observations)[0].shape)
-        start, values, mask = self._prepare(observations)
-        states, costs = self.solver.pathway(start, values, mask, iterations, every_state)
-        return Pathway(self.scaling.physical(states), costs)
+            self.build(inputs["observations"].shape)
+        start, values, mask = self._prepare(inputs)
+        states, costs = self.solver.iterates(
+            start, values, mask, self.cost_gradient, iterations, every_state
+        )
+        return Iterates(self.scaling.physical(states), costs)
 
     def prior_prediction(self, state):
         """Phi(state), physical units in and out, [batch, time, component]."""
@@ -264,22 +244,37 @@ class FourDVarNet(CheckedModel):
         """The training loss, in normalised units, and what layers add to it (`losses`).
 
         Args:
-            x: observations, as for the call.
+            x: inputs, as for the call.
             y: true states, [batch, time, component], NaN where not known.
             y_pred: the reconstruction.
-            sample_weight: see `supervised_loss`.
+            sample_weight: see `SupervisedLoss`.
             training: what the prior is told where the loss asks for its predictions.
         """
-        return training_loss(self, self._compile_loss, x, y, y_pred, sample_weight, training)
+        return loss_of(self, x, y, y_pred, sample_weight, training)
 
     def _prepare(self, inputs):
         """First guess, normalised observations with 0 for NaN, and weight of each, 0 for NaN."""
+        inputs = by_name(inputs)
         values, weights = self.normalised_observations(inputs)
-        start = self.first_guess(values, tf.cast(weights > 0, values.dtype))
+        covariates = self._given_covariates(inputs)
+        start = self.first_guess(values, tf.cast(weights > 0, values.dtype), *covariates)
         start = tf.cast(start, values.dtype)
         if self.operator is not None and trait(self.first_guess, FirstGuess, "of_observations"):
             start = self.operator.pseudo_inverse(start)
+        if "background" in inputs:
+            background = self.scaling(tf.cast(inputs["background"], values.dtype))
+            start = tf.where(tf.math.is_nan(background), start, background)
         return start, values, weights
+
+    def _given_covariates(self, inputs):
+        covariates = [inputs["covariates"]] if "covariates" in inputs else []
+        given = covariates[0].shape[-1] if covariates else 0
+        if given != self.covariates:
+            raise InputError(
+                f"Received {given} covariates; {type(self.first_guess).__name__}, the first "
+                f"guess, takes {self.covariates}."
+            )
+        return covariates
 
     def normalised_observations(self, inputs):
         """Normalised observations with 0 for NaN, and the weight of each, 0 for NaN.
@@ -287,31 +282,7 @@ class FourDVarNet(CheckedModel):
         Args:
             inputs: as for the call.
         """
-        observations, variance = inputs if isinstance(inputs, list | tuple) else (inputs, None)
-        if variance is None and self.noise_variance is not None:
-            variance = np.array(self.noise_variance)
-        scaling = self.observation_scaling()
-        components = scaling.mean.shape[0]
-        if observations.shape[-1] != components:
-            raise ValueError(
-                f"Received observations of shape {observations.shape}; expected "
-                f"{components} components on the last axis, an unobserved one filled with NaN."
-            )
-        tf.debugging.Assert(
-            tf.reduce_all(~tf.math.is_inf(observations)),
-            ["Received infinite observations; mark a missing value with NaN."],
-        )
-        observed = ~tf.math.is_nan(observations)
-        values = tf.where(observed, scaling(observations), 0.0)
-        if variance is None:
-            return values, tf.cast(observed, values.dtype)
-        variance = tf.cast(variance, values.dtype)
-        tf.debugging.Assert(
-            tf.reduce_all((variance > 0) | ~observed),
-            ["Received a noise variance that is not positive where there is an observation."],
-        )
-        precision = tf.square(tf.cast(scaling.deviation, values.dtype)) / variance
-        return values, tf.where(observed, precision, 0.0)
+        return normalised(by_name(inputs), self.observation_scaling(), self.noise_variance)
 
     def observation_scaling(self) -> Scaling:
         """The scaling of the observations; without an operator that of the state."""
@@ -337,30 +308,34 @@ class FourDVarNet(CheckedModel):
         write_saved_model(self, filepath)
 
     def get_config(self):
-        """All arguments; the prior and the cell serialised."""
-        cost = self.solver.gradient.cost
+        """All arguments; the layers serialised."""
+        cost = self.cost_gradient.cost
+        operators = None if self.operator is None else self.operator.operators
         return {
             **super().get_config(),
             "prior": keras.saving.serialize_keras_object(self.prior),
-            "cell": keras.saving.serialize_keras_object(self.solver.cell),
-            "iterations": self.iterations,
-            "loss": self.training_loss,
+            "solver": keras.saving.serialize_keras_object(self.solver),
+            "first_guess": keras.saving.serialize_keras_object(self.first_guess),
+            "observation": operators
+            and [keras.saving.serialize_keras_object(each) for each in operators],
+            "noise_variance": self.noise_variance,
             "observation_weight": cost.observation_weight,
             "prior_weight": cost.prior_weight,
             "learn_weights": cost.learn_weights,
-            "loss_weights": self.loss_weights,
-            "prior_loss_weights": self.prior_loss_weights,
-            "first_guess": keras.saving.serialize_keras_object(self.first_guess),
-            "observation_operator": None
-            if self.operator is None
-            else [keras.saving.serialize_keras_object(each) for each in self.operator.operators],
-            "noise_variance": self.noise_variance,
-            "unroll": self.solver.unroll,
-            "recompute": self.solver.recompute,
-            "pieces": self.solver.pieces,
         }
 
     @classmethod
     def from_config(cls, config):
         """Rebuild the layers that it holds, then the model."""
-        return cls(**held_layers(config, "prior", "cell", "first_guess", "observation_operator"))
+        return cls(**held_layers(config, "prior", "solver", "first_guess", "observation"))
+
+
+def _check_layers(prior, solver, first_guess):
+    for name, layer in (("prior", prior), ("first_guess", first_guess)):
+        if not isinstance(layer, keras.layers.Layer) and (name, layer) != ("first_guess", None):
+            raise InputError(f"Received {name}={layer!r}; expected a Keras layer, built or not.")
+    if not isinstance(solver, GradientSolver):
+        raise InputError(
+            f"Received solver={solver!r}; expected a GradientSolver, for example "
+            "GradientSolver(LSTMCell(), iterations=10)."
+        )

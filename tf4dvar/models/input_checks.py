@@ -1,6 +1,7 @@
 """A Keras model that looks at the user's arrays before it works on them."""
 
 import logging
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -19,7 +20,9 @@ from tf4dvar.data import (
 from tf4dvar.errors import InputError
 from tf4dvar.layers.contracts import Prior, trait
 from tf4dvar.layers.normalisation import Moments
+from tf4dvar.models.inputs import as_arrays, observations_of
 from tf4dvar.models.known_metric import over_known
+from tf4dvar.models.losses import SupervisedLoss, TrainingLoss
 
 logger = logging.getLogger(__name__)
 
@@ -36,12 +39,14 @@ class CheckedModel(keras.Model):
     Arrays are looked at, of every library; pipelines are not, but for `adapt`.
 
     Attributes:
+        training_loss: a `TrainingLoss`, that of `compile`.
         farthest: number, in the last training batch, of the window whose state was the farthest
             from 0, one that is not finite before all others.
     """
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
+        self.training_loss = SupervisedLoss()
         # TensorFlow's own variable: it is no part of the model that is saved.
         self.farthest = tf.Variable(
             0,
@@ -73,7 +78,7 @@ class CheckedModel(keras.Model):
         seen, states, complete = Moments(), None, True
         for number, batch in enumerate(batches):
             x, y, _ = keras.utils.unpack_x_y_sample_weight(batch)
-            values = as_array(_observations(x))
+            values = as_array(observations_of(x))
             self._build_for(values)
             check_observations(values, self.observed_components)
             if number == 0:
@@ -97,6 +102,11 @@ class CheckedModel(keras.Model):
         self.operator.observation_scaling.adapt(seen)
         self.scaling.adapt(states)
 
+    @property
+    def keras_loss(self) -> Callable | None:
+        """The loss of Keras that `compile` was given, if it was."""
+        return self._compile_loss
+
     def compile(
         self,
         optimizer="rmsprop",
@@ -108,18 +118,28 @@ class CheckedModel(keras.Model):
     ):
         """As of `keras.Model`.
 
-        Without a loss the model's own is trained. A loss is applied to truth and reconstruction in
-        normalised units; see `supervised_loss`. Keras' metrics of single entries, "mae" say, leave
-        out truth that is NaN; one of the user's own sees it.
+        The loss is `SupervisedLoss` by default, or `UnsupervisedLoss`, which asks for no truth; or
+        one of Keras, which takes the place of the former's mean squared error. Keras' metrics of
+        single entries, for example "mae", leave out truth that is NaN; one of the user's own sees
+        it.
         """
+        own = isinstance(loss, TrainingLoss)
+        self.training_loss = loss if own else SupervisedLoss()
         super().compile(
             optimizer,
-            loss,
+            None if own else loss,
             loss_weights,
             over_known(metrics),
             over_known(weighted_metrics),
             **kwargs,
         )
+
+    def get_compile_config(self):
+        """As of `keras.Model`, which is not told of the losses of this package."""
+        config = super().get_compile_config()
+        if config and self.keras_loss is None:
+            config["loss"] = keras.saving.serialize_keras_object(self.training_loss)
+        return config
 
     def compile_from_config(self, config):
         """As of `keras.Model`, which leaves it to those that have a `compile` of their own."""
@@ -151,7 +171,7 @@ class CheckedModel(keras.Model):
 
     def predict(self, x, *args, **kwargs):
         """As of `keras.Model`, with a look at the observations, and at the states."""
-        x = _arrays(x)
+        x = as_arrays(x)
         observations = self._look_at(x)
         if observations is not None:
             warn_of_fill_values(observations)
@@ -169,11 +189,11 @@ class CheckedModel(keras.Model):
 
     def predict_on_batch(self, x):
         """As of `keras.Model`, for arrays of every kind."""
-        return super().predict_on_batch(_arrays(x))
+        return super().predict_on_batch(as_arrays(x))
 
     def _received(self, x, y=None, sample_weight=None):
         """What `fit` and `evaluate` were given, as NumPy's arrays, looked at."""
-        x, y = _arrays(x), as_array(y)
+        x, y = as_arrays(x), as_array(y)
         observations = self._look_at(x)
         if observations is not None and isinstance(y, np.ndarray):
             check_truth(observations, y, same_components=self.operator is None)
@@ -184,11 +204,11 @@ class CheckedModel(keras.Model):
 
     def _converted(self, x, y, sample_weight):
         """As NumPy's arrays; with weights there is a truth, if one that is not known."""
-        x, y, sample_weight = _arrays(x), as_array(y), as_array(sample_weight)
-        observations = _observations(x)
+        x, y, sample_weight = as_arrays(x), as_array(y), as_array(sample_weight)
+        observations = observations_of(x)
         if y is None and sample_weight is not None and isinstance(observations, np.ndarray):
             self._build_for(observations)
-            if not self.needs_truth:
+            if not self.training_loss.needs_truth:
                 # Keras leaves the weights out where there is none.
                 shape = (*observations.shape[:2], self.scaling.mean.shape[0])
                 y = np.full(shape, np.nan, "float32")
@@ -208,7 +228,7 @@ class CheckedModel(keras.Model):
 
     def _look_at(self, inputs):
         """The observations among the inputs, where they are an array."""
-        observations = _observations(inputs)
+        observations = observations_of(inputs)
         if not isinstance(observations, np.ndarray):
             return None
         self._build_for(observations)
@@ -252,15 +272,3 @@ class CheckedModel(keras.Model):
                 change,
                 getattr(self.prior, "time_step", "unknown"),
             )
-
-
-def _observations(inputs):
-    """Of the inputs, which may be a pair of them and their variance."""
-    return inputs[0] if isinstance(inputs, list | tuple) else inputs
-
-
-def _arrays(inputs):
-    """The inputs, each array of them as NumPy's."""
-    if isinstance(inputs, list | tuple):
-        return tuple(map(as_array, inputs))
-    return as_array(inputs)

@@ -1,48 +1,180 @@
-"""The two training losses of the paper, and any other of Keras in their place."""
+"""The two training losses of the paper, given to `compile`; what layers and Keras add to them."""
 
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import ClassVar
+
+import keras
 import numpy as np
 import tensorflow as tf
 
 from tf4dvar.errors import InputError
 from tf4dvar.layers.cost import sources_of, variational_cost
+from tf4dvar.models.inputs import by_name
 
 
-def supervised_loss(
-    state, truth, prior=None, truth_weight=0.0, state_weight=0.0, weights=None, error=None
-):
+@dataclass(frozen=True)
+class TrainingLoss:
+    """A loss of the reconstruction in normalised units, which knows the model.
+
+    Attributes:
+        needs_truth: whether it asks for true states.
+    """
+
+    needs_truth: ClassVar[bool]
+
+    def __call__(self, model, inputs, truth, state, prior, weights):
+        """The loss, a number.
+
+        Args:
+            model: the `FourDVarNet`.
+            inputs: as for the call of the model.
+            truth: true states, physical units, or None.
+            state: the reconstruction, [batch, time, component], normalised.
+            prior: Phi, in normalised units.
+            weights: Keras' sample weights: of every window, [batch]; or [batch, time]; or
+                [batch, time, component]; or None.
+        """
+        raise NotImplementedError
+
+    def get_config(self):
+        """The settings."""
+        return asdict(self)
+
+    @classmethod
+    def from_config(cls, config):
+        """The loss of these settings."""
+        return cls(**config)
+
+
+@keras.saving.register_keras_serializable(package="tf4dvar")
+@dataclass(frozen=True)
+class SupervisedLoss(TrainingLoss):
     """Mean squared error of the reconstruction (eq. 14, averaged), with optional prior terms.
 
         mean (state - truth)^2 + truth_weight * mean (truth - Phi(truth))^2
                                + state_weight * mean (state - Phi(state))^2
 
     The paper's published code (github.com/CIA-Oceanix/DinAE_4DVarNN_torch) adds both terms, each
-    with weight 0.05: the error alone does not ask Phi to predict.
+    with weight 0.05: the error alone does not ask Phi to predict. A truth that is NaN is not
+    known: it does not count, and Phi sees the reconstruction in its place. Sample weights multiply
+    the squares.
+
+    A loss of Keras given to `compile` takes the place of the mean squared error, without prior
+    terms. It sees an entry that is not known as equal to the reconstruction, and what it gives is
+    divided by the share of the entries that are known; it takes no weights of single components.
 
     Args:
-        state, truth: [batch, time, component], normalised. An entry of `truth` that is NaN is
-            not known: it does not count, and Phi sees the reconstruction in its place.
-        prior: Phi, in normalised units; for the prior terms.
-        truth_weight, state_weight: weights of the prior terms.
-        weights: of every window, [batch]; or [batch, time]; or [batch, time, component].
-        error: a loss of Keras in place of the mean squared error, `error(truth, state, weights)`.
-            It sees an entry that is not known as equal to the reconstruction, and what it gives is
-            divided by the share of the entries that are known; of single components it takes no
-            weights.
+        truth_weight, state_weight: of the prior terms.
+
+    Usage:
+
+        model = FourDVarNet(TwoScaleGENN(), GradientSolver(LSTMCell()))
+        model.compile("adam", SupervisedLoss(truth_weight=0.05, state_weight=0.05))
     """
-    known = tf.math.is_finite(truth)
-    truth = tf.where(known, truth, state)
-    entries = by_entry(weights, state)
-    if error is None:
-        loss = _mean_where(known, tf.square(state - truth), entries)
-    else:
-        share = tf.reduce_mean(tf.cast(known, state.dtype))
-        by_time = None if weights is None else _by_time(weights, entries)
-        loss = tf.math.divide_no_nan(error(truth, state, by_time), share)
-    if truth_weight:
-        loss += truth_weight * _mean_where(known, tf.square(truth - prior(truth)), entries)
-    if state_weight:
-        loss += state_weight * tf.reduce_mean(entries * tf.square(state - prior(state)))
-    return loss
+
+    truth_weight: float = 0.0
+    state_weight: float = 0.0
+
+    needs_truth = True
+
+    def __call__(self, model, inputs, truth, state, prior, weights):
+        """See `TrainingLoss`."""
+        if truth is None:
+            raise ValueError(
+                "The supervised loss received no true states; give fit(observations, truth), "
+                "or compile(loss=UnsupervisedLoss())."
+            )
+        truth = model.scaling(tf.cast(truth, state.dtype))
+        known = tf.math.is_finite(truth)
+        truth = tf.where(known, truth, state)
+        entries = by_entry(weights, state)
+        if model.keras_loss is None:
+            loss = _mean_where(known, tf.square(state - truth), entries)
+        else:
+            share = tf.reduce_mean(tf.cast(known, state.dtype))
+            by_time = None if weights is None else _by_time(weights, entries)
+            # Under a strategy it says less; see `loss_of`.
+            error = _replicas() * model.keras_loss(truth, state, by_time)
+            loss = tf.math.divide_no_nan(error, share)
+        if self.truth_weight:
+            residual = tf.square(truth - prior(truth))
+            loss += self.truth_weight * _mean_where(known, residual, entries)
+        if self.state_weight:
+            residual = tf.square(state - prior(state))
+            loss += self.state_weight * tf.reduce_mean(entries * residual)
+        return loss
+
+
+@keras.saving.register_keras_serializable(package="tf4dvar")
+@dataclass(frozen=True)
+class UnsupervisedLoss(TrainingLoss):
+    """Variational cost of the reconstruction under fixed weights (eq. 13, averaged).
+
+    The weights are not those of the solver's cost: those are learned, and would shrink to
+    nothing if they were to be their own judge. Sample weights multiply the squares of both terms;
+    with an operator, whose observations are no entries of the state, they are not of single
+    components.
+
+    Args:
+        observation_weight, prior_weight: lambda_1, one for all sources or one for each, and
+            lambda_2.
+
+    Usage:
+
+        model = FourDVarNet(TwoScaleGENN(), GradientSolver(LSTMCell()))
+        model.compile("adam", UnsupervisedLoss(observation_weight=1.0, prior_weight=100.0))
+    """
+
+    observation_weight: float | Sequence[float] = 0.01
+    prior_weight: float = 1.0
+
+    needs_truth = False
+
+    def __call__(self, model, inputs, truth, state, prior, weights):
+        """See `TrainingLoss`."""
+        inputs = {name: tf.cast(values, state.dtype) for name, values in by_name(inputs).items()}
+        observations, mask = model.normalised_observations(inputs)
+        operator = model.operator
+        simulated = state if operator is None else operator(state)
+        entries = by_entry(weights, state)
+        if operator is not None:
+            _by_time(weights, entries)
+        sources = sources_of(operator, simulated.shape[-1])
+        observed = np.broadcast_to(self.observation_weight, len(sources)).tolist()
+        lambdas = (*observed, self.prior_weight)
+        departure, residual = simulated - observations, state - prior(state)
+        return tf.reduce_mean(
+            variational_cost(departure, residual, mask, sources, lambdas, entries)
+        )
+
+
+def loss_of(model, inputs, truth, y_pred, weights, training):
+    """See `FourDVarNet.compute_loss`: the training loss, and what layers add.
+
+    Args:
+        model: the `FourDVarNet`.
+        inputs, truth, weights: see `TrainingLoss`.
+        y_pred, training: of `compute_loss`.
+    """
+    # Before the prior is called again, which would begin them anew.
+    added = list(model.losses)
+    state = model.scaling(y_pred)
+
+    def prior(state):
+        return tf.cast(model.normalised_prior(state, training=training), state.dtype)
+
+    # What these calls would move or add has been, in the reconstruction.
+    with keras.StatelessScope():
+        loss = model.training_loss(model, inputs, truth, state, prior, weights)
+    for each in added:
+        loss += tf.cast(tf.reduce_sum(each), loss.dtype)
+    # Under a strategy Keras adds up what the replicas give, and has its own losses say less.
+    return loss / _replicas()
+
+
+def _replicas():
+    return tf.distribute.get_strategy().num_replicas_in_sync
 
 
 def _mean_where(known, values, weights):
@@ -82,32 +214,3 @@ def by_entry(weights, state):
     for _ in range(3 - len(weights.shape)):
         weights = weights[..., tf.newaxis]
     return weights
-
-
-def unsupervised_loss(
-    state, observations, mask, prior, observation_weight, prior_weight, operator=None, weights=None
-):
-    """Variational cost of the reconstruction under fixed weights (eq. 13, averaged).
-
-    The weights are not those of the solver's cost: those are learned, and would shrink to
-    nothing if they were to be their own judge.
-
-    Args:
-        state: [batch, time, component], normalised.
-        observations, mask, operator: as for `VariationalCost`, normalised.
-        prior: Phi, in normalised units.
-        observation_weight, prior_weight: lambda_1, one for all sources or one for each, and
-            lambda_2.
-        weights: as for `supervised_loss`, of the squares of both terms; with an operator, whose
-            observations are no entries of the state, not of single components.
-    """
-    simulated = state if operator is None else operator(state)
-    entries = by_entry(weights, state)
-    if operator is not None:
-        _by_time(weights, entries)
-    sources = sources_of(operator, simulated.shape[-1])
-    lambdas = (*np.broadcast_to(observation_weight, len(sources)).tolist(), prior_weight)
-    residual = state - prior(state)
-    return tf.reduce_mean(
-        variational_cost(simulated - observations, residual, mask, sources, lambdas, entries)
-    )

@@ -30,6 +30,7 @@ def write_saved_model(model: keras.Model, path: str | Path, unroll: bool = False
             signatures={
                 "serving_default": module.reconstruct,
                 "reconstruct_with": module.reconstruct_with,
+                "reconstruct_given": module.reconstruct_given,
             },
             # Derivatives are for training.
             options=tf.saved_model.SaveOptions(experimental_custom_gradients=False),
@@ -37,13 +38,16 @@ def write_saved_model(model: keras.Model, path: str | Path, unroll: bool = False
 
 
 def twin(model: keras.Model, **settings: Any) -> keras.Model:
-    """The same model with the same weights and other settings, for example `unroll`.
+    """The same model with the same weights and a solver of other settings, for example `unroll`.
 
     Args:
         model: a built `FourDVarNet`.
-        **settings: arguments of `FourDVarNet` in place of the model's.
+        **settings: arguments of `GradientSolver` in place of those of the model's.
     """
-    other = type(model).from_config({**model.get_config(), **settings})
+    config = model.get_config()
+    solver = config["solver"]
+    config["solver"] = {**solver, "config": {**solver["config"], **settings}}
+    other = type(model).from_config(config)
     other.build((None, None, model.observed_components))
     other.set_weights(model.get_weights())
     return other
@@ -65,13 +69,21 @@ def silent(name: str) -> Iterator[None]:
         logger.setLevel(level)
 
 
-def observations_spec(model: keras.Model) -> tf.TensorSpec:
-    """What an exported graph takes.
+def input_specs(model: keras.Model) -> dict[str, tf.TensorSpec]:
+    """What an exported graph takes, by name: all inputs of `FourDVarNet` that the model has.
 
     Args:
         model: a built `FourDVarNet`.
     """
-    return tf.TensorSpec((None, None, model.observed_components), tf.float32, name="observations")
+    observed = model.observed_components
+    sizes = {"observations": observed, "noise_variance": observed}
+    sizes["background"] = model.scaling.mean.shape[0]
+    if model.covariates:
+        sizes["covariates"] = model.covariates
+    return {
+        name: tf.TensorSpec((None, None, size), tf.float32, name=name)
+        for name, size in sizes.items()
+    }
 
 
 class _Served(tf.Module):
@@ -79,58 +91,69 @@ class _Served(tf.Module):
 
     def __init__(self, model: keras.Model, unroll: bool):
         super().__init__()
-        components = model.observed_components
+        specs = input_specs(model)
+        needed = [specs[name] for name in ("observations", "covariates") if name in specs]
         looped = twin(model, unroll=False, recompute=False)
-        solver = twin(model, unroll=True, recompute=False, pieces=1) if unroll else looped
+        solver = twin(model, unroll=True, recompute=False, micro_batches=1) if unroll else looped
         # TensorFlow's own variables: Keras' around them are not restored in a session.
         self.weights = [variable.value for variable in (*looped.variables, *solver.variables)]
 
         # XLA leaves out assertions: they stand before what it compiles.
         @tf.function(autograph=False, jit_compile=True if unroll else None)
-        def solve(observations):
-            return tf.cast(solver(observations), tf.float32)
+        def solve(inputs):
+            return tf.cast(solver(inputs), tf.float32)
 
-        @tf.function(input_signature=[observations_spec(model)], autograph=False)
-        def reconstruct(observations):
-            return {"state": solve(_checked(observations, components))}
+        @tf.function(input_signature=needed, autograph=False)
+        def reconstruct(*inputs):
+            return {"state": solve(_checked(inputs, needed))}
 
         @tf.function(
-            input_signature=[
-                observations_spec(model),
-                tf.TensorSpec((), tf.int32, name="iterations"),
-            ],
+            input_signature=[*needed, tf.TensorSpec((), tf.int32, name="iterations")],
             autograph=False,
         )
-        def reconstruct_with(observations, iterations):
-            observations = _checked(observations, components)
+        def reconstruct_with(*inputs_and_iterations):
+            *inputs, iterations = inputs_and_iterations
+            checked = _checked(inputs, needed)
             with tf.control_dependencies([_iterations_are_possible(iterations)]):
                 iterations = tf.identity(iterations)
-            states, costs = looped.pathway(observations, iterations, every_state=False)
+            states, costs = looped.iterates(checked, iterations, every_state=False)
             return {"state": tf.cast(states[-1], tf.float32), "cost": tf.transpose(costs)}
+
+        @tf.function(input_signature=[*specs.values()], autograph=False)
+        def reconstruct_given(*inputs):
+            return {"state": tf.cast(looped(_checked(inputs, specs.values())), tf.float32)}
 
         self.reconstruct = reconstruct
         self.reconstruct_with = reconstruct_with
+        self.reconstruct_given = reconstruct_given
 
 
-def _checked(observations, components):
-    """The observations, refused where their shape is another or one of them is infinite."""
+def _checked(inputs, specs):
+    """The inputs by name, refused where their shape is another or one of them is infinite."""
+    return {
+        spec.name: _checked_input(values, spec) for values, spec in zip(inputs, specs, strict=True)
+    }
+
+
+def _checked_input(values, spec):
     # The shape that the signature declares is a promise: a server in C++ feeds what it received.
     # Hidden, it is read when the graph runs, not taken as declared.
-    received = tf.raw_ops.PlaceholderWithDefault(input=observations, shape=None)
+    received = tf.raw_ops.PlaceholderWithDefault(input=values, shape=None)
     shape = tf.shape(received)
+    size = spec.shape[-1]
     fits = tf.equal(tf.size(shape), 3)
     fits = tf.logical_and(fits, tf.reduce_all(shape > 0))
-    fits = tf.logical_and(fits, tf.reduce_all(tf.equal(shape[-1:], components)))
-    expected = f"; expected [batch, time, {components}], none of them empty"
+    fits = tf.logical_and(fits, tf.reduce_all(tf.equal(shape[-1:], size)))
+    expected = f"; expected [batch, time, {size}], none of them empty"
     checks = [
-        tf.debugging.Assert(fits, ["Received observations of shape", shape, expected]),
+        tf.debugging.Assert(fits, [f"Received {spec.name} of shape", shape, expected]),
         tf.debugging.Assert(
             tf.reduce_all(~tf.math.is_inf(received)),
-            ["Received infinite observations; mark a missing value with NaN."],
+            [f"Received infinite {spec.name}; mark a missing value with NaN."],
         ),
     ]
     with tf.control_dependencies(checks):
-        return tf.ensure_shape(tf.identity(received), (None, None, components))
+        return tf.ensure_shape(tf.identity(received), spec.shape)
 
 
 def _iterations_are_possible(iterations):

@@ -126,7 +126,7 @@ def iterates(experiment: Experiment, path: Path, dataset: xr.Dataset) -> Iterate
     system = system_by_name(experiment.system)
     model = load_model(path)
     batches = [
-        model.pathway(observations[start : start + BATCH].astype("float32")).states.numpy()
+        model.iterates(observations[start : start + BATCH].astype("float32")).states.numpy()
         for start in range(0, len(truth), BATCH)
     ]
     pathway = np.concatenate(batches, axis=1).astype("float64")

@@ -4,7 +4,6 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from tf4dvar.data.pipeline import fixed_windows, simulated_windows
 from tf4dvar.errors import InputError
 from tf4dvar.evaluation.metrics import RScore
 from tf4dvar.experiments import Experiment
-from tf4dvar.models import FourDVarNet, load_model
+from tf4dvar.models import FourDVarNet, TrainingLoss, load_model
 from tf4dvar.systems import TEST_SEED, system_by_name
 from tf4dvar.training.curriculum import Curriculum
 from tf4dvar.training.divergence_guard import DivergenceGuard
@@ -143,16 +142,14 @@ def definition_of(experiment: Experiment) -> dict[str, Any]:
     Args:
         experiment: one that learns; `options_of` refuses the others.
     """
-    assert experiment.build is not None
     names = ("batch_size", "steps_per_epoch", "learning_rate", "warm_up", "stages", "fresh")
     definition = {name: getattr(experiment, name) for name in (*names, "identification_epochs")}
-    model = experiment.build()
-    definition |= {
-        "loss": model.training_loss,
-        "loss_weights": model.loss_weights,
-        "prior_loss_weights": model.prior_loss_weights,
-    }
+    definition["loss"] = _recorded(experiment.loss)
     return json.loads(json.dumps(definition))
+
+
+def _recorded(loss: TrainingLoss) -> dict[str, Any]:
+    return {"name": type(loss).__name__, **loss.get_config()}
 
 
 def work(
@@ -269,7 +266,7 @@ def learned_weights(experiment: Experiment, model: FourDVarNet) -> int:
 
 def _begin(experiment, run, observations, truth, seed):
     """Save the model with which the training begins."""
-    model = new_model(experiment.build, experiment.learning_rate, observations, seed)
+    model = _new_model(experiment, observations, seed)
     if experiment.identification_epochs:
         started = time.monotonic()
         identify_prior(model, truth, experiment.identification_epochs)
@@ -288,7 +285,10 @@ def _check_model(model: FourDVarNet, experiment: Experiment, run: RunDirectory) 
     if not isinstance(found, keras.optimizers.Adam) or found.clipnorm != CLIPNORM:
         what = f"is trained by {type(found).__name__}" if found else "has no optimiser"
     else:
-        differing = _differing(model.get_config(), expected.get_config())
+        differing = _differing(
+            model.get_config() | {"loss": _recorded(model.training_loss)},
+            expected.get_config() | {"loss": _recorded(experiment.loss)},
+        )
         if differing is None:
             return
         what = f"has another {differing}"
@@ -319,15 +319,12 @@ def _is_used_up(history: list[dict[str, Any]], identification: float, budget: fl
     return len(ends) > 1 and 2 * ends[-1] - ends[-2] > budget
 
 
-def new_model(
-    build: Callable[[], FourDVarNet], learning_rate: float, observations: np.ndarray, seed: int
-) -> FourDVarNet:
+def _new_model(experiment: Experiment, observations: np.ndarray, seed: int) -> FourDVarNet:
     """A model with initial weights, adapted to training observations and compiled."""
+    assert experiment.build is not None
     keras.utils.set_random_seed(seed)
-    model = build()
+    model = experiment.build()
     model.adapt(observations)
-    model.compile(
-        keras.optimizers.Adam(learning_rate, clipnorm=CLIPNORM),
-        metrics=[RScore()],
-    )
+    optimizer = keras.optimizers.Adam(experiment.learning_rate, clipnorm=CLIPNORM)
+    model.compile(optimizer, experiment.loss, metrics=[RScore()])
     return model
