@@ -9,18 +9,18 @@ import numpy as np
 import tensorflow as tf
 
 from tf4dvar.layers import (
+    GENN,
     ConvCell,
     GradientSolver,
     Lorenz63ODE,
     Lorenz96ODE,
     LSTMCell,
     RK4Flow,
-    TwoScaleGENN,
 )
 from tf4dvar.models import FourDVarNet
 
 PRIORS = {
-    "genn": TwoScaleGENN,
+    "genn": GENN,
     "rk4": lambda: RK4Flow(Lorenz63ODE(), 0.01),
     "lorenz96": lambda: RK4Flow(Lorenz96ODE(), 0.05),
 }

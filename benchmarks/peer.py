@@ -51,7 +51,7 @@ class RK4(nn.Module):
         self.sigma, self.rho, self.beta = (
             nn.Parameter(torch.tensor(value)) for value in (10.0, 28.0, 8 / 3)
         )
-        self.time_step, self.deviation = time_step, deviation
+        self.time_step, self.std = time_step, deviation
 
     def tendency(self, state):
         x, y, z = state.split(1, dim=1)
@@ -59,13 +59,13 @@ class RK4(nn.Module):
         return torch.cat(slopes, dim=1)
 
     def forward(self, state):
-        h, before = self.time_step, self.deviation * state[:, :, :-1]
+        h, before = self.time_step, self.std * state[:, :, :-1]
         first = self.tendency(before)
         second = self.tendency(before + h / 2 * first)
         third = self.tendency(before + h / 2 * second)
         fourth = self.tendency(before + h * third)
         after = before + h / 6 * (first + 2 * second + 2 * third + fourth)
-        return torch.cat([state[:, :, :1], after / self.deviation], dim=2)
+        return torch.cat([state[:, :, :1], after / self.std], dim=2)
 
 
 class LSTM(nn.Module):

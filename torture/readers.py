@@ -24,7 +24,7 @@ from tf4dvar.evaluation.comparison import problem_of
 from tf4dvar.evaluation.scores import evaluate, reconstruct
 from tf4dvar.experiments import experiment_by_name
 from tf4dvar.export.card import description_of
-from tf4dvar.layers import GradientSolver, LSTMCell, RK4Flow, TwoScaleGENN, ode_layer
+from tf4dvar.layers import GENN, GradientSolver, LSTMCell, RK4Flow, ode_layer
 from tf4dvar.models import FourDVarNet, load_model
 from tf4dvar.serving.directory import check_directory
 from tf4dvar.serving.versions import Versions
@@ -45,9 +45,7 @@ class Good:
         write_dataset(self.dataset, folder / "windows.nc")
         self.windows = (folder / "windows.nc").read_bytes()
         self.observations = self.dataset["observations"].values.astype("float32")
-        self.model = FourDVarNet(
-            TwoScaleGENN(units=2), GradientSolver(LSTMCell(units=2), iterations=2)
-        )
+        self.model = FourDVarNet(GENN(units=2), GradientSolver(LSTMCell(units=2), iterations=2))
         self.model.adapt(self.dataset["observations"].values)
         self.model.compile("adam", jit_compile=False)
         self.states = self.model(self.observations).numpy()

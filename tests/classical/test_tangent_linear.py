@@ -5,7 +5,7 @@ from tests.finite_differences import directional_derivative
 from tf4dvar.classical import one_step_model
 from tf4dvar.errors import InputError
 from tf4dvar.experiments import true_flow
-from tf4dvar.layers import TwoScaleGENN
+from tf4dvar.layers import GENN
 from tf4dvar.systems import Lorenz63, rk4_step, trajectories
 
 
@@ -53,7 +53,7 @@ def test_forecast_and_trajectory_are_the_system(flow, windows):
 
 
 def test_refuses_what_does_not_step_in_double_precision():
-    with pytest.raises(InputError, match=r"TwoScaleGENN.*weak-lbfgs takes any prior"):
-        one_step_model(TwoScaleGENN(dtype="float64"), 3)
+    with pytest.raises(InputError, match=r"GENN.*weak-lbfgs takes any prior"):
+        one_step_model(GENN(dtype="float64"), 3)
     with pytest.raises(InputError, match="float32"):
         one_step_model(true_flow("l63"), 3)

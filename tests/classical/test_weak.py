@@ -13,7 +13,7 @@ from tf4dvar.classical import (
 from tf4dvar.classical.weak_annealed import annealing
 from tf4dvar.classical.weak_cost import WeakConstraint, averaged_terms, covariance_terms
 from tf4dvar.errors import InputError
-from tf4dvar.layers import TwoScaleGENN, VariationalCost
+from tf4dvar.layers import GENN, VariationalCost
 
 R = np.array([[2.0, 0.5, 0.0], [0.5, 1.0, 0.3], [0.0, 0.3, 4.0]])[None, None]
 Q = np.diag([0.1, 0.2, 0.3]) + 0.05
@@ -110,7 +110,7 @@ def test_annealing_falls_tenfold():
 
 def test_lbfgs_takes_a_learned_prior(few, monkeypatch):
     monkeypatch.setattr("tf4dvar.classical.weak_lbfgs.TOLERANCE", 1e-6)
-    genn = TwoScaleGENN(dtype="float64")
+    genn = GENN(dtype="float64")
     observations = few[:2] / 8.0
     start = np.where(np.isnan(observations), 0.0, observations)
     problem = Problem(observations, genn, 2.0)
@@ -121,7 +121,7 @@ def test_lbfgs_takes_a_learned_prior(few, monkeypatch):
         cost(analysis.states, start, observed.astype(float)), analysis.costs, rtol=1e-8
     )
     assert np.all(analysis.costs < cost(start, start, observed.astype(float)).numpy())
-    with pytest.raises(InputError, match="TwoScaleGENN"):
+    with pytest.raises(InputError, match="GENN"):
         WeakGaussNewton().analyse(problem)
 
 

@@ -90,10 +90,10 @@ def test_swapped_components_are_named(said, rng):
 def test_other_units_are_named_with_the_numbers(factor, windows, said):
     observations = windows["observations"].values
     mean, deviation = np.nanmean(observations[..., 0]), np.nanstd(observations[..., 0])
-    scaling = np.array([mean, 0, 0]), np.array([deviation, 1, 1])
-    warn_of_units(observations, *scaling)
+    normalisation = np.array([mean, 0, 0]), np.array([deviation, 1, 1])
+    warn_of_units(observations, *normalisation)
     assert said() == ""
-    warn_of_units(factor * observations, *scaling)
+    warn_of_units(factor * observations, *normalisation)
     text = said()
     assert f"Component 0 of the observations has the mean {factor * mean:.3g}" in text
     assert f"adapted to a mean of {mean:.3g} and a deviation of {deviation:.3g}" in text

@@ -145,7 +145,7 @@ def test_a_flipped_bit_in_the_weights_is_noticed(model, tmp_path):
     file = tmp_path / "model.keras"
     model.save(file)
     content = bytearray(file.read_bytes())
-    place = content.find(model.scaling.mean.numpy().tobytes())
+    place = content.find(model.normalisation.mean.numpy().tobytes())
     content[place + 1] ^= 1
     file.write_bytes(content)
     with pytest.raises(InputError, match=r"its model\.weights\.h5 is damaged"):

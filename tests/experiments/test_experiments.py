@@ -6,14 +6,12 @@ from tf4dvar.errors import InputError
 from tf4dvar.evaluation.metrics import OBSERVATION_WEIGHT, PRIOR_WEIGHT
 from tf4dvar.experiments import EXPERIMENTS, TABLES, experiment_by_name, true_flow
 from tf4dvar.layers import (
+    GENN,
     ConvCell,
     GradientSolver,
     LSTMCell,
-    PlaneConvCell,
-    PlaneGENN,
-    PlaneLSTMCell,
+    PeriodicGENN,
     RK4Flow,
-    TwoScaleGENN,
 )
 from tf4dvar.models import FourDVarNet, SupervisedLoss, UnsupervisedLoss
 from tf4dvar.systems import Lorenz96, system_by_name
@@ -23,15 +21,15 @@ ROWS = [row for rows in TABLES.values() for row in rows]
 LEARNED = [row for row in ROWS if row.build is not None]
 PRIORS = {
     ("l63", "rk4"): RK4Flow,
-    ("l63", "genn"): TwoScaleGENN,
+    ("l63", "genn"): GENN,
     ("l96", "rk4"): RK4Flow,
-    ("l96", "genn"): PlaneGENN,
+    ("l96", "genn"): PeriodicGENN,
 }
 CELLS = {
     ("l63", "conv"): ConvCell,
     ("l63", "lstm"): LSTMCell,
-    ("l96", "conv"): PlaneConvCell,
-    ("l96", "lstm"): PlaneLSTMCell,
+    ("l96", "conv"): ConvCell,
+    ("l96", "lstm"): LSTMCell,
 }
 GENN_WEIGHTS = {"l63": 15_300, "l96": 52_150}
 
@@ -113,12 +111,12 @@ def test_what_learns_nothing_cannot_be_trained(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize(("prior", "cell"), [("rk4", PlaneConvCell), ("genn", PlaneLSTMCell)])
+@pytest.mark.parametrize(("prior", "cell"), [("rk4", ConvCell), ("genn", LSTMCell)])
 def test_lorenz96_models_learn(prior, cell):
     data = simulate_dataset(Lorenz96(), protocol_plan("l96"), 8, steps=24)
     observations, truth = (data[name].values for name in ("observations", "truth"))
-    phi = true_flow("l96") if prior == "rk4" else PlaneGENN(units=4, kernel_size=5)
-    model = FourDVarNet(phi, GradientSolver(cell(), iterations=3))
+    phi = true_flow("l96") if prior == "rk4" else PeriodicGENN(units=4, kernel_size=5)
+    model = FourDVarNet(phi, GradientSolver(cell(circle=True), iterations=3))
     model.adapt(observations)
     model.compile("adam", jit_compile=False)
     model.optimizer.learning_rate = 0.01

@@ -13,6 +13,7 @@ from tests.layers.test_observation_operators import Speed
 from tf4dvar.errors import InputError
 from tf4dvar.export import onnx, save
 from tf4dvar.layers import (
+    GENN,
     AttentionFirstGuess,
     AutoEncoder,
     BilinearODE,
@@ -23,14 +24,10 @@ from tf4dvar.layers import (
     Lorenz63ODE,
     Lorenz96ODE,
     LSTMCell,
-    OneScaleGENN,
-    PlaneConvCell,
-    PlaneFirstGuess,
-    PlaneGENN,
-    PlaneLSTMCell,
-    PlaneSlotCell,
+    PeriodicFirstGuess,
+    PeriodicGENN,
     RK4Flow,
-    TwoScaleGENN,
+    SegmentCell,
 )
 from tf4dvar.models import FourDVarNet
 
@@ -42,20 +39,22 @@ SLOW = {
     "euler": lambda: FourDVarNet(
         EulerFlow(BilinearODE(), 0.01), GradientSolver(FixedStepCell(0.1), 3)
     ),
-    "one-scale": lambda: FourDVarNet(OneScaleGENN(units=6), GradientSolver(ConvCell(), 3)),
+    "one-scale": lambda: FourDVarNet(GENN(units=6, scale=None), GradientSolver(ConvCell(), 3)),
     "attention": lambda: FourDVarNet(
-        TwoScaleGENN(units=6),
+        GENN(units=6),
         GradientSolver(LSTMCell(units=6), 3),
         first_guess=AttentionFirstGuess(width=16, depth=1, heads=2),
     ),
     "plane": lambda: FourDVarNet(
-        PlaneGENN(units=4, kernel_size=5), GradientSolver(PlaneLSTMCell(units=3), 3)
+        PeriodicGENN(units=4, kernel_size=5), GradientSolver(LSTMCell(units=3, circle=True), 3)
     ),
-    "l96": lambda: FourDVarNet(RK4Flow(Lorenz96ODE(), 0.05), GradientSolver(PlaneConvCell(), 3)),
+    "l96": lambda: FourDVarNet(
+        RK4Flow(Lorenz96ODE(), 0.05), GradientSolver(ConvCell(first_step=0.03, circle=True), 3)
+    ),
     "slots": lambda: FourDVarNet(
         RK4Flow(Lorenz96ODE(), 0.05),
-        GradientSolver(PlaneSlotCell(width=8), 3),
-        first_guess=PlaneFirstGuess(width=8, depth=2),
+        GradientSolver(SegmentCell(width=8), 3),
+        first_guess=PeriodicFirstGuess(width=8, depth=2),
     ),
 }
 
@@ -72,7 +71,7 @@ def wider(observations, components):
 
 def check(model, version, components=3):
     session = onnxruntime.InferenceSession(version / "model.onnx")
-    deviation = model.scaling.deviation.numpy()
+    deviation = model.normalisation.std.numpy()
     for observations in make_windows().values():
         observations = wider(observations, components)
         (state,) = session.run(["state"], {"observations": observations})
@@ -84,7 +83,7 @@ def check(model, version, components=3):
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
     keras.utils.set_random_seed(0)
-    model = adapted(FourDVarNet(TwoScaleGENN(units=6), GradientSolver(LSTMCell(units=6), 3)))
+    model = adapted(FourDVarNet(GENN(units=6), GradientSolver(LSTMCell(units=6), 3)))
     return model, save(model, tmp_path_factory.mktemp("onnx") / "served", "onnx")
 
 
@@ -95,7 +94,7 @@ def test_the_file_gives_the_model_s_states(exported):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SLOW)
 def test_every_prior_and_update_converts(name, tmp_path):
-    components = 8 if name in ("plane", "l96", "slots") else 3
+    components = 8 if name in ("circle", "l96", "segments") else 3
     model = adapted(SLOW[name](), components)
     check(model, save(model, tmp_path / "served", "onnx"), components)
 
@@ -146,7 +145,7 @@ def test_what_an_operator_observes_goes_in_and_the_state_comes_out(operator, tmp
     for observations in windows.values():
         (state,) = session.run(["state"], {"observations": observations})
         difference = state - model.predict(observations, verbose=0)
-        np.testing.assert_allclose(difference / model.scaling.deviation.numpy(), 0, atol=1e-4)
+        np.testing.assert_allclose(difference / model.normalisation.std.numpy(), 0, atol=1e-4)
     card = json.loads((tmp_path / "card.json").read_text())
     (taken,) = session.get_inputs()
     assert taken.shape[2] == card["inputs"]["observations"]["shape"][2] == observations.shape[2]
@@ -154,9 +153,9 @@ def test_what_an_operator_observes_goes_in_and_the_state_comes_out(operator, tmp
 
 def test_an_operator_that_does_not_convert_is_named(tmp_path, monkeypatch):
     model = FourDVarNet(
-        TwoScaleGENN(units=4),
+        GENN(units=4),
         GradientSolver(ConvCell(), 1),
-        first_guess=AttentionFirstGuess(slot=4, width=8, depth=1, heads=1, components=3),
+        first_guess=AttentionFirstGuess(segment=4, width=8, depth=1, heads=1, components=3),
         observation=Speed(),
     )
     model.build((None, None, 1))
@@ -192,7 +191,7 @@ def test_formats_are_not_mixed(exported):
 
 def test_a_missing_package_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tf2onnx", None)
-    model = adapted(FourDVarNet(TwoScaleGENN(units=6), GradientSolver(LSTMCell(units=6), 3)))
+    model = adapted(FourDVarNet(GENN(units=6), GradientSolver(LSTMCell(units=6), 3)))
     with pytest.raises(InputError, match=r"tf2onnx, which is not installed: pip install tf2onnx"):
         save(model, tmp_path / "served", "onnx")
     assert not (tmp_path / "served").exists()

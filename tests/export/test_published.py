@@ -14,7 +14,7 @@ from tf4dvar.evaluation.metrics import r_score
 from tf4dvar.evaluation.scores import evaluate, reconstruct
 from tf4dvar.experiments import EXPERIMENTS, Experiment
 from tf4dvar.export.published import OTHER_WINDOWS, _readme, card_of, other_observations
-from tf4dvar.layers import ConvCell, GradientSolver, TwoScaleGENN
+from tf4dvar.layers import GENN, ConvCell, GradientSolver
 from tf4dvar.models import FourDVarNet, load_model
 from tf4dvar.storage.version_directory import check_digests
 from tf4dvar.systems import Lorenz96, system_by_name
@@ -26,7 +26,7 @@ SMALL = Experiment(
     "small",
     "a small model",
     "l63",
-    lambda: FourDVarNet(TwoScaleGENN(units=4), GradientSolver(ConvCell((2, 2)), iterations=2)),
+    lambda: FourDVarNet(GENN(units=4), GradientSolver(ConvCell((2, 2)), iterations=2)),
     *("sup", "genn", "conv"),
     epochs=1,
     windows=32,

@@ -14,13 +14,13 @@ import tensorflow as tf
 from tf4dvar.errors import InputError
 from tf4dvar.export import save
 from tf4dvar.layers import (
+    GENN,
     ConvCell,
     GradientSolver,
     LinearObservation,
     Lorenz63ODE,
     LSTMCell,
     RK4Flow,
-    TwoScaleGENN,
 )
 from tf4dvar.models import FourDVarNet
 from tf4dvar.models.saved_model import MAX_ITERATIONS
@@ -56,7 +56,7 @@ for directory in sys.argv[2:]:
 
 def make_model(prior=None, cell=None, **settings):
     solver = GradientSolver(cell or LSTMCell(units=6), 3, **settings)
-    model = FourDVarNet(prior or TwoScaleGENN(units=6), solver)
+    model = FourDVarNet(prior or GENN(units=6), solver)
     rng = np.random.default_rng(1)
     model.adapt(5 + 8 * rng.normal(size=(20, 30, 3)))
     # As training would: no update of the solver is nothing then.
@@ -74,7 +74,7 @@ OPERATORS = {
 
 def make_observing_model(operator):
     """A model that observes by an operator, and windows of its observations."""
-    model = FourDVarNet(TwoScaleGENN(units=4), GradientSolver(ConvCell(), 3), observation=operator)
+    model = FourDVarNet(GENN(units=4), GradientSolver(ConvCell(), 3), observation=operator)
     matrix = np.concatenate([each.matrix for each in model.operator.operators])
     truth = 5 + 8 * np.random.default_rng(1).normal(size=(20, 30, 3))
     model.adapt(truth @ matrix.T, truth)
@@ -146,7 +146,7 @@ def test_keras_own_export_is_the_packages(model, loaded, tmp_path):
     with pytest.raises(InputError, match="input_signature"):
         model.export(tmp_path / "other", input_signature=[])
     with pytest.raises(InputError, match="no weights yet"):
-        FourDVarNet(TwoScaleGENN(units=6), GradientSolver(LSTMCell())).export(tmp_path / "other")
+        FourDVarNet(GENN(units=6), GradientSolver(LSTMCell())).export(tmp_path / "other")
 
 
 def test_saved_model_cli_runs_it(exported, model, tmp_path):

@@ -3,16 +3,16 @@ import pytest
 import tensorflow as tf
 
 from tf4dvar.layers import (
+    GENN,
     BilinearBlock,
     BilinearODE,
     EulerFlow,
     Lorenz63ODE,
     Lorenz96ODE,
+    Normalisation,
     NormalisedPrior,
-    PlaneGENN,
+    PeriodicGENN,
     RK4Flow,
-    Scaling,
-    TwoScaleGENN,
 )
 from tf4dvar.layers.adjoint import with_adjoint
 
@@ -20,9 +20,9 @@ F64 = {"dtype": "float64"}
 
 
 def scaled(prior):
-    scaling = Scaling(**F64)
-    scaling.adapt(np.random.default_rng(3).normal(2, 5, size=(4, 6, 3)))
-    return NormalisedPrior(prior, scaling, **F64)
+    normalisation = Normalisation(**F64)
+    normalisation.adapt(np.random.default_rng(3).normal(2, 5, size=(4, 6, 3)))
+    return NormalisedPrior(prior, normalisation, **F64)
 
 
 def with_random_weights(layer, components):
@@ -33,14 +33,14 @@ def with_random_weights(layer, components):
 
 
 PRIORS = {
-    "two scales": (3, lambda: TwoScaleGENN(units=6, **F64)),
+    "two scales": (3, lambda: GENN(units=6, **F64)),
     "block": (3, lambda: BilinearBlock(3, units=6, **F64)),
-    "scaled": (3, lambda: scaled(TwoScaleGENN(units=6, **F64))),
+    "scaled": (3, lambda: scaled(GENN(units=6, **F64))),
     "scaled flow": (3, lambda: scaled(RK4Flow(Lorenz63ODE(**F64), 0.1, **F64))),
     "euler": (3, lambda: EulerFlow(Lorenz63ODE(range(9), **F64), 0.1, **F64)),
     "bilinear": (3, lambda: RK4Flow(with_random_weights(BilinearODE(**F64), 3), 0.1, **F64)),
-    "plane": (7, lambda: PlaneGENN(units=4, kernel_size=5, **F64)),
-    "plane, one scale": (23, lambda: PlaneGENN(units=3, kernel_size=7, scale=None, **F64)),
+    "circle": (7, lambda: PeriodicGENN(units=4, kernel_size=5, **F64)),
+    "circle, one scale": (23, lambda: PeriodicGENN(units=3, kernel_size=7, scale=None, **F64)),
     "lorenz96": (5, lambda: RK4Flow(with_random_weights(Lorenz96ODE(**F64), 5), 0.1, **F64)),
 }
 

@@ -22,14 +22,14 @@ EXAMPLES = {
     layers.FunctionODE: lambda **dtype: layers.ode_layer(decay, components=3, **dtype),
     layers.LinearObservation: lambda **dtype: layers.LinearObservation(np.eye(3)[:2], **dtype),
     layers.NormalisedPrior: lambda **dtype: layers.NormalisedPrior(
-        make(layers.RK4Flow, **dtype), layers.Scaling(**dtype), **dtype
+        make(layers.RK4Flow, **dtype), layers.Normalisation(**dtype), **dtype
     ),
-    layers.PlaneGENN: lambda **dtype: layers.PlaneGENN(units=4, kernel_size=5, **dtype),
+    layers.PeriodicGENN: lambda **dtype: layers.PeriodicGENN(units=4, kernel_size=5, **dtype),
     layers.RK4Flow: lambda **dtype: layers.RK4Flow(layers.Lorenz63ODE(**dtype), 0.01, **dtype),
     layers.SystemODE: lambda **dtype: layers.SystemODE("l63", **dtype),
 }
 # On a circle.
-COMPONENTS = {layers.Lorenz96ODE: 8, layers.PlaneGENN: 8}
+COMPONENTS = {layers.Lorenz96ODE: 8, layers.PeriodicGENN: 8}
 PUBLIC = [
     found
     for found in map(vars(layers).get, layers.__all__)
@@ -38,6 +38,17 @@ PUBLIC = [
     and found not in (*KINDS, layers.OneStepFlow)
 ]
 SIZES = [(1, 2), (3, 24), (2, 37)]
+# What takes components of a time, not places: a field is refused.
+OF_SERIES = [
+    layers.AttentionFirstGuess,
+    layers.AutoEncoder,
+    layers.GENN,
+    layers.Lorenz96ODE,
+    layers.PeriodicFirstGuess,
+    layers.PeriodicGENN,
+    layers.SegmentCell,
+]
+OF_FIELDS = [kind for kind in PUBLIC if kind not in OF_SERIES]
 POLICIES = {"mixed_float16": "float16", "mixed_bfloat16": "bfloat16"}
 
 
@@ -50,10 +61,10 @@ def make(kind, **dtype):
     return EXAMPLES.get(kind, kind)(**dtype)
 
 
-def arguments(layer, batch, steps, dtype, rng):
+def arguments(layer, batch, steps, dtype, rng, space=()):
     """What a layer of its kind is called with."""
     components = COMPONENTS.get(type(layer), 3)
-    state = rng.normal(size=(batch, steps, components)).astype(dtype)
+    state = rng.normal(size=(batch, steps, *space, components)).astype(dtype)
     if isinstance(layer, layers.FirstGuess):
         mask = (rng.random(state.shape) < 0.4).astype(dtype)
         return state * mask, mask
@@ -84,6 +95,28 @@ def test_a_window_alone_is_as_in_a_batch_of_any_size_and_length(kind, rng):
             assert of_many.shape[:1] == (batch,)
 
 
+@pytest.mark.parametrize("kind", OF_FIELDS)
+def test_a_field_comes_back_exactly_alone_and_with_others(kind, rng, tmp_path):
+    layer = make(kind, dtype="float64")
+    given = arguments(layer, 3, 6, "float64", rng, space=(4, 5))
+    given = keras.tree.map_structure(np.asarray, given)
+    together = check_layer(layer, *given, tmp_path=tmp_path)
+    alone = layer(*keras.tree.map_structure(lambda values: values[:1], given))
+    for one, of_many in zip(keras.tree.flatten(alone), together, strict=True):
+        assert of_many.shape[:-1] == (3, 6, 4, 5)
+        np.testing.assert_allclose(one[0], of_many[0], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", OF_SERIES)
+def test_what_takes_no_field_says_so(kind, rng):
+    layer = make(kind)
+    given = np.zeros((3, 6, 4, 5, COMPONENTS.get(kind, 3)), "float32")
+    other = (given,) if isinstance(layer, layers.FirstGuess) else ()
+    other = ((given, given),) if isinstance(layer, layers.Update) else other
+    with pytest.raises(ValueError, match=f"{kind.__name__} received .*; it takes no axes of space"):
+        layer(given, *other)
+
+
 @pytest.mark.parametrize("kind", PUBLIC)
 @pytest.mark.parametrize("policy", POLICIES)
 def test_half_precision_is_near(kind, policy, rng):
@@ -100,10 +133,12 @@ def test_half_precision_is_near(kind, policy, rng):
 
 
 @pytest.mark.parametrize("kind", [kind for kind in PUBLIC if issubclass(kind, StateMap)])
-@pytest.mark.parametrize("steps", [2, 25])
-def test_its_adjoint_is_that_of_the_tape(kind, steps, rng):
+@pytest.mark.parametrize(("steps", "space"), [(2, ()), (25, ()), (4, (2, 3))])
+def test_its_adjoint_is_that_of_the_tape(kind, steps, space, rng):
+    if space and kind in OF_SERIES:
+        pytest.skip("takes no field")
     layer = make(kind, dtype="float64")
-    (state,) = map(tf.constant, arguments(layer, 2, steps, "float64", rng))
+    (state,) = map(tf.constant, arguments(layer, 2, steps, "float64", rng, space))
     layer(state)
     value, adjoint = with_adjoint(layer, state)
     residual = tf.constant(rng.normal(size=value.shape))

@@ -4,13 +4,13 @@ import tensorflow as tf
 
 from tests.layers.layer_check import check_layer
 from tf4dvar.layers import (
+    GENN,
     CostGradient,
     LinearObservation,
     Lorenz63ODE,
+    Normalisation,
     NormalisedObservation,
     RK4Flow,
-    Scaling,
-    TwoScaleGENN,
     VariationalCost,
 )
 
@@ -33,7 +33,7 @@ def test_exact_small_case():
 
 
 def observing(*matrices):
-    scalings = Scaling(dtype="float64"), Scaling(dtype="float64")
+    scalings = Normalisation(dtype="float64"), Normalisation(dtype="float64")
     operators = [LinearObservation(matrix, dtype="float64") for matrix in matrices]
     return NormalisedObservation(operators, *scalings, dtype="float64")
 
@@ -105,17 +105,19 @@ def test_frozen_weights_are_exact_and_not_trained():
 def test_layer(rng, tmp_path):
     x = rng.normal(size=(2, 9, 3)).astype("float32")
     mask = (rng.random(x.shape) < 0.4).astype("float32")
-    (cost,) = check_layer(VariationalCost(TwoScaleGENN()), x, x * mask, mask, tmp_path=tmp_path)
+    (cost,) = check_layer(VariationalCost(GENN()), x, x * mask, mask, tmp_path=tmp_path)
     assert cost.shape == (2,)
 
 
 def test_each_source_has_a_weight_of_its_own(rng, tmp_path):
     operator = NormalisedObservation(
-        [LinearObservation([[1.0, 1.0]]), LinearObservation(np.eye(2))], Scaling(), Scaling()
+        [LinearObservation([[1.0, 1.0]]), LinearObservation(np.eye(2))],
+        Normalisation(),
+        Normalisation(),
     )
     state = rng.normal(size=(2, 9, 2)).astype("float32")
     seen = rng.normal(size=(2, 9, 3)).astype("float32")
-    cost = VariationalCost(TwoScaleGENN(), 0.5, 2.0, operator=operator)
+    cost = VariationalCost(GENN(), 0.5, 2.0, operator=operator)
     check_layer(cost, state, seen, np.ones_like(seen), tmp_path=tmp_path)
     assert cost.log_weights.shape == (3,)
 

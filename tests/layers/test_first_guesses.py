@@ -10,20 +10,20 @@ from tests.layers.layer_check import check_layer
 from tf4dvar.errors import InputError
 from tf4dvar.evaluation.scores import checked_states
 from tf4dvar.layers import (
+    GENN,
     AttentionFirstGuess,
     FixedStepCell,
     GradientSolver,
     LSTMCell,
-    PlaneBlock,
-    PlaneFirstGuess,
+    PeriodicBlock,
+    PeriodicFirstGuess,
     TransformerBlock,
-    TwoScaleGENN,
 )
 from tf4dvar.models import FourDVarNet
 
-attention = partial(AttentionFirstGuess, slot=4, width=16, depth=2, heads=2)
-plane = partial(PlaneFirstGuess, slot=4, width=8, depth=2)
-every_guess = pytest.mark.parametrize("small", [attention, plane], ids=["attention", "plane"])
+attention = partial(AttentionFirstGuess, segment=4, width=16, depth=2, heads=2)
+periodic = partial(PeriodicFirstGuess, segment=4, width=8, depth=2)
+every_guess = pytest.mark.parametrize("small", [attention, periodic], ids=["attention", "periodic"])
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_layer(small, observed, tmp_path):
 
 def test_blocks(rng, tmp_path):
     check_layer(TransformerBlock(8, 2), rng.normal(size=(2, 5, 8)).astype("f4"), tmp_path=tmp_path)
-    check_layer(PlaneBlock(4), rng.normal(size=(2, 5, 6, 4)).astype("f4"), tmp_path=tmp_path)
+    check_layer(PeriodicBlock(4), rng.normal(size=(2, 5, 6, 4)).astype("f4"), tmp_path=tmp_path)
 
 
 @every_guess
@@ -102,15 +102,15 @@ def test_a_width_that_the_heads_cannot_share_is_refused():
         AttentionFirstGuess(width=10, heads=4)
 
 
-def test_on_the_plane_turning_the_circle_turns_the_guess(observed):
-    layer = plane()
+def test_turning_the_circle_turns_the_guess(observed):
+    layer = periodic()
     turned = layer(*(np.roll(values, 2, axis=-1) for values in observed))
     np.testing.assert_allclose(turned, np.roll(layer(*observed), 2, axis=-1), atol=1e-5)
 
 
-def test_on_the_plane_an_observation_reaches_as_far_as_the_blocks():
+def test_around_a_circle_an_observation_reaches_as_far_as_the_blocks():
     # Two blocks of two convolutions and the one at the entry reach five components to each side.
-    layer = plane()
+    layer = periodic()
     nothing = np.zeros((1, 40, 30), "float32")
     seen = nothing.copy()
     seen[0, 20, 15] = 1.0
@@ -119,13 +119,13 @@ def test_on_the_plane_an_observation_reaches_as_far_as_the_blocks():
     np.testing.assert_array_equal(np.flatnonzero(changed.any(axis=1)), np.arange(40))
 
 
-def test_attention_over_too_many_slots_says_so_before_it_takes_the_memory(rng):
+def test_attention_over_too_many_segments_says_so_before_it_takes_the_memory(rng):
     """It compares all with all: a window of a million steps would take 250 GB."""
     model = FourDVarNet(
-        TwoScaleGENN(2), GradientSolver(LSTMCell(2), 1), first_guess=AttentionFirstGuess(depth=1)
+        GENN(2), GradientSolver(LSTMCell(2), 1), first_guess=AttentionFirstGuess(depth=1)
     )
     observations = rng.normal(size=(1, 400_000, 3)).astype("float32")
     model.build(observations.shape)
-    with pytest.raises(InputError, match="50000 slots of 8 steps; cut them"):
+    with pytest.raises(InputError, match="50000 segments of 8 steps; cut them"):
         checked_states(model, observations)
     assert checked_states(model, observations[:, :200]).shape == (1, 200, 3)

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from tests.layers.layer_check import check_layer
-from tf4dvar.layers import BilinearBlock, TwoScaleGENN
+from tf4dvar.layers import GENN, BilinearBlock
 
 
 def own_derivatives(prior, steps, rng):
@@ -18,7 +18,7 @@ def own_derivatives(prior, steps, rng):
 
 @pytest.mark.parametrize("steps", [24, 21])
 def test_no_state_enters_its_own_prediction_during_training_too(steps, rng):
-    prior = TwoScaleGENN(units=8)
+    prior = GENN(units=8)
     x = rng.normal(size=(4, steps, 3)).astype("float32")
     prior(x)
     optimizer = tf.keras.optimizers.Adam(0.05)
@@ -33,12 +33,12 @@ def test_no_state_enters_its_own_prediction_during_training_too(steps, rng):
 
 
 def test_the_constraint_can_be_switched_off(rng):
-    own, _ = own_derivatives(TwoScaleGENN(units=8, zero_centre=False), 24, rng)
+    own, _ = own_derivatives(GENN(units=8, zero_centre=False), 24, rng)
     assert np.abs(own).max() > 1e-3
 
 
 def test_paper_size():
-    prior = TwoScaleGENN()
+    prior = GENN()
     prior.build((None, None, 3))
     assert prior.count_params() == 15_300
 
@@ -46,11 +46,11 @@ def test_paper_size():
 @pytest.mark.parametrize("steps", [2, 3, 5, 200, 203])
 def test_any_window_length(steps, rng):
     x = rng.normal(size=(2, steps, 3)).astype("float32")
-    assert TwoScaleGENN(units=4)(x).shape == x.shape
+    assert GENN(units=4)(x).shape == x.shape
 
 
 def test_coarse_scale_alone_is_constant_over_its_blocks(rng):
-    prior = TwoScaleGENN(units=4)
+    prior = GENN(units=4)
     x = rng.normal(size=(1, 16, 3)).astype("float32")
     prior(x)
     prior.fine.kernel.assign(np.zeros(prior.fine.kernel.shape))
@@ -62,7 +62,7 @@ def test_coarse_scale_alone_is_constant_over_its_blocks(rng):
 
 def test_layers(rng, tmp_path):
     x = rng.normal(size=(2, 9, 3)).astype("float32")
-    check_layer(TwoScaleGENN(), x, tmp_path=tmp_path)
+    check_layer(GENN(), x, tmp_path=tmp_path)
     (block,) = check_layer(BilinearBlock(5), x, tmp_path=tmp_path)
     assert block.shape == (2, 9, 5)
 
@@ -70,3 +70,10 @@ def test_layers(rng, tmp_path):
 def test_an_even_kernel_has_no_centre():
     with pytest.raises(ValueError, match="kernel_size=10; expected an odd number"):
         BilinearBlock(3, kernel_size=10)
+
+
+def test_one_scale_is_a_block(rng):
+    prior = GENN(units=6, scale=None, dtype="float64")
+    x = rng.normal(size=(2, 9, 3))
+    np.testing.assert_array_equal(prior(x), prior.fine(x))
+    assert len(prior.weights) == len(prior.fine.weights)

@@ -6,15 +6,15 @@ import tensorflow as tf
 from tests.finite_differences import directional_derivative
 from tests.layers.layer_check import check_layer
 from tf4dvar.layers import (
+    GENN,
     BilinearODE,
     CostGradient,
     EulerFlow,
     LinearObservation,
     Lorenz63ODE,
+    Normalisation,
     NormalisedObservation,
     RK4Flow,
-    Scaling,
-    TwoScaleGENN,
     VariationalCost,
 )
 
@@ -23,7 +23,7 @@ PRIORS = {
     "rk4": lambda: RK4Flow(Lorenz63ODE(dtype="float64"), H, dtype="float64"),
     "euler": lambda: EulerFlow(Lorenz63ODE(dtype="float64"), H, dtype="float64"),
     "bilinear": lambda: RK4Flow(BilinearODE(dtype="float64"), H, dtype="float64"),
-    "genn": lambda: TwoScaleGENN(dtype="float64"),
+    "genn": lambda: GENN(dtype="float64"),
 }
 
 
@@ -63,11 +63,11 @@ class Speed(keras.layers.Layer):
 
 def test_agrees_with_finite_differences_where_sources_observe_by_operators(problem, rng):
     f64 = {"dtype": "float64"}
-    scaling, seen_scaling = Scaling(**f64), Scaling(**f64)
-    scaling.adapt(rng.normal(1.0, 5.0, size=(9, 9, 3)))
+    normalisation, seen_scaling = Normalisation(**f64), Normalisation(**f64)
+    normalisation.adapt(rng.normal(1.0, 5.0, size=(9, 9, 3)))
     seen_scaling.adapt(rng.normal(1.0, 20.0, size=(9, 9, 3)))
     operators = [LinearObservation(rng.normal(size=(2, 3)), **f64), Speed(**f64)]
-    operator = NormalisedObservation(operators, scaling, seen_scaling, **f64)
+    operator = NormalisedObservation(operators, normalisation, seen_scaling, **f64)
     cost = VariationalCost(PRIORS["rk4"](), (0.7, 3.0), 1.3, operator=operator, **f64)
     gradient = CostGradient(cost, **f64)
     state, observations, mask = problem
@@ -123,7 +123,7 @@ def test_agrees_with_the_adjoint_written_by_hand(problem):
 def test_layer(rng, tmp_path):
     x = rng.normal(size=(2, 9, 3)).astype("float32")
     mask = (rng.random(x.shape) < 0.4).astype("float32")
-    layer = CostGradient(VariationalCost(TwoScaleGENN()))
+    layer = CostGradient(VariationalCost(GENN()))
     gradient, cost = check_layer(layer, x, x * mask, mask, tmp_path=tmp_path)
     assert gradient.shape == x.shape
     assert cost.shape == (2,)

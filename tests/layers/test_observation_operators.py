@@ -7,9 +7,9 @@ from tests.layers.layer_check import check_layer
 from tf4dvar.layers import (
     CostGradient,
     LinearObservation,
+    Normalisation,
     NormalisedObservation,
     Prior,
-    Scaling,
     VariationalCost,
 )
 from tf4dvar.layers.adjoint import with_adjoint
@@ -34,9 +34,9 @@ class MidwayPrior(Prior):
 
 
 def scaled(rng, components, dtype="float64"):
-    scaling = Scaling(dtype=dtype)
-    scaling.adapt(rng.normal(3.0, np.arange(1.0, components + 1), size=(20, 9, components)))
-    return scaling
+    normalisation = Normalisation(dtype=dtype)
+    normalisation.adapt(rng.normal(3.0, np.arange(1.0, components + 1), size=(20, 9, components)))
+    return normalisation
 
 
 @pytest.fixture
@@ -50,14 +50,14 @@ def test_a_linear_operator_is_its_matrix(states, tmp_path):
 
 
 def test_side_by_side_between_normalised_units(states, rng, tmp_path):
-    scaling, seen_scaling = scaled(rng, 3), scaled(rng, 3)
+    normalisation, seen_scaling = scaled(rng, 3), scaled(rng, 3)
     operators = [LinearObservation(MATRIX, **F64), Speed(**F64)]
-    normalised = NormalisedObservation(operators, scaling, seen_scaling, **F64)
+    normalised = NormalisedObservation(operators, normalisation, seen_scaling, **F64)
     seen = normalised(states)
     assert normalised.sources == (2, 1)
-    physical = scaling.physical(states)
+    physical = normalisation.inverse(states)
     expected = np.concatenate([operator(physical) for operator in operators], axis=-1)
-    np.testing.assert_allclose(seen_scaling.physical(seen), expected, rtol=1e-12)
+    np.testing.assert_allclose(seen_scaling.inverse(seen), expected, rtol=1e-12)
     single = NormalisedObservation(
         [LinearObservation(MATRIX), Speed()], scaled(rng, 3, "float32"), scaled(rng, 3, "float32")
     )
@@ -88,16 +88,16 @@ def test_its_adjoint_is_its_automatic_adjoint(operators, states, rng):
 
 
 def test_the_pseudo_inverse_explains_the_observations_with_the_least_departure(states, rng):
-    scaling, seen_scaling = scaled(rng, 3), scaled(rng, 2)
+    normalisation, seen_scaling = scaled(rng, 3), scaled(rng, 2)
     normalised = NormalisedObservation(
-        [LinearObservation(MATRIX, **F64)], scaling, seen_scaling, **F64
+        [LinearObservation(MATRIX, **F64)], normalisation, seen_scaling, **F64
     )
     normalised.build((None, None, 3))
     observations = rng.normal(size=(2, 7, 2))
     found = normalised.pseudo_inverse(tf.constant(observations))
     np.testing.assert_allclose(normalised(found), observations, atol=1e-9)
     # Any other state that explains them is farther from the mean.
-    matrix = MATRIX * scaling.deviation.numpy()
+    matrix = MATRIX * normalisation.std.numpy()
     unseen = np.linalg.svd(matrix)[2][2]
     np.testing.assert_allclose(matrix @ unseen, 0.0, atol=1e-12)
     np.testing.assert_allclose(found @ unseen[:, None], 0.0, atol=1e-9)
@@ -121,9 +121,9 @@ def test_sources_within_an_operator_are_sources_of_the_cost(states, rng):
     mask = (mask > 0).astype(float)
     for each in (apart, within):
         each.build((None, None, 3))
-        for scaling in (each.operator.scaling, each.operator.observation_scaling):
-            scaling.mean.assign([1.0, 2.0, 3.0])
-            scaling.deviation.assign([4.0, 5.0, 6.0])
+        for normalisation in (each.operator.normalisation, each.operator.observation_normalisation):
+            normalisation.mean.assign([1.0, 2.0, 3.0])
+            normalisation.std.assign([4.0, 5.0, 6.0])
     assert within.operator.sources == (1, 1, 1)
     for ours, theirs in zip(
         CostGradient(within, **F64)(states, observations, mask),
@@ -144,8 +144,8 @@ def test_sources_that_do_not_add_up_are_refused(rng):
 
 def test_two_instruments_of_one_component_are_averaged(rng):
     operators = [LinearObservation([[1.0, 0.0]], **F64), LinearObservation([[1.0, 0.0]], **F64)]
-    scaling, seen_scaling = Scaling(**F64), Scaling(**F64)
-    normalised = NormalisedObservation(operators, scaling, seen_scaling, **F64)
+    normalisation, seen_scaling = Normalisation(**F64), Normalisation(**F64)
+    normalised = NormalisedObservation(operators, normalisation, seen_scaling, **F64)
     normalised.build((None, None, 2))
     found = normalised.pseudo_inverse(tf.constant([[[1.0, 3.0]]], tf.float64))
     np.testing.assert_allclose(found, [[[2.0, 0.0]]], atol=1e-12)

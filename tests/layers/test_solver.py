@@ -6,6 +6,7 @@ import tensorflow as tf
 from tests.finite_differences import directional_derivative
 from tests.layers.layer_check import check_layer
 from tf4dvar.layers import (
+    GENN,
     ConvCell,
     CostGradient,
     FixedStepCell,
@@ -13,7 +14,6 @@ from tf4dvar.layers import (
     Lorenz63ODE,
     LSTMCell,
     RK4Flow,
-    TwoScaleGENN,
     VariationalCost,
 )
 from tf4dvar.layers.checks import build_once, held_layers
@@ -24,7 +24,7 @@ def make_solver(cell=None, dtype="float32", **settings):
 
 
 def make_gradient(prior=None, dtype="float32"):
-    cost = VariationalCost(prior or TwoScaleGENN(units=4, dtype=dtype), dtype=dtype)
+    cost = VariationalCost(prior or GENN(units=4, dtype=dtype), dtype=dtype)
     return CostGradient(cost, dtype=dtype)
 
 
@@ -123,7 +123,7 @@ def test_training_gradients_through_the_iterations_agree_with_finite_differences
     prior, unroll, problem, rng
 ):
     prior = {
-        "genn": TwoScaleGENN(units=4, dtype="float64"),
+        "genn": GENN(units=4, dtype="float64"),
         "rk4": RK4Flow(Lorenz63ODE(dtype="float64"), 0.01, dtype="float64"),
     }[prior]
     solver = make_solver(dtype="float64", iterations=4, unroll=unroll)
@@ -281,7 +281,7 @@ class Solved(keras.layers.Layer):
 
     @classmethod
     def from_config(cls, config):
-        return cls(**held_layers(config, "solver", "gradient"))
+        return cls(**held_layers(config))
 
 
 def test_layer(rng, tmp_path):

@@ -9,7 +9,7 @@ from hostile import archive, members
 
 from tf4dvar.errors import InputError
 from tf4dvar.evaluation.scores import reconstruct
-from tf4dvar.layers import GradientSolver, LSTMCell, RK4Flow, TwoScaleGENN, ode_layer
+from tf4dvar.layers import GENN, GradientSolver, LSTMCell, RK4Flow, ode_layer
 from tf4dvar.models import FourDVarNet, load_model
 from tf4dvar.systems.symbolic import Equations
 
@@ -31,7 +31,7 @@ def saved(model, path, components=2):
 
 @pytest.fixture(scope="module")
 def content(tmp_path_factory):
-    model = FourDVarNet(TwoScaleGENN(units=2), GradientSolver(LSTMCell(units=2), iterations=2))
+    model = FourDVarNet(GENN(units=2), GradientSolver(LSTMCell(units=2), iterations=2))
     return saved(model, tmp_path_factory.mktemp("model") / "model.keras")
 
 

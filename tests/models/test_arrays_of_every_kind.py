@@ -10,7 +10,7 @@ import xarray as xr
 
 from tf4dvar.errors import InputError
 from tf4dvar.evaluation.scores import reconstruct
-from tf4dvar.layers import FixedStepCell, GradientSolver, LinearObservation, Scaling
+from tf4dvar.layers import FixedStepCell, GradientSolver, LinearObservation, Normalisation
 from tf4dvar.models import FourDVarNet
 
 DIMS = ("window", "time", "component")
@@ -74,7 +74,7 @@ def test_every_kind_gives_what_numpy_gives(kind, data):
         ).history
         results.append(
             [
-                model.scaling.mean.numpy(),
+                model.normalisation.mean.numpy(),
                 history["loss"],
                 history["val_loss"],
                 model.evaluate(observations, truth, verbose=0),
@@ -116,7 +116,7 @@ def test_a_pipeline_is_adapted_to_as_the_array_is(data):
         streamed.adapt(given)
         whole.adapt(*args)
         for name in ("mean", "deviation"):
-            ours, theirs = (getattr(each.scaling, name) for each in (streamed, whole))
+            ours, theirs = (getattr(each.normalisation, name) for each in (streamed, whole))
             np.testing.assert_allclose(ours, theirs, rtol=1e-6)
     with pytest.raises(InputError, match="endless"):
         make_model().adapt(pipeline.repeat())
@@ -131,13 +131,13 @@ def test_a_pipeline_tells_an_operators_scales(data):
         observation=LinearObservation(np.eye(3)[:2]),
     )
     model.adapt(pipeline)
-    np.testing.assert_allclose(model.scaling.mean, np.nanmean(truth, axis=(0, 1)), rtol=1e-6)
+    np.testing.assert_allclose(model.normalisation.mean, np.nanmean(truth, axis=(0, 1)), rtol=1e-6)
     expected = np.nanmean(observations[..., :2], axis=(0, 1))
-    np.testing.assert_allclose(model.observation_scaling().mean, expected, rtol=1e-6)
+    np.testing.assert_allclose(model.observation_normalisation().mean, expected, rtol=1e-6)
 
 
 def test_a_scaling_takes_masked_arrays(data):
-    ours, theirs = Scaling(), Scaling()
+    ours, theirs = Normalisation(), Normalisation()
     ours.adapt(masked(data[0]))
     theirs.adapt(data[0])
     np.testing.assert_array_equal(ours.mean, theirs.mean)

@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from tf4dvar.evaluation.metrics import RScore
 from tf4dvar.layers import (
+    GENN,
     ConvCell,
     FixedStepCell,
     GradientSolver,
@@ -12,14 +13,13 @@ from tf4dvar.layers import (
     Lorenz96ODE,
     LSTMCell,
     RK4Flow,
-    TwoScaleGENN,
 )
 from tf4dvar.models import FourDVarNet, SupervisedLoss, UnsupervisedLoss, twin
 
 
 def make_model(prior="genn", cell=None):
     priors = {
-        "genn": lambda: TwoScaleGENN(units=6),
+        "genn": lambda: GENN(units=6),
         "rk4": lambda: RK4Flow(Lorenz63ODE(trainable=False), 0.01),
     }
     return FourDVarNet(priors[prior](), GradientSolver(cell or LSTMCell(units=6), iterations=3))
@@ -75,7 +75,7 @@ def test_the_training_step_is_traced_once(data):
 def test_a_large_batch_trains_through_many_iterations(rng):
     truth = rng.normal(size=(256, 200, 3)).astype("float32")
     observations = np.where(np.arange(200)[:, None] % 8 > 0, np.nan, truth)
-    model = compiled(FourDVarNet(TwoScaleGENN(), GradientSolver(LSTMCell(), iterations=20)))
+    model = compiled(FourDVarNet(GENN(), GradientSolver(LSTMCell(), iterations=20)))
     model.adapt(observations)
     loss = model.fit(observations, truth, batch_size=256, epochs=1, verbose=0).history["loss"]
     assert np.isfinite(loss).all()
@@ -119,7 +119,7 @@ def test_the_supervised_loss_says_that_it_needs_truth(data):
 def test_losses_are_those_of_the_paper_in_normalised_units(trained, data):
     observations, truth = (values[:8].astype("float32") for values in data)
     state = trained.predict(observations, verbose=0)
-    deviation = trained.scaling.deviation.numpy()
+    deviation = trained.normalisation.std.numpy()
     np.testing.assert_allclose(
         trained.compute_loss(observations, truth, state),
         np.mean(((state - truth) / deviation) ** 2),
@@ -133,7 +133,7 @@ def test_losses_are_those_of_the_paper_in_normalised_units(trained, data):
     )
     unsupervised = twin(trained)
     unsupervised.compile(loss=UnsupervisedLoss())
-    mean = trained.scaling.mean.numpy()
+    mean = trained.normalisation.mean.numpy()
     observation_term = np.nanmean(((state - observations) / deviation) ** 2, axis=(1, 2)).mean()
     residual = (state - trained.prior_prediction(state)) / deviation
     np.testing.assert_allclose(
@@ -149,7 +149,7 @@ def test_the_supervised_loss_can_ask_the_prior_to_predict(trained, data):
     state = trained.predict(observations, verbose=0)
     other = twin(trained)
     other.compile(loss=SupervisedLoss(truth_weight=0.5, state_weight=0.25))
-    deviation = trained.scaling.deviation.numpy()
+    deviation = trained.normalisation.std.numpy()
     residuals = [
         np.mean(((x - trained.prior_prediction(x)) / deviation) ** 2) for x in (truth, state)
     ]
@@ -221,16 +221,16 @@ def test_what_does_not_fit_is_refused(trained, data):
     with pytest.raises(tf.errors.InvalidArgumentError, match="infinite observations"):
         trained(np.where(np.isnan(observations), np.inf, observations))
     with pytest.raises(ValueError, match=r"prior=<class .*; expected a Keras layer"):
-        FourDVarNet(TwoScaleGENN, GradientSolver(LSTMCell()))
+        FourDVarNet(GENN, GradientSolver(LSTMCell()))
     with pytest.raises(ValueError, match="ellipsis; expected one of whole windows"):
-        FourDVarNet(TwoScaleGENN(), GradientSolver(...))
+        FourDVarNet(GENN(), GradientSolver(...))
     for cell in (keras.layers.LSTMCell(3), keras.layers.Dense(3)):
         with pytest.raises(ValueError, match=r"keras.*expected one of whole windows"):
-            FourDVarNet(TwoScaleGENN(), GradientSolver(cell))
+            FourDVarNet(GENN(), GradientSolver(cell))
 
 
 def test_summary_counts_the_paper_sizes(capsys):
-    model = FourDVarNet(TwoScaleGENN(), GradientSolver(LSTMCell()))
+    model = FourDVarNet(GENN(), GradientSolver(LSTMCell()))
     model.build((None, None, 3))
     assert model.count_params() == 15_300 + 3_345 + 2 + 1 + 6
     model.summary()

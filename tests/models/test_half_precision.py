@@ -8,24 +8,24 @@ from tests.layers.test_observation_operators import Speed
 from tests.models.test_users_layers import Network
 from tf4dvar.errors import InputError
 from tf4dvar.layers import (
+    GENN,
     AttentionFirstGuess,
     ConvCell,
     GradientSolver,
     Lorenz96ODE,
     LSTMCell,
-    PlaneGENN,
-    PlaneSlotCell,
+    PeriodicGENN,
     RK4Flow,
-    TwoScaleGENN,
+    SegmentCell,
 )
 from tf4dvar.models import FourDVarNet
 
 POLICIES = ("mixed_bfloat16", "mixed_float16", "float16", "bfloat16")
 MODELS = {
-    "genn": lambda: FourDVarNet(TwoScaleGENN(units=4), GradientSolver(LSTMCell(4), 2)),
+    "genn": lambda: FourDVarNet(GENN(units=4), GradientSolver(LSTMCell(4), 2)),
     "flow": lambda: FourDVarNet(RK4Flow(Lorenz96ODE(), 1e-9), GradientSolver(ConvCell((2, 2)), 2)),
     "plane": lambda: FourDVarNet(
-        PlaneGENN(4, 3), GradientSolver(PlaneSlotCell(width=4), 2, recompute=True)
+        PeriodicGENN(4, 3), GradientSolver(SegmentCell(width=4), 2, recompute=True)
     ),
     "user": lambda: FourDVarNet(
         keras.Sequential([Network(), keras.layers.Dense(4)]),
@@ -70,7 +70,7 @@ def test_models_train_on_pressures(name, policy, pressures, tmp_path):
 
 @pytest.mark.parametrize("policy", POLICIES, indirect=True)
 def test_what_is_observed_is_not_rounded(policy, pressures):
-    model = FourDVarNet(TwoScaleGENN(units=4), GradientSolver(LSTMCell(4), iterations=0))
+    model = FourDVarNet(GENN(units=4), GradientSolver(LSTMCell(4), iterations=0))
     model.adapt(*pressures)
     observed = np.isfinite(pressures[0])
     for states in (model.predict(pressures[0], verbose=0), model(pressures[0]).numpy()):
@@ -86,7 +86,7 @@ def test_half_precision_is_near_single(policy, pressures):
         model.adapt(*pressures)
     for ours, theirs in zip(half.weights, single.weights, strict=True):
         theirs.assign(ours)
-    deviation = single.scaling.deviation.numpy()
+    deviation = single.normalisation.std.numpy()
     difference = (half(pressures[0]) - single(pressures[0])) / deviation
     assert 0 < np.abs(difference).max() < 0.05
 
@@ -96,7 +96,7 @@ def test_a_users_layer_in_physical_units_is_asked_for_float32(policy):
     guess = AttentionFirstGuess(components=3)
     with pytest.raises(InputError, match=r"Speed of dtype mixed_bfloat16.*dtype='float32'"):
         FourDVarNet(
-            TwoScaleGENN(units=4),
+            GENN(units=4),
             GradientSolver(LSTMCell(4)),
             first_guess=guess,
             observation=Speed(),

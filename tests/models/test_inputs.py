@@ -29,8 +29,8 @@ def make_model(iterations=0, first_guess=None, **settings):
     solver = GradientSolver(FixedStepCell(0.1), iterations)
     model = FourDVarNet(keras.layers.Dense(3), solver, first_guess, **settings)
     model.build((None, None, 3))
-    model.scaling.mean.assign([1.0, 2.0, 3.0])
-    model.scaling.deviation.assign([2.0, 4.0, 8.0])
+    model.normalisation.mean.assign([1.0, 2.0, 3.0])
+    model.normalisation.std.assign([2.0, 4.0, 8.0])
     return model
 
 

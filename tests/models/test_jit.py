@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf4dvar.layers import AutoEncoder, FixedStepCell, GradientSolver, TwoScaleGENN
+from tf4dvar.layers import GENN, AutoEncoder, FixedStepCell, GradientSolver
 from tf4dvar.models import FourDVarNet
 
 
@@ -15,7 +15,7 @@ class GPU:
 
 def make_model(prior=None, **settings):
     keras.utils.set_random_seed(0)
-    prior = prior or TwoScaleGENN(units=2)
+    prior = prior or GENN(units=2)
     return FourDVarNet(prior, GradientSolver(FixedStepCell(0.1), iterations=2, **settings))
 
 

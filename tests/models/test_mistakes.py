@@ -8,12 +8,12 @@ import pytest
 
 from tf4dvar.errors import InputError
 from tf4dvar.layers import (
+    GENN,
     FixedStepCell,
     GradientSolver,
     Lorenz63ODE,
     LSTMCell,
     RK4Flow,
-    TwoScaleGENN,
 )
 from tf4dvar.models import FourDVarNet
 
@@ -117,7 +117,7 @@ def test_finite_states_that_are_far_astray_are_named(data, said):
 def test_pipelines_are_not_looked_at(data, said):
     import tensorflow as tf
 
-    model = FourDVarNet(TwoScaleGENN(units=2), GradientSolver(LSTMCell(units=2), iterations=1))
+    model = FourDVarNet(GENN(units=2), GradientSolver(LSTMCell(units=2), iterations=1))
     model.adapt(data[0])
     model.compile("sgd", jit_compile=False, run_eagerly=True)
     pipeline = tf.data.Dataset.from_tensor_slices((1000 * data[0], data[1])).batch(4)

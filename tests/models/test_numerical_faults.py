@@ -11,7 +11,7 @@ from tf4dvar.classical import FixedStepDescent, Problem
 from tf4dvar.errors import InputError
 from tf4dvar.evaluation.scores import reconstruct
 from tf4dvar.experiments import true_flow
-from tf4dvar.layers import ConvCell, FixedStepCell, GradientSolver, LSTMCell, RK4Flow, TwoScaleGENN
+from tf4dvar.layers import GENN, ConvCell, FixedStepCell, GradientSolver, LSTMCell, RK4Flow
 from tf4dvar.layers.odes.lorenz96 import Lorenz96ODE
 from tf4dvar.models import FourDVarNet
 from tf4dvar.training import DivergenceGuard
@@ -58,7 +58,7 @@ def test_what_single_precision_cannot_hold_is_refused(observations):
     ("prior", "components"),
     [
         (lambda: true_flow("l63"), 3),
-        (lambda: TwoScaleGENN(units=2), 3),
+        (lambda: GENN(units=2), 3),
         (lambda: RK4Flow(Lorenz96ODE(trainable=False), 0.05), 8),
     ],
 )

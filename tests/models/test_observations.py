@@ -8,11 +8,11 @@ import tensorflow as tf
 from tests.layers.test_observation_operators import Speed
 from tf4dvar.evaluation.metrics import RScore
 from tf4dvar.layers import (
+    GENN,
     AttentionFirstGuess,
     ConvCell,
     GradientSolver,
     LinearObservation,
-    TwoScaleGENN,
 )
 from tf4dvar.models import FourDVarNet, UnsupervisedLoss
 
@@ -20,7 +20,7 @@ MATRIX = np.array([[1.0, 0.0, 1.0], [0.0, 2.0, 0.0]])
 
 
 def make_model(**settings):
-    return FourDVarNet(TwoScaleGENN(units=4), GradientSolver(ConvCell(), iterations=2), **settings)
+    return FourDVarNet(GENN(units=4), GradientSolver(ConvCell(), iterations=2), **settings)
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ SOURCES = {
     "not linear": (
         lambda: {
             "observation": Speed(),
-            "first_guess": AttentionFirstGuess(slot=4, width=8, depth=1, heads=1, components=3),
+            "first_guess": AttentionFirstGuess(segment=4, width=8, depth=1, heads=1, components=3),
         },
         speeds,
     ),
@@ -137,7 +137,7 @@ def test_noise_as_large_as_the_deviations_is_no_news(truth, rng):
     observations = observe(truth, rng)
     plain = make_model()
     plain.adapt(observations)
-    variance = np.square(plain.scaling.deviation.numpy())
+    variance = np.square(plain.normalisation.std.numpy())
     known = make_model(noise_variance=variance)
     known.adapt(observations)
     same_weights(plain, known, observations)
@@ -147,7 +147,7 @@ def test_noise_as_large_as_the_deviations_is_no_news(truth, rng):
     by_entry = plain({"observations": observations, "noise_variance": entries})
     np.testing.assert_allclose(by_entry, expected, rtol=1e-4, atol=1e-4)
     # Where an entry is next to useless its value makes no difference to the cost.
-    state, cost = tf.constant(plain.scaling(truth)), plain.cost_gradient.cost
+    state, cost = tf.constant(plain.normalisation(truth)), plain.cost_gradient.cost
     entries = entries.copy()
     entries[:, 0] *= 1e12
     changed = observations.copy()

@@ -19,8 +19,8 @@ def make_model(prior=None, **settings):
         prior or Network(), GradientSolver(FixedStepCell(0.1), iterations=1, **settings)
     )
     model.build((None, None, 3))
-    model.scaling.mean.assign([1.0, 2.0, 3.0])
-    model.scaling.deviation.assign([2.0, 4.0, 8.0])
+    model.normalisation.mean.assign([1.0, 2.0, 3.0])
+    model.normalisation.std.assign([2.0, 4.0, 8.0])
     return model
 
 
@@ -37,7 +37,7 @@ def evaluated(model, *args, loss=None, **kwargs):
 
 
 def errors(model, data):
-    return (model.predict(data[0], verbose=0) - data[1]) / model.scaling.deviation.numpy()
+    return (model.predict(data[0], verbose=0) - data[1]) / model.normalisation.std.numpy()
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_sample_weights_multiply_the_squared_errors(shape, data, rng):
 def test_sample_weights_multiply_the_variational_cost(data, rng):
     model, loss = make_model(), UnsupervisedLoss(0.5, 2.0)
     state = model.predict(data[0], verbose=0)
-    deviation = model.scaling.deviation.numpy()
+    deviation = model.normalisation.std.numpy()
     weights = rng.uniform(0, 2, state.shape[:2]).astype("float32")
     departures = np.square((state - data[0]) / deviation) * weights[..., None]
     residuals = np.square((model.prior_prediction(state) - state) / deviation) * weights[..., None]
@@ -142,7 +142,7 @@ class Regularised(layers.Layer):
 def penalty(model, observations):
     prior = model.prior
     states = model.predict(observations, verbose=0)
-    prediction = prior(model.scaling(states)).numpy()
+    prediction = prior(model.normalisation(states)).numpy()
     return (
         0.5 * np.square(prior.enter.kernel).sum()
         + 0.25 * np.abs(prediction).sum() / len(prediction)

@@ -5,7 +5,7 @@ from tf4dvar.data import protocol_plan, simulate_dataset
 from tf4dvar.errors import InputError
 from tf4dvar.evaluation.metrics import r_score
 from tf4dvar.experiments import EXPERIMENTS, true_flow
-from tf4dvar.layers import ConvCell, GradientSolver, PlaneConvCell, TwoScaleGENN
+from tf4dvar.layers import GENN, ConvCell, GradientSolver
 from tf4dvar.models import FourDVarNet
 from tf4dvar.paper.descent import descent_run
 from tf4dvar.paper.figures import (
@@ -105,7 +105,7 @@ def test_lorenz96_maps_share_their_scales(lorenz96, rng, tmp_path):
 
 
 def test_iterates_end_in_the_reconstruction(windows, tmp_path):
-    model = FourDVarNet(TwoScaleGENN(units=4), GradientSolver(ConvCell((2, 2)), iterations=3))
+    model = FourDVarNet(GENN(units=4), GradientSolver(ConvCell((2, 2)), iterations=3))
     model.adapt(windows["observations"].values)
     run = tmp_path / "l63-sup-genn-conv-C"
     run.mkdir()
@@ -128,7 +128,7 @@ def test_iterates_end_in_the_reconstruction(windows, tmp_path):
 
 
 def test_the_figure_of_lorenz96_is_drawn_from_its_runs(tmp_path):
-    model = FourDVarNet(true_flow("l96"), GradientSolver(PlaneConvCell((2, 2)), iterations=2))
+    model = FourDVarNet(true_flow("l96"), GradientSolver(ConvCell((2, 2)), iterations=2))
     model.adapt(simulate_dataset(Lorenz96(), protocol_plan("l96"), 2)["observations"].values)
     run = tmp_path / "l96-sup-rk4-conv-T"
     run.mkdir()

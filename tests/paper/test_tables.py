@@ -8,7 +8,7 @@ import pytest
 from tf4dvar.data import check_states
 from tf4dvar.errors import DivergenceError, InputError
 from tf4dvar.experiments import EXPERIMENTS, Experiment, PaperScores
-from tf4dvar.layers import ConvCell, GradientSolver, TwoScaleGENN
+from tf4dvar.layers import GENN, ConvCell, GradientSolver
 from tf4dvar.models import FourDVarNet
 from tf4dvar.paper import tables
 from tf4dvar.paper.tables import _number, held_out_windows, make_table, rows_of
@@ -17,7 +17,7 @@ SMALL = Experiment(
     "l63-sup-genn-conv",
     "small",
     "l63",
-    lambda: FourDVarNet(TwoScaleGENN(units=4), GradientSolver(ConvCell((2, 2)))),
+    lambda: FourDVarNet(GENN(units=4), GradientSolver(ConvCell((2, 2)))),
     *("sup", "genn", "conv"),
     epochs=2,
     windows=32,

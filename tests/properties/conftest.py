@@ -5,31 +5,29 @@ import tensorflow as tf
 
 from tf4dvar.experiments import true_flow
 from tf4dvar.layers import (
+    GENN,
     AttentionFirstGuess,
     ConvCell,
     GradientSolver,
     LinearObservation,
     LSTMCell,
-    TwoScaleGENN,
 )
 from tf4dvar.models import FourDVarNet
 
 MODELS = {
-    "genn": lambda: FourDVarNet(
-        TwoScaleGENN(units=4), GradientSolver(LSTMCell(units=4), iterations=3)
-    ),
+    "genn": lambda: FourDVarNet(GENN(units=4), GradientSolver(LSTMCell(units=4), iterations=3)),
     "flow": lambda: FourDVarNet(
         true_flow("l63", keras.config.dtype_policy().name),
         GradientSolver(ConvCell((3, 3)), iterations=3),
     ),
     "attention": lambda: FourDVarNet(
-        TwoScaleGENN(units=4),
+        GENN(units=4),
         GradientSolver(LSTMCell(units=4), iterations=2),
-        first_guess=AttentionFirstGuess(slot=4, width=8, depth=1, heads=2),
+        first_guess=AttentionFirstGuess(segment=4, width=8, depth=1, heads=2),
     ),
     # x, and the sum of y and z in another unit, each with noise of its own.
     "operator": lambda: FourDVarNet(
-        TwoScaleGENN(units=4),
+        GENN(units=4),
         GradientSolver(LSTMCell(units=4), iterations=3),
         observation=[
             LinearObservation([[1.0, 0.0, 0.0]]),

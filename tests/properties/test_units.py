@@ -17,7 +17,7 @@ from tests.properties.strategies import observed_windows, seeded
 from tf4dvar.classical import Problem, optimal_interpolation
 from tf4dvar.evaluation.metrics import fourdvar_score, ode_score, r_score
 from tf4dvar.experiments import true_flow
-from tf4dvar.layers import ConvCell, GradientSolver, LinearObservation, Scaling
+from tf4dvar.layers import ConvCell, GradientSolver, LinearObservation, Normalisation
 from tf4dvar.models import FourDVarNet, twin
 from tf4dvar.systems import Lorenz63, rk4_step
 
@@ -34,8 +34,8 @@ def rescaled(genn):
 
 
 def change_units(model, other, factor, offset=0.0):
-    other.scaling.mean.assign(model.scaling.mean * factor + offset)
-    other.scaling.deviation.assign(model.scaling.deviation * factor)
+    other.normalisation.mean.assign(model.normalisation.mean * factor + offset)
+    other.normalisation.std.assign(model.normalisation.std * factor)
 
 
 @given(windows=observed_windows(), factor=st.tuples(POWERS, POWERS, POWERS))
@@ -64,7 +64,7 @@ def test_states_follow_any_unit_and_origin(rescaled, windows, factor, offset):
 def test_adapting_follows_them_too(windows, factor, offset):
     if np.isnan(windows).all():
         windows[0, 0, 0] = 1.0
-    ours, theirs = Scaling(dtype="float64"), Scaling(dtype="float64")
+    ours, theirs = Normalisation(dtype="float64"), Normalisation(dtype="float64")
     ours.adapt(windows)
     theirs.adapt(factor * (windows + offset))
     observed = ~np.isnan(windows)
@@ -73,7 +73,7 @@ def test_adapting_follows_them_too(windows, factor, offset):
     np.testing.assert_allclose(theirs.mean, mean, rtol=1e-9, atol=1e-9 * factor)
     # Nothing varies where each component has one value: no unit is known.
     unit = factor if (observed.sum((0, 1)) > 1).any() else 1.0
-    np.testing.assert_allclose(theirs.deviation, unit * ours.deviation.numpy(), rtol=1e-6)
+    np.testing.assert_allclose(theirs.std, unit * ours.std.numpy(), rtol=1e-6)
 
 
 @pytest.fixture(scope="module", params=[2.0**-7, 2.0**10])

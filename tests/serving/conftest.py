@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tf4dvar.export import save
-from tf4dvar.layers import GradientSolver, LSTMCell, TwoScaleGENN
+from tf4dvar.layers import GENN, GradientSolver, LSTMCell
 from tf4dvar.models import FourDVarNet
 from tf4dvar.serving import Client
 
@@ -87,7 +87,7 @@ class Server:
 
 
 def new_model(iterations=2):
-    model = FourDVarNet(TwoScaleGENN(), GradientSolver(LSTMCell(4), iterations))
+    model = FourDVarNet(GENN(), GradientSolver(LSTMCell(4), iterations))
     model.build((None, None, 3))
     return model
 

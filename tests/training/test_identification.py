@@ -4,7 +4,7 @@ import pytest
 
 from tests.training.test_job import epochs_of
 from tf4dvar.experiments import Experiment
-from tf4dvar.layers import ConvCell, GradientSolver, Lorenz63ODE, RK4Flow, TwoScaleGENN
+from tf4dvar.layers import GENN, ConvCell, GradientSolver, Lorenz63ODE, RK4Flow
 from tf4dvar.models import FourDVarNet, UnsupervisedLoss
 from tf4dvar.training import identify_prior, train
 
@@ -17,7 +17,7 @@ def data(windows):
 @pytest.mark.parametrize(
     "prior",
     [
-        lambda: TwoScaleGENN(units=8),
+        lambda: GENN(units=8),
         lambda: RK4Flow(Lorenz63ODE((-9.0, 9.0, 0.1, -1.5, 26.0, -0.9, -2.0, 0.1, 0.9)), 0.01),
     ],
 )

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 
 from tf4dvar.data.pipeline import fixed_windows
-from tf4dvar.layers import GradientSolver, LSTMCell, TwoScaleGENN
+from tf4dvar.layers import GENN, GradientSolver, LSTMCell
 from tf4dvar.models import FourDVarNet
 from tf4dvar.training import train_loop
 
@@ -12,7 +12,7 @@ def test_the_written_out_loop_does_what_fit_does(windows):
     results = []
     for own_loop in (False, True):
         keras.utils.set_random_seed(3)
-        model = FourDVarNet(TwoScaleGENN(units=4), GradientSolver(LSTMCell(units=4), iterations=3))
+        model = FourDVarNet(GENN(units=4), GradientSolver(LSTMCell(units=4), iterations=3))
         model.adapt(observations)
         model.compile(keras.optimizers.Adam(1e-2, clipnorm=1.0), jit_compile=False)
         batches = fixed_windows(observations, truth, batch_size=10, seed=2)

@@ -87,20 +87,22 @@ def _line_search(cost, state, data, steps) -> Iterator[tuple[int, Any, Any]]:
     import tensorflow as tf
 
     from tf4dvar.layers import CostGradient
+    from tf4dvar.layers.windows import window_sum
 
     layer = CostGradient(cost, dtype="float64")
     layer.build(state.shape)
     evaluate = tf.function(layer)
     gradient, costs = evaluate(state, *data)
-    size = STEP_PER_ENTRY * np.prod(state.shape[1:]) * tf.ones((len(state), 1, 1), tf.float64)
+    ones = tf.ones_like(window_sum(state, keepdims=True))
+    size = STEP_PER_ENTRY * np.prod(state.shape[1:]) * ones
     yield 0, state, costs
     for done in range(1, steps + 1):
         trial = state - size * gradient
         trial_gradient, trial_costs = evaluate(trial, *data)
-        promised = size[:, 0, 0] * tf.reduce_sum(tf.square(gradient), axis=(1, 2))
+        promised = tf.reshape(size, [-1]) * window_sum(tf.square(gradient))
         enough = trial_costs <= costs - SUFFICIENT * promised
         costs = tf.where(enough, trial_costs, costs)
-        enough = enough[:, None, None]
+        enough = tf.reshape(enough, size.shape)
         state = tf.where(enough, trial, state)
         gradient = tf.where(enough, trial_gradient, gradient)
         size = tf.where(enough, 2 * size, size / 2)

@@ -10,6 +10,7 @@ from tf4dvar.classical.method import Method, setting
 from tf4dvar.classical.problem import Problem
 from tf4dvar.classical.tangent_linear import one_step_model
 from tf4dvar.systems import random_stream
+from tf4dvar.systems.axes import axes_but
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class EnKS(Method):
                     )
                     analyses += seen.any(axis=1)
             states = ensemble.mean(axis=1, dtype=float)
-            finite = np.isfinite(states).all(axis=(1, 2))
+            finite = np.isfinite(states).all(axes_but(0, states))
             return Analysis(
                 states, costs, analyses, finite, ensemble.std(axis=1, ddof=1, dtype=float)
             )

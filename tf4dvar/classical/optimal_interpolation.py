@@ -9,6 +9,7 @@ from tf4dvar.classical.method import Method, setting
 from tf4dvar.classical.problem import Problem
 from tf4dvar.errors import InputError
 from tf4dvar.systems import random_stream, sample_windows
+from tf4dvar.systems.axes import axes_but
 
 
 @dataclass(frozen=True)
@@ -85,5 +86,5 @@ def optimal_interpolation(
 
 def _mean_and_anomalies(windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The mean of all times, and deviations scaled so that C is their product with themselves."""
-    mean = windows.mean(axis=(0, 1))
+    mean = windows.mean(axes_but(-1, windows))
     return mean, (windows - mean).reshape(len(windows), -1) / np.sqrt(len(windows))

@@ -5,6 +5,7 @@ import numpy as np
 from tf4dvar.classical.observation_operator import adjoint, normal_matrix
 from tf4dvar.classical.problem import Problem
 from tf4dvar.classical.tangent_linear import one_step_model
+from tf4dvar.systems.axes import axes_but
 
 ITERATIONS = 100
 # Along a chaotic trajectory the last digits of the cost cost many steps and gain nothing.
@@ -46,7 +47,7 @@ class StrongConstraint:
         with np.errstate(over="ignore", invalid="ignore"):
             costs = np.einsum("wi,ij,wj->w", departure, self.background_precision, departure)
             misfit, weighted = self._misfit(states, windows)
-            return costs + (misfit * weighted).sum(axis=(1, 2)), states
+            return costs + (misfit * weighted).sum(axes_but(0, misfit)), states
 
     def quadratic(self, states, windows):
         """Gradient and Hessian through the propagators from the initial to the observed times."""
@@ -57,10 +58,10 @@ class StrongConstraint:
         propagator = np.broadcast_to(np.eye(components), (len(windows), components, components))
         propagators = np.empty((len(windows), len(times), components, components))
         reached = 0
-        for slot, time in enumerate(times):
+        for index, time in enumerate(times):
             for step in range(reached, time):
                 propagator = jacobians[:, step] @ propagator
-            propagators[:, slot], reached = propagator, time
+            propagators[:, index], reached = propagator, time
         departure = states[:, 0] - self.background.mean
         observed = self.operator.jacobian(states[:, times])
         precision = normal_matrix(observed, self.precision[windows, : self._count])

@@ -9,6 +9,7 @@ import logging
 import numpy as np
 
 from tf4dvar.errors import DivergenceError, InputError
+from tf4dvar.systems.axes import axes_but
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +103,7 @@ def check_states(states: np.ndarray, reason: str) -> None:
     Raises:
         DivergenceError: some are not.
     """
-    finite = np.isfinite(states).all(axis=(1, 2))
+    finite = np.isfinite(states).all(axes_but(0, states))
     if not finite.all():
         raise DivergenceError(
             f"The states of {(~finite).sum()} of {len(states)} windows are not finite, the first "
@@ -117,7 +118,7 @@ def warn_of_fill_values(observations: np.ndarray) -> None:
         observations: [window, time, component].
     """
     for fill in FILL_VALUES:
-        share = np.mean(observations == fill, axis=(0, 1))
+        share = np.mean(observations == fill, axes_but(-1, observations))
         often = np.flatnonzero(share > 0.2)
         if often.size:
             logger.warning(
@@ -184,7 +185,7 @@ def warn_of_units(observations: np.ndarray, mean: np.ndarray, deviation: np.ndar
 
     Args:
         observations: [window, time, component].
-        mean, deviation: of the model's scaling, [component].
+        mean, deviation: of the model's normalisation, [component].
     """
     far = _far_from(observations, mean, deviation)
     if far.size:
@@ -202,11 +203,11 @@ def warn_of_units(observations: np.ndarray, mean: np.ndarray, deviation: np.ndar
 
 
 def warn_of_scale(truth: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> None:
-    """Warn where true values are far from the scaling that a model computes them in.
+    """Warn where true values are far from the normalisation that a model computes them in.
 
     Args:
         truth: [window, time, component].
-        mean, deviation: of the model's scaling, [component].
+        mean, deviation: of the model's normalisation, [component].
     """
     far = _far_from(truth, mean, deviation)
     if far.size:
@@ -224,12 +225,12 @@ def warn_of_scale(truth: np.ndarray, mean: np.ndarray, deviation: np.ndarray) ->
 
 
 def _far_from(windows, mean, deviation):
-    """The components whose values a scaling by such numbers does not fit."""
-    known = np.isfinite(windows)
-    count = known.sum((0, 1))
+    """The components whose values a normalisation by such numbers does not fit."""
+    known, every = np.isfinite(windows), axes_but(-1, windows)
+    count = known.sum(every)
     departures = np.where(known, (windows - mean.astype("float64")) / deviation, 0.0)
-    square = np.square(departures).sum((0, 1)) / np.maximum(count, 1)
-    spread = square - np.square(departures.sum((0, 1)) / np.maximum(count, 1))
+    square = np.square(departures).sum(every) / np.maximum(count, 1)
+    spread = square - np.square(departures.sum(every) / np.maximum(count, 1))
     # One window may be calm; many that hardly differ are in a larger unit.
     calm = (spread < 0.01**2) & (len(windows) > 1)
     return np.flatnonzero((count > 1) & ((square > 10**2) | calm))

@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf4dvar.classical.weighted_method import OBSERVATION_WEIGHT, PRIOR_WEIGHT
+from tf4dvar.systems.axes import axes_but
 
 
 def r_score(state: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -25,17 +26,17 @@ def r_score(state: np.ndarray, truth: np.ndarray) -> np.ndarray:
         state, truth: [window, time, component], physical units; an entry of `truth` that is
             NaN does not count.
     """
-    return mean_where_known(np.square(state - truth), truth, axis=(1, 2))
+    return mean_where_known(np.square(state - truth), truth, kept=0)
 
 
-def mean_where_known(errors: np.ndarray, truth: np.ndarray, axis: tuple[int, ...]) -> np.ndarray:
+def mean_where_known(errors: np.ndarray, truth: np.ndarray, kept: int) -> np.ndarray:
     """Mean of the errors where the truth is known; that of a NaN state is NaN.
 
     Args:
         errors, truth: [window, time, component].
-        axis: the axes over which to take it.
+        kept: the axis of which every entry has a mean.
     """
-    return errors.mean(axis=axis, where=~np.isnan(truth))
+    return errors.mean(axes_but(kept, errors), where=~np.isnan(truth))
 
 
 def fourdvar_score(
@@ -50,12 +51,13 @@ def fourdvar_score(
         observations: same shape, NaN = not observed.
         forecast: the true state one step later of each state.
     """
+    within = axes_but(0, state)
     observed = ~np.isnan(observations)
     misfit = np.where(observed, state - np.where(observed, observations, 0.0), 0.0)
-    observation_term = np.square(misfit).sum((1, 2)) / np.maximum(observed.sum((1, 2)), 1)
+    observation_term = np.square(misfit).sum(within) / np.maximum(observed.sum(within), 1)
     residual = state[:, 1:] - forecast(state[:, :-1])
     # Over all entries: the residual of the first time is zero, as a flow's is.
-    prior_term = np.square(residual).sum((1, 2)) / state[0].size
+    prior_term = np.square(residual).sum(within) / state[0].size
     return OBSERVATION_WEIGHT * observation_term + PRIOR_WEIGHT * prior_term
 
 
@@ -65,7 +67,7 @@ def ode_score(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
     Args:
         truth, prediction: [window, time, component], physical units.
     """
-    return np.square(prediction - truth)[:, 1:].mean(axis=(1, 2))
+    return np.square(prediction - truth)[:, 1:].mean(axes_but(0, truth))
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")

@@ -159,11 +159,11 @@ def score(states: np.ndarray, dataset: xr.Dataset) -> dict[str, Any]:
             str(name): float(value)
             for name, value in zip(
                 dataset["component"].values,
-                mean_where_known(squared, truth, axis=(0, 1)),
+                mean_where_known(squared, truth, kept=-1),
                 strict=True,
             )
         },
-        "r_score_by_time": mean_where_known(squared, truth, axis=(0, 2)).tolist(),
+        "r_score_by_time": mean_where_known(squared, truth, kept=1).tolist(),
         "windows": len(states),
     }
     name = dataset.attrs.get("system")

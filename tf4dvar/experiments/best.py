@@ -5,20 +5,18 @@ from functools import partial
 from tf4dvar.experiments.dynamics import true_flow
 from tf4dvar.experiments.experiment import Experiment
 from tf4dvar.layers import (
+    GENN,
     AttentionFirstGuess,
     GradientSolver,
     LSTMCell,
-    PlaneFirstGuess,
-    PlaneSlotCell,
-    TwoScaleGENN,
+    PeriodicFirstGuess,
+    SegmentCell,
 )
 from tf4dvar.models import FourDVarNet
 
 
 def _attentive() -> FourDVarNet:
-    return FourDVarNet(
-        TwoScaleGENN(), GradientSolver(LSTMCell()), first_guess=AttentionFirstGuess()
-    )
+    return FourDVarNet(GENN(), GradientSolver(LSTMCell()), first_guess=AttentionFirstGuess())
 
 
 # The first guess alone at first (K = 0), then with the solver that refines it.
@@ -39,9 +37,9 @@ _Lorenz63 = partial(
 )
 
 
-def _on_the_plane() -> FourDVarNet:
-    solver = GradientSolver(PlaneSlotCell())
-    return FourDVarNet(true_flow("l96"), solver, first_guess=PlaneFirstGuess())
+def _on_a_circle() -> FourDVarNet:
+    solver = GradientSolver(SegmentCell())
+    return FourDVarNet(true_flow("l96"), solver, first_guess=PeriodicFirstGuess())
 
 
 EXPERIMENTS = (
@@ -51,10 +49,10 @@ EXPERIMENTS = (
         "l96",
         "learned first guess and wide solver on the known dynamics (RK4), fresh windows",
         system="l96",
-        build=_on_the_plane,
+        build=_on_a_circle,
         setting="sup",
         prior="rk4",
-        update="slot",
+        update="segment",
         fresh=True,
         windows=1000,
         batch_size=4,

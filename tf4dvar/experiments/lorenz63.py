@@ -5,7 +5,7 @@ from functools import partial
 from tf4dvar.experiments.dynamics import true_flow
 from tf4dvar.experiments.experiment import PaperScores
 from tf4dvar.experiments.table import ONE_BY_ONE, rows
-from tf4dvar.layers import ConvCell, GradientSolver, LSTMCell, TwoScaleGENN
+from tf4dvar.layers import GENN, ConvCell, GradientSolver, LSTMCell
 
 EXPERIMENTS = rows(
     "l63",
@@ -14,7 +14,7 @@ EXPERIMENTS = rows(
     partial(GradientSolver, recompute=True),
     {
         "rk4": partial(true_flow, "l63"),
-        "genn": TwoScaleGENN,
+        "genn": GENN,
         "conv": ConvCell,
         "lstm": LSTMCell,
     },

@@ -5,16 +5,16 @@ from functools import partial
 from tf4dvar.experiments.dynamics import true_flow
 from tf4dvar.experiments.experiment import PaperScores
 from tf4dvar.experiments.table import ONE_BY_ONE, rows
-from tf4dvar.layers import GradientSolver, PlaneConvCell, PlaneGENN, PlaneLSTMCell
+from tf4dvar.layers import ConvCell, GradientSolver, LSTMCell, PeriodicGENN
 
 EXPERIMENTS = rows(
     "l96",
     GradientSolver,
     {
         "rk4": partial(true_flow, "l96"),
-        "genn": PlaneGENN,
-        "conv": PlaneConvCell,
-        "lstm": PlaneLSTMCell,
+        "genn": PeriodicGENN,
+        "conv": partial(ConvCell, first_step=0.03, circle=True),
+        "lstm": partial(LSTMCell, units=5, circle=True),
     },
     {
         # Small batches: a window is a field of 8000 values, and few of them stay in a cache.

@@ -69,7 +69,7 @@ def signature_card(
     """
     state = {
         "dtype": "float32",
-        "shape": [None, None, model.scaling.mean.shape[0]],
+        "shape": [None, None, model.normalisation.mean.shape[0]],
         "axes": ["batch", "time", "component"],
         "units": card["units"],
     }

@@ -9,6 +9,7 @@ import numpy as np
 
 from tf4dvar.errors import InputError, first_line
 from tf4dvar.export.formats import ExportFormat
+from tf4dvar.systems.axes import axes_but
 
 if TYPE_CHECKING:
     from tf4dvar.models import FourDVarNet
@@ -58,7 +59,8 @@ def _converted(model: "FourDVarNet", card: dict[str, Any]) -> bytes:
 
     @tf.function(autograph=False)
     def reconstruct(observations):
-        infinite = tf.reduce_any(tf.math.is_inf(observations), axis=(1, 2), keepdims=True)
+        infinite = tf.math.is_inf(observations)
+        infinite = tf.reduce_any(infinite, axes_but(0, infinite), keepdims=True)
         return {"state": tf.where(infinite, np.nan, tf.cast(looped(observations), tf.float32))}
 
     try:
@@ -97,7 +99,7 @@ def _check(content: bytes, model: "FourDVarNet") -> None:
         for observations in _windows(model):
             (state,) = session.run(["state"], {"observations": observations})
             expected = model.predict(observations, verbose=0)
-            difference = np.abs(state - expected) / model.scaling.deviation.numpy()
+            difference = np.abs(state - expected) / model.normalisation.std.numpy()
             # Both NaN, where the solver diverges, is agreement.
             differs = ~(difference <= TOLERANCE) & ~(np.isnan(state) & np.isnan(expected))
             if differs.any():
@@ -117,8 +119,8 @@ def _check(content: bytes, model: "FourDVarNet") -> None:
 def _windows(model: "FourDVarNet") -> Iterator[np.ndarray]:
     """Waves about the mean of several lengths: with gaps, not observed at all, and wholly."""
     rng = np.random.default_rng(0)
-    scaling = model.observation_scaling()
-    mean, deviation = scaling.mean.numpy(), scaling.deviation.numpy()
+    normalisation = model.observation_normalisation()
+    mean, deviation = normalisation.mean.numpy(), normalisation.std.numpy()
     for batch, steps, share in ((3, 50, 0.3), (1, 40, 0.0), (2, 17, 1.0), (1, 2, 0.5)):
         phase = rng.uniform(0, 2 * np.pi, (batch, 1, model.observed_components))
         wave = mean + deviation * np.sin(np.arange(steps)[:, np.newaxis] / 5 + phase)

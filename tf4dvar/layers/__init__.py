@@ -4,12 +4,12 @@ from tf4dvar.layers.contracts import ODE, FirstGuess, ObservationOperator, Prior
 from tf4dvar.layers.cost import VariationalCost
 from tf4dvar.layers.first_guesses.attention import AttentionFirstGuess
 from tf4dvar.layers.first_guesses.interpolation import LinearInterpolation
-from tf4dvar.layers.first_guesses.periodic import PlaneFirstGuess
+from tf4dvar.layers.first_guesses.periodic import PeriodicFirstGuess
 from tf4dvar.layers.gradient import CostGradient
-from tf4dvar.layers.kernels.periodic import PlaneConv
-from tf4dvar.layers.kernels.plane_block import PlaneBlock
+from tf4dvar.layers.kernels.convolution import Convolution
+from tf4dvar.layers.kernels.periodic_block import PeriodicBlock
 from tf4dvar.layers.kernels.transformer_block import TransformerBlock
-from tf4dvar.layers.normalisation import NormalisedPrior, Scaling
+from tf4dvar.layers.normalisation import Normalisation, NormalisedPrior
 from tf4dvar.layers.observation_operators import LinearObservation, NormalisedObservation
 from tf4dvar.layers.odes.bilinear import BilinearODE, Lorenz63ODE
 from tf4dvar.layers.odes.function import FunctionODE, ode_layer
@@ -17,22 +17,23 @@ from tf4dvar.layers.odes.lorenz96 import Lorenz96ODE
 from tf4dvar.layers.odes.system import SystemODE
 from tf4dvar.layers.priors.autoencoder import AutoEncoder
 from tf4dvar.layers.priors.flow import EulerFlow, OneStepFlow, RK4Flow
-from tf4dvar.layers.priors.gibbs_energy import BilinearBlock, OneScaleGENN, TwoScaleGENN
-from tf4dvar.layers.priors.periodic_gibbs_energy import PlaneBilinearBlock, PlaneGENN
+from tf4dvar.layers.priors.gibbs_energy import GENN, BilinearBlock
+from tf4dvar.layers.priors.periodic_gibbs_energy import PeriodicBilinearBlock, PeriodicGENN
 from tf4dvar.layers.solver import GradientSolver, Iterates
 from tf4dvar.layers.updates.conv import ConvCell
 from tf4dvar.layers.updates.fixed_step import FixedStepCell
 from tf4dvar.layers.updates.lstm import LSTMCell
-from tf4dvar.layers.updates.periodic import PlaneConvCell, PlaneLSTMCell
-from tf4dvar.layers.updates.slot import PlaneSlotCell
+from tf4dvar.layers.updates.segment import SegmentCell
 
 __all__ = [
+    "GENN",
     "ODE",
     "AttentionFirstGuess",
     "AutoEncoder",
     "BilinearBlock",
     "BilinearODE",
     "ConvCell",
+    "Convolution",
     "CostGradient",
     "EulerFlow",
     "FirstGuess",
@@ -45,25 +46,20 @@ __all__ = [
     "LinearObservation",
     "Lorenz63ODE",
     "Lorenz96ODE",
+    "Normalisation",
     "NormalisedObservation",
     "NormalisedPrior",
     "ObservationOperator",
-    "OneScaleGENN",
     "OneStepFlow",
-    "PlaneBilinearBlock",
-    "PlaneBlock",
-    "PlaneConv",
-    "PlaneConvCell",
-    "PlaneFirstGuess",
-    "PlaneGENN",
-    "PlaneLSTMCell",
-    "PlaneSlotCell",
+    "PeriodicBilinearBlock",
+    "PeriodicBlock",
+    "PeriodicFirstGuess",
+    "PeriodicGENN",
     "Prior",
     "RK4Flow",
-    "Scaling",
+    "SegmentCell",
     "SystemODE",
     "TransformerBlock",
-    "TwoScaleGENN",
     "Update",
     "VariationalCost",
     "ode_layer",

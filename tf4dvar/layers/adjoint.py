@@ -7,8 +7,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tf4dvar.layers.configured import ConfiguredLayer
 
-class StateMap(keras.layers.Layer):
+
+class StateMap(ConfiguredLayer):
     """A map F of states. A subclass writes `call`, or `with_adjoint`; the other follows from it."""
 
     def call(self, state):
@@ -24,7 +26,7 @@ class StateMap(keras.layers.Layer):
         in the dtype of the state.
 
         Args:
-            state: x, [batch, time, component].
+            state: x, [batch, time, *space, variable].
 
         Returns:
             F(x), and a function from residuals shaped as F(x) to ones shaped as the state. Both are
@@ -49,7 +51,7 @@ def with_adjoint(layer: keras.layers.Layer, state) -> tuple[Any, Callable]:
     Args:
         layer: a `StateMap`, or any other layer, which is differentiated automatically. It computes
             in its own `compute_dtype`.
-        state: x, [batch, time, component].
+        state: x, [batch, time, *space, variable].
     """
     given = tf.cast(state, layer.compute_dtype)
     differentiate = layer.with_adjoint if has_adjoint(layer) else partial(_differentiated, layer)

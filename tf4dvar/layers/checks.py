@@ -11,10 +11,20 @@ import tensorflow as tf
 
 def check_components(layer: keras.layers.Layer, shape: tuple, components: int) -> None:
     """Refuse an input whose last axis has another number of components."""
-    if len(shape) != 3 or shape[-1] != components:
+    if len(shape) < 3 or shape[-1] != components:
         raise ValueError(
             f"{type(layer).__name__} received an input of shape {tuple(shape)}; "
-            f"expected [batch, time, {components}]."
+            f"expected [batch, time, {components}], or axes of space between these."
+        )
+
+
+def check_series(layer: keras.layers.Layer, shape: tuple) -> None:
+    """Refuse a field, [batch, time, *space, variable], where components of a time are taken."""
+    if len(shape) != 3:
+        raise ValueError(
+            f"{type(layer).__name__} received an input of shape {tuple(shape)}; it takes no axes "
+            "of space, expected [batch, time, component]. For fields take layers of any rank, "
+            "ConvCell, LSTMCell and a prior of convolutions, or reshape the places to components."
         )
 
 
@@ -52,19 +62,18 @@ def _holds_unbuilt(layer):
     return any(not each.built for each in layer._flatten_layers(include_self=False))
 
 
-def held_layers(config: dict[str, Any], *names: str) -> dict[str, Any]:
+def held_layers(config: dict[str, Any]) -> dict[str, Any]:
     """The configuration of a layer with those that it holds made anew; `build_once` builds them.
 
     Args:
         config: of `get_config`.
-        names: of the entries that are layers, or lists of them; one that is missing, in a file of
-            an earlier version, is left out.
     """
-    config = dict(config)
     with warnings.catch_warnings():
         # Keras builds them too, and warns where that leaves out layers within them.
         warnings.filterwarnings("ignore", r"`build\(\)` was called on layer", UserWarning)
-        for name in names:
-            if name in config:
-                config[name] = keras.saving.deserialize_keras_object(config[name])
-    return config
+        return {
+            name: keras.saving.deserialize_keras_object(value)
+            if isinstance(value, dict | list | tuple)
+            else value
+            for name, value in config.items()
+        }

@@ -1,7 +1,8 @@
 """What a prior, an ODE, an observation operator, a first guess and an update are.
 
-A new one is derived from its class here. Of the first four any other Keras layer of the same shapes
-is taken too, as one that says nothing of itself: see `trait`.
+A new one is derived from its class here, keeps the arguments of its constructor as attributes, and
+needs no `get_config`; see `ConfiguredLayer`. Of the first four any other Keras layer of the same
+shapes is taken too, as one that says nothing of itself: see `trait`.
 """
 
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import keras
 
 from tf4dvar.layers.adjoint import StateMap
+from tf4dvar.layers.configured import ConfiguredLayer
 from tf4dvar.layers.precise_layer import PreciseLayer
 
 
@@ -19,7 +21,7 @@ class Prior(StateMap):
         physical_units: whether Phi is of physical units; by default of normalised ones.
 
     Call arguments:
-        state: x, [batch, time, component].
+        state: x, [batch, time, *space, variable].
 
     Returns:
         Phi(x), same shape and units.
@@ -32,7 +34,7 @@ class ODE(PreciseLayer, StateMap):
     """dx/dt of every state by itself, per unit of time.
 
     Call arguments:
-        state: [batch, time, component], physical units.
+        state: [batch, time, *space, variable], physical units.
 
     Returns:
         dx/dt, same shape.
@@ -49,10 +51,10 @@ class ObservationOperator(PreciseLayer, StateMap):
             the cost; by default all are of one.
 
     Call arguments:
-        state: [batch, time, component], physical units.
+        state: [batch, time, *space, variable], physical units.
 
     Returns:
-        H(x), [batch, time, observed], physical units.
+        H(x), [batch, time, *space, observed], physical units.
     """
 
     linear = False
@@ -60,7 +62,7 @@ class ObservationOperator(PreciseLayer, StateMap):
     sources: tuple[int, ...] | None = None
 
 
-class FirstGuess(keras.layers.Layer):
+class FirstGuess(ConfiguredLayer):
     """Where the solver begins.
 
     Traits:
@@ -69,23 +71,23 @@ class FirstGuess(keras.layers.Layer):
         covariates: number of covariates that it takes; none by default.
 
     Call arguments:
-        observations: [batch, time, observed], normalised, 0 where not observed.
+        observations: [batch, time, *space, observed], normalised, 0 where not observed.
         mask: same shape, 1 where observed, else 0.
         covariates: [batch, time, covariate], as the user gives them; only if it takes some.
 
     Returns:
-        x0, [batch, time, component], normalised, no gaps.
+        x0, [batch, time, *space, variable], normalised, no gaps.
     """
 
     of_observations = False
     covariates = 0
 
 
-class Update(keras.layers.Layer):
+class Update(ConfiguredLayer):
     """Gamma's update: an increment from a gradient, window by window.
 
     Call arguments:
-        gradient: [batch, time, component].
+        gradient: [batch, time, *space, variable].
         memory: what the last call left, of the structure of `initial`.
 
     Returns:
@@ -96,7 +98,7 @@ class Update(keras.layers.Layer):
         """The memory to begin with, a tensor or a structure of them; none by default.
 
         Args:
-            first_guess: x0, [batch, time, component].
+            first_guess: x0, [batch, time, *space, variable].
         """
         return ()
 

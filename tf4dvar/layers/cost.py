@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf4dvar.layers.checks import build_once, held_layers
+from tf4dvar.layers.checks import build_once
 from tf4dvar.layers.contracts import ObservationOperator, trait
 from tf4dvar.layers.precise_layer import PreciseLayer
 from tf4dvar.layers.windows import window_mean, window_sum
@@ -16,8 +16,8 @@ def variational_cost(departure, residual, mask, sources, weights, factors=None):
     """U_Phi of every window, [batch] (eq. 4, its terms averaged); see `VariationalCost`.
 
     Args:
-        departure: H(x) - y, [batch, time, observed].
-        residual: x - Phi(x), [batch, time, component].
+        departure: H(x) - y, [batch, time, *space, observed].
+        residual: x - Phi(x), [batch, time, *space, variable].
         mask: as for `VariationalCost`.
         sources: how many of the observed belong to each source.
         weights: lambda_1 of each source, then lambda_2.
@@ -49,7 +49,7 @@ def by_source(values, sources: Sequence[int]) -> list:
     """What belongs to each source.
 
     Args:
-        values: [batch, time, observed].
+        values: [batch, time, *space, observed].
         sources: how many of the observed are of each.
     """
     return [values] if len(sources) == 1 else tf.split(values, sources, axis=-1)
@@ -67,18 +67,19 @@ class VariationalCost(PreciseLayer):
     observations has the prior's term alone.
 
     Args:
-        prior: Phi, a layer from [batch, time, component] to the same shape.
+        prior: Phi, a layer from [batch, time, *space, variable] to the same shape.
         observation_weight, prior_weight: lambda_1 (one for all sources, or one for each) and
             lambda_2, positive. They are kept as exponentials, so that learning leaves them
             positive.
         learn_weights: whether the weights are trained.
-        operator: H, an `ObservationOperator` or another layer from [batch, time, component] to
-            [batch, time, observed], in the units of the state here. None: the state itself is
-            observed.
+        operator: H, an `ObservationOperator` or another layer from [batch, time, *space, variable]
+            to [batch, time, *space, observed], in the units of the state here. None: the state
+            itself is observed.
 
     Call arguments:
-        state: x, [batch, time, component].
-        observations: y, [batch, time, observed], in the units of H(x), 0 where not observed.
+        state: x, [batch, time, *space, variable].
+        observations: y, [batch, time, *space, observed], in the units of H(x), 0 where not
+            observed.
         mask: Omega, same shape: 0 where not observed, else 1, or the inverse of the variance of
             the noise, in any unit.
 
@@ -135,19 +136,3 @@ class VariationalCost(PreciseLayer):
     def current_weights(self) -> list:
         """lambda_1 of each source, then lambda_2."""
         return tf.unstack(tf.exp(tf.convert_to_tensor(self.log_weights)))
-
-    def get_config(self):
-        """The prior and the operator, the initial weights, and whether they learn."""
-        return {
-            **super().get_config(),
-            "prior": keras.saving.serialize_keras_object(self.prior),
-            "observation_weight": self.observation_weight,
-            "prior_weight": self.prior_weight,
-            "learn_weights": self.learn_weights,
-            "operator": keras.saving.serialize_keras_object(self.operator),
-        }
-
-    @classmethod
-    def from_config(cls, config):
-        """Rebuild the prior and the operator, then the cost."""
-        return cls(**held_layers(config, "prior", "operator"))

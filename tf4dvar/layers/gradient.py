@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from tf4dvar.layers.adjoint import with_adjoint
-from tf4dvar.layers.checks import build_once, held_layers
+from tf4dvar.layers.checks import build_once
 from tf4dvar.layers.cost import by_source
 from tf4dvar.layers.precise_layer import PreciseLayer
 from tf4dvar.layers.windows import window_sum
@@ -54,20 +54,11 @@ class CostGradient(PreciseLayer):
         gradient = towards_observations + towards_prior * (residual - prior_adjoint(residual))
         return gradient, self.cost.value(departure, residual, mask)
 
-    def get_config(self):
-        """The cost."""
-        return {**super().get_config(), "cost": keras.saving.serialize_keras_object(self.cost)}
-
-    @classmethod
-    def from_config(cls, config):
-        """Rebuild the cost, then its gradient."""
-        return cls(**held_layers(config, "cost"))
-
 
 def _mean_square_gradient(departure, mask, sources, weights):
     """Of the weighted means of the squared departures of every source, in the departure."""
     parts = [
-        tf.math.divide_no_nan(2 * weight, window_sum(among))[:, tf.newaxis, tf.newaxis] * part
+        tf.math.divide_no_nan(2 * weight, window_sum(among, keepdims=True)) * part
         for weight, among, part in zip(
             weights, by_source(mask, sources), by_source(mask * departure, sources), strict=True
         )

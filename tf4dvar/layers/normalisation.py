@@ -5,9 +5,10 @@ import numpy as np
 import tensorflow as tf
 
 from tf4dvar.layers.adjoint import with_adjoint
-from tf4dvar.layers.checks import build_once, held_layers
+from tf4dvar.layers.checks import build_once
 from tf4dvar.layers.contracts import Prior
 from tf4dvar.layers.precise_layer import PreciseLayer, check_precise
+from tf4dvar.systems.axes import axes_but
 
 
 class Moments:
@@ -23,12 +24,12 @@ class Moments:
         self.count = self.mean = self.squares = np.zeros(1)
 
     def add(self, values: np.ndarray) -> "Moments":
-        """Add the finite ones of [window, time, component]."""
+        """Add the finite ones of [window, time, *space, variable]."""
         values = np.ma.filled(np.ma.asarray(values, "float64"), np.nan)
-        known = np.isfinite(values)
-        count = known.sum((0, 1))
-        mean = np.where(known, values, 0.0).sum((0, 1)) / np.maximum(count, 1)
-        squares = (np.where(known, values - mean, 0.0) ** 2).sum((0, 1))
+        known, every = np.isfinite(values), axes_but(-1, values)
+        count = known.sum(every)
+        mean = np.where(known, values, 0.0).sum(every) / np.maximum(count, 1)
+        squares = (np.where(known, values - mean, 0.0) ** 2).sum(every)
         total = self.count + count
         share = count / np.maximum(total, 1)
         departure = mean - self.mean
@@ -39,7 +40,7 @@ class Moments:
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
-class Scaling(PreciseLayer):
+class Normalisation(PreciseLayer):
     """Mean and deviation of each component, kept as weights.
 
     `adapt` fits them to observations. A component that is never observed says nothing of its
@@ -47,7 +48,7 @@ class Scaling(PreciseLayer):
     learns what else there is to know about it.
 
     Call arguments:
-        state: [batch, time, component], physical units, NaN allowed.
+        state: [batch, time, *space, variable], physical units, NaN allowed.
 
     Returns:
         Same shape, normalised; NaN stays NaN.
@@ -56,16 +57,16 @@ class Scaling(PreciseLayer):
     def build(self, input_shape):
         """Create the mean, 0, and the deviation, 1."""
         shape = (input_shape[-1],)
-        # Not cast: `physical` is called within layers of other policies.
+        # Not cast: `inverse` is called within layers of other policies.
         settings = {"shape": shape, "trainable": False, "autocast": False}
         self.mean = self.add_weight(initializer="zeros", name="mean", **settings)
-        self.deviation = self.add_weight(initializer="ones", name="deviation", **settings)
+        self.std = self.add_weight(initializer="ones", name="std", **settings)
 
     def adapt(self, observations: "np.ndarray | Moments") -> None:
         """Fit mean and deviation to the observed values.
 
         Args:
-            observations: [window, time, component], or what was added up of them.
+            observations: [window, time, *space, variable], or what was added up of them.
         """
         if not isinstance(observations, Moments):
             observations = Moments().add(observations)
@@ -79,15 +80,15 @@ class Scaling(PreciseLayer):
         varies = np.sqrt(variance) > np.finfo("float32").eps * np.abs(mean)
         pooled = np.sqrt(squares[varies].sum() / count.sum()) or 1.0
         self.mean.assign(mean)
-        self.deviation.assign(np.where(varies, np.sqrt(variance), pooled))
+        self.std.assign(np.where(varies, np.sqrt(variance), pooled))
 
     def call(self, state):
         """(state - mean) / deviation."""
-        return by_component(lambda x, mean, dev: (x - mean) / dev, state, self.mean, self.deviation)
+        return by_component(lambda x, mean, dev: (x - mean) / dev, state, self.mean, self.std)
 
-    def physical(self, state):
+    def inverse(self, state):
         """The inverse: a normalised state in physical units."""
-        return by_component(lambda x, mean, dev: mean + x * dev, state, self.mean, self.deviation)
+        return by_component(lambda x, mean, dev: mean + x * dev, state, self.mean, self.std)
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
@@ -96,57 +97,44 @@ class NormalisedPrior(PreciseLayer, Prior):
 
     Args:
         prior: Phi in physical units.
-        scaling: the scaling between the two.
+        normalisation: the normalisation between the two.
 
     Call arguments:
-        state: [batch, time, component], normalised.
+        state: [batch, time, *space, variable], normalised.
 
     Returns:
         Same shape, normalised.
     """
 
-    def __init__(self, prior: keras.layers.Layer, scaling: Scaling, **kwargs):
+    def __init__(self, prior: keras.layers.Layer, normalisation: Normalisation, **kwargs):
         super().__init__(**kwargs)
         check_precise(prior)
         self.prior = prior
-        self.scaling = scaling
+        self.normalisation = normalisation
 
     def build(self, input_shape):
-        """Build the scaling and the prior."""
-        build_once(self.scaling, input_shape)
+        """Build the normalisation and the prior."""
+        build_once(self.normalisation, input_shape)
         build_once(self.prior, input_shape)
 
     def call(self, state):
         """Phi between the two scalings."""
-        return self.scaling(self.prior(self.scaling.physical(state)))
+        return self.normalisation(self.prior(self.normalisation.inverse(state)))
 
     def with_adjoint(self, state):
         """The prior and its adjoint in normalised units; see `tf4dvar.layers.adjoint`."""
-        prediction, adjoint = with_adjoint(self.prior, self.scaling.physical(state))
-        deviation = self.scaling.deviation
+        prediction, adjoint = with_adjoint(self.prior, self.normalisation.inverse(state))
+        deviation = self.normalisation.std
 
         def normalised_adjoint(residual):
             physical = adjoint(by_component(tf.divide, residual, deviation))
             return by_component(tf.multiply, physical, deviation)
 
-        return self.scaling(prediction), normalised_adjoint
-
-    def get_config(self):
-        """The prior and the scaling."""
-        return {
-            **super().get_config(),
-            "prior": keras.saving.serialize_keras_object(self.prior),
-            "scaling": keras.saving.serialize_keras_object(self.scaling),
-        }
-
-    @classmethod
-    def from_config(cls, config):
-        """Rebuild the prior and the scaling first."""
-        return cls(**held_layers(config, "prior", "scaling"))
+        return self.normalisation(prediction), normalised_adjoint
 
 
 def by_component(operation, state, *vectors):
-    """An operation between states, [..., time, component], and numbers of each component.
+    """An operation between states, [..., variable], and numbers of each component.
 
     As rows of whole windows: TensorFlow takes several times as long over rows of a few numbers.
     """

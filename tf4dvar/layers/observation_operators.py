@@ -7,10 +7,10 @@ import numpy as np
 import tensorflow as tf
 
 from tf4dvar.layers.adjoint import StateMap, with_adjoint
-from tf4dvar.layers.checks import build_once, check_components, held_layers
+from tf4dvar.layers.checks import build_once, check_components
 from tf4dvar.layers.contracts import ObservationOperator
 from tf4dvar.layers.cost import sources_of
-from tf4dvar.layers.normalisation import Scaling, by_component
+from tf4dvar.layers.normalisation import Normalisation, by_component
 from tf4dvar.layers.precise_layer import PreciseLayer, check_precise
 
 
@@ -24,10 +24,10 @@ class LinearObservation(ObservationOperator):
         matrix: H, [observed, component], in physical units.
 
     Call arguments:
-        state: [batch, time, component], physical units.
+        state: [batch, time, *space, variable], physical units.
 
     Returns:
-        H x, [batch, time, observed], physical units.
+        H x, [batch, time, *space, observed], physical units.
     """
 
     linear = True
@@ -54,45 +54,41 @@ class LinearObservation(ObservationOperator):
             lambda residual: tf.matmul(residual, matrix),
         )
 
-    def get_config(self):
-        """The matrix."""
-        return {**super().get_config(), "matrix": self.matrix.tolist()}
-
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
 class NormalisedObservation(PreciseLayer, StateMap):
     """Observation operators of physical units, side by side, between normalised ones.
 
     Args:
-        operators: each from [batch, time, component] to [batch, time, observed by it], one
-            source of observations unless it says otherwise.
-        scaling: of the state.
-        observation_scaling: of the observations of all sources, one after the other.
+        operators: each from [batch, time, *space, variable] to [batch, time, *space, observed by
+            it], one source of observations unless it says otherwise.
+        normalisation: of the state.
+        observation_normalisation: of the observations of all sources, one after the other.
 
     Call arguments:
-        state: [batch, time, component], normalised.
+        state: [batch, time, *space, variable], normalised.
 
     Returns:
-        What all sources would observe, [batch, time, observed], normalised.
+        What all sources would observe, [batch, time, *space, observed], normalised.
     """
 
     def __init__(
         self,
         operators: Sequence[keras.layers.Layer],
-        scaling: Scaling,
-        observation_scaling: Scaling,
+        normalisation: Normalisation,
+        observation_normalisation: Normalisation,
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.operators = list(operators)
         for operator in self.operators:
             check_precise(operator)
-        self.scaling = scaling
-        self.observation_scaling = observation_scaling
+        self.normalisation = normalisation
+        self.observation_normalisation = observation_normalisation
 
     def build(self, state_shape):
         """Build the operators, and see how much each of them and of their sources observes."""
-        build_once(self.scaling, state_shape)
+        build_once(self.normalisation, state_shape)
         state = keras.KerasTensor(state_shape, self.compute_dtype)
         observed: list[int] = []
         sources: list[int] = []
@@ -107,57 +103,43 @@ class NormalisedObservation(PreciseLayer, StateMap):
                 )
             sources.extend(of_its_own)
         self.observed, self.sources = tuple(observed), tuple(sources)
-        build_once(self.observation_scaling, (*state_shape[:-1], sum(sources)))
+        build_once(self.observation_normalisation, (*state_shape[:-1], sum(sources)))
 
     def call(self, state):
         """All operators between the two scalings."""
-        physical = self.scaling.physical(state)
+        physical = self.normalisation.inverse(state)
         seen = [operator(physical) for operator in self.operators]
-        return self.observation_scaling(tf.concat(seen, axis=-1))
+        return self.observation_normalisation(tf.concat(seen, axis=-1))
 
     def with_adjoint(self, state):
         """All operators and their adjoint; see `tf4dvar.layers.adjoint`."""
-        physical = self.scaling.physical(state)
+        physical = self.normalisation.inverse(state)
         seen, adjoints = zip(
             *(with_adjoint(operator, physical) for operator in self.operators), strict=True
         )
 
         def adjoint(residual):
-            residual = by_component(tf.divide, residual, self.observation_scaling.deviation)
+            residual = by_component(tf.divide, residual, self.observation_normalisation.std)
             parts = tf.split(residual, self.observed, axis=-1)
             towards = [adjoint(part) for adjoint, part in zip(adjoints, parts, strict=True)]
-            return by_component(tf.multiply, tf.add_n(towards), self.scaling.deviation)
+            return by_component(tf.multiply, tf.add_n(towards), self.normalisation.std)
 
-        return self.observation_scaling(tf.concat(seen, axis=-1)), adjoint
+        return self.observation_normalisation(tf.concat(seen, axis=-1)), adjoint
 
     def pseudo_inverse(self, observations):
         """The state nearest to the mean, in deviations, that linear operators see like that.
 
         Args:
-            observations: [batch, time, observed], normalised, without gaps.
+            observations: [batch, time, *space, observed], normalised, without gaps.
 
         Returns:
-            [batch, time, component], normalised: of the least-squares solutions that of least
-            norm, by the Moore-Penrose inverse.
+            [batch, time, *space, variable], normalised: of the least-squares solutions that of
+            least norm, by the Moore-Penrose inverse.
         """
         dtype = observations.dtype
         precise = tf.float64 if dtype == tf.float64 else tf.float32
-        components = self.scaling.mean.shape[0]
+        components = self.normalisation.mean.shape[0]
         offset = self(tf.zeros((1, 1, components), dtype))
         columns = self(tf.eye(components, dtype=dtype)[tf.newaxis]) - offset
         inverse = tf.linalg.pinv(tf.cast(columns[0], precise))
         return tf.matmul(observations - offset, tf.cast(inverse, dtype))
-
-    def get_config(self):
-        """The operators and the scalings."""
-        return {
-            **super().get_config(),
-            "operators": [keras.saving.serialize_keras_object(each) for each in self.operators],
-            "scaling": keras.saving.serialize_keras_object(self.scaling),
-            "observation_scaling": keras.saving.serialize_keras_object(self.observation_scaling),
-        }
-
-    @classmethod
-    def from_config(cls, config):
-        """Rebuild the operators and the scalings first."""
-        return cls(**held_layers(config, "operators", "scaling", "observation_scaling"))

@@ -3,11 +3,12 @@
 import keras
 
 from tf4dvar.errors import InputError
+from tf4dvar.layers.configured import ConfiguredLayer
 
 HALF = ("bfloat16", "float16")
 
 
-class PreciseLayer(keras.layers.Layer):
+class PreciseLayer(ConfiguredLayer):
     """A layer that computes in float32 at least, also under a policy of half precision.
 
     What is in physical units needs the digits (at 101325 Pa a step of bfloat16 is 512 Pa, and
@@ -21,7 +22,7 @@ class PreciseLayer(keras.layers.Layer):
 
 
 def check_precise(layer: keras.layers.Layer) -> None:
-    """Refuse a layer in physical units, a user's own say, that computes in half precision.
+    """Refuse a layer in physical units, for example a user's own, that computes in half precision.
 
     Args:
         layer: what works on physical states.

@@ -9,12 +9,12 @@ import numpy as np
 import tensorflow as tf
 
 from tf4dvar.errors import InputError, shown
-from tf4dvar.layers.checks import build_once, held_layers
+from tf4dvar.layers.checks import build_once
 from tf4dvar.layers.contracts import Update
 from tf4dvar.layers.held_state import HeldState
 from tf4dvar.layers.precise_layer import PreciseLayer
 from tf4dvar.layers.recompute import recomputed_loop
-from tf4dvar.layers.windows import window_mean
+from tf4dvar.layers.windows import window_mean, window_sum
 
 # A smaller root mean square is a window at rest, whose gradient is left as it is: divided by
 # next to nothing, its derivatives would overflow.
@@ -69,7 +69,7 @@ class GradientSolver(PreciseLayer):
 
     Usage:
 
-        gradient = CostGradient(VariationalCost(TwoScaleGENN()))
+        gradient = CostGradient(VariationalCost(GENN()))
         solver = GradientSolver(LSTMCell(), iterations=10)
         nothing = tf.zeros((8, 50, 3))
         state = solver(nothing, nothing, nothing, cost_gradient=gradient)
@@ -224,7 +224,7 @@ class GradientSolver(PreciseLayer):
         return self.update(gradient, self.update.initial(gradient))
 
     def _start(self, first_guess):
-        scale = tf.ones_like(first_guess[:, :1, :1])
+        scale = tf.ones_like(window_sum(first_guess, keepdims=True))
         return scale, self.update.initial(first_guess)
 
     def _iterate(self, k, state, scale, memory, data, cost_gradient, training):
@@ -246,23 +246,6 @@ class GradientSolver(PreciseLayer):
 
     def _cost_dtype(self):
         return tf.float64 if self.compute_dtype == "float64" else tf.float32
-
-    def get_config(self):
-        """The update and the settings."""
-        return {
-            **super().get_config(),
-            "update": keras.saving.serialize_keras_object(self.update),
-            "iterations": self.iterations,
-            "unroll": self.unroll,
-            "normalise": self.normalise,
-            "recompute": self.recompute,
-            "micro_batches": self.micro_batches,
-        }
-
-    @classmethod
-    def from_config(cls, config):
-        """Rebuild the update, then the solver."""
-        return cls(**held_layers(config, "update"))
 
 
 def _of_any_batch(tensor):

@@ -2,14 +2,17 @@
 
 import tensorflow as tf
 
+from tf4dvar.systems.axes import axes_but
 
-def window_sum(values):
+
+def window_sum(values, keepdims: bool = False):
     """Sum over all axes but the first, [batch].
 
     Args:
         values: [batch, ...].
+        keepdims: leave the other axes, of size 1.
     """
-    return tf.reduce_sum(values, axis=range(1, len(values.shape)))
+    return tf.reduce_sum(values, axes_but(0, values), keepdims=keepdims)
 
 
 def window_mean(values, keepdims: bool = False):
@@ -19,4 +22,4 @@ def window_mean(values, keepdims: bool = False):
         values: [batch, ...].
         keepdims: leave the other axes, of size 1.
     """
-    return tf.reduce_mean(values, axis=range(1, len(values.shape)), keepdims=keepdims)
+    return tf.reduce_mean(values, axes_but(0, values), keepdims=keepdims)

@@ -13,9 +13,9 @@ from tf4dvar.layers import (
     GradientSolver,
     Iterates,
     LinearInterpolation,
+    Normalisation,
     NormalisedObservation,
     NormalisedPrior,
-    Scaling,
     VariationalCost,
 )
 from tf4dvar.layers.checks import build_once, held_layers
@@ -30,8 +30,8 @@ from tf4dvar.models.saved_model import write_saved_model
 class FourDVarNet(CheckedModel):
     """Psi_{Phi,Gamma}: from observations to the whole state (Section 3.1).
 
-    Physical units in and out. Inside: scaling, first guess, K iterations of the solver on the
-    variational cost, and scaling back.
+    Physical units in and out. Inside: normalisation, first guess, K iterations of the solver on the
+    variational cost, and back to physical units.
 
     Args:
         prior: Phi, any layer from [batch, time, component] to the same shape; in normalised
@@ -98,14 +98,14 @@ class FourDVarNet(CheckedModel):
         self.noise_variance = (
             None if noise_variance is None else np.array(noise_variance, float).tolist()
         )
-        self.scaling = Scaling(dtype=self.dtype_policy)
+        self.normalisation = Normalisation(dtype=self.dtype_policy)
         self.first_guess = (
             LinearInterpolation(dtype=self.dtype_policy.name)
             if first_guess is None
             else first_guess
         )
         self.normalised_prior = (
-            NormalisedPrior(prior, self.scaling, dtype=self.dtype_policy)
+            NormalisedPrior(prior, self.normalisation, dtype=self.dtype_policy)
             if trait(prior, Prior, "physical_units")
             else prior
         )
@@ -134,13 +134,16 @@ class FourDVarNet(CheckedModel):
                 "AttentionFirstGuess(components=number of the state's components)."
             )
         return NormalisedObservation(
-            operators, self.scaling, Scaling(dtype=self.dtype_policy), dtype=self.dtype_policy
+            operators,
+            self.normalisation,
+            Normalisation(dtype=self.dtype_policy),
+            dtype=self.dtype_policy,
         )
 
     @property
     def input_dtype(self):
         """What Keras casts observations to: no half precision, they are in physical units."""
-        return self.scaling.compute_dtype
+        return self.normalisation.compute_dtype
 
     @property
     def iterations(self) -> int:
@@ -161,7 +164,7 @@ class FourDVarNet(CheckedModel):
         shape = (None, None, shape[-1])
         build_once(self.first_guess, shape, call=self._first_first_guess)
         state_shape = (None, None, self._state_components(shape))
-        for layer in (self.scaling, self.cost_gradient, self.solver):
+        for layer in (self.normalisation, self.cost_gradient, self.solver):
             build_once(layer, state_shape)
         if self.operator is not None and sum(self.operator.sources) != shape[-1]:
             raise ValueError(
@@ -169,7 +172,7 @@ class FourDVarNet(CheckedModel):
                 f"give {self.operator.sources} components, which lie one after the other."
             )
         for layer in (
-            self.scaling,
+            self.normalisation,
             self.first_guess,
             self.prior,
             self.normalised_prior,
@@ -207,12 +210,12 @@ class FourDVarNet(CheckedModel):
     @property
     def observed_components(self) -> int:
         """Number of components of the observations."""
-        return self.observation_scaling().mean.shape[0]
+        return self.observation_normalisation().mean.shape[0]
 
     def call(self, inputs, training=None):
         """Reconstruct the state; layers see `training` as in every Keras model."""
         state = self.solver(*self._prepare(inputs), cost_gradient=self.cost_gradient)
-        return self.scaling.physical(state)
+        return self.normalisation.inverse(state)
 
     def iterates(self, inputs, iterations=None, every_state=True):
         """The state (physical units) and the cost (normalised) at every iteration.
@@ -232,13 +235,13 @@ class FourDVarNet(CheckedModel):
         states, costs = self.solver.iterates(
             start, values, mask, self.cost_gradient, iterations, every_state
         )
-        return Iterates(self.scaling.physical(states), costs)
+        return Iterates(self.normalisation.inverse(states), costs)
 
     def prior_prediction(self, state):
         """Phi(state), physical units in and out, [batch, time, component]."""
         state = tf.cast(state, self.input_dtype)
-        prediction = self.normalised_prior(self.scaling(state))
-        return self.scaling.physical(tf.cast(prediction, state.dtype))
+        prediction = self.normalised_prior(self.normalisation(state))
+        return self.normalisation.inverse(tf.cast(prediction, state.dtype))
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """The training loss, in normalised units, and what layers add to it (`losses`).
@@ -262,7 +265,7 @@ class FourDVarNet(CheckedModel):
         if self.operator is not None and trait(self.first_guess, FirstGuess, "of_observations"):
             start = self.operator.pseudo_inverse(start)
         if "background" in inputs:
-            background = self.scaling(tf.cast(inputs["background"], values.dtype))
+            background = self.normalisation(tf.cast(inputs["background"], values.dtype))
             start = tf.where(tf.math.is_nan(background), start, background)
         return start, values, weights
 
@@ -282,12 +285,14 @@ class FourDVarNet(CheckedModel):
         Args:
             inputs: as for the call.
         """
-        return normalised(by_name(inputs), self.observation_scaling(), self.noise_variance)
+        return normalised(by_name(inputs), self.observation_normalisation(), self.noise_variance)
 
-    def observation_scaling(self) -> Scaling:
-        """The scaling of the observations; without an operator that of the state."""
-        # No attribute: Keras would save the scaling under the first name that it finds.
-        return self.scaling if self.operator is None else self.operator.observation_scaling
+    def observation_normalisation(self) -> Normalisation:
+        """The normalisation of the observations; without an operator that of the state."""
+        # No attribute: Keras would save the normalisation under the first name that it finds.
+        return (
+            self.normalisation if self.operator is None else self.operator.observation_normalisation
+        )
 
     def export(self, filepath, format="tf_saved_model", **kwargs):
         """Write a SavedModel for any batch and window length; see `tf4dvar.export.save`.
@@ -327,7 +332,7 @@ class FourDVarNet(CheckedModel):
     @classmethod
     def from_config(cls, config):
         """Rebuild the layers that it holds, then the model."""
-        return cls(**held_layers(config, "prior", "solver", "first_guess", "observation"))
+        return cls(**held_layers(config))
 
 
 def _check_layers(prior, solver, first_guess):

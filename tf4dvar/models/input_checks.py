@@ -23,13 +23,14 @@ from tf4dvar.layers.normalisation import Moments
 from tf4dvar.models.inputs import as_arrays, observations_of
 from tf4dvar.models.known_metric import over_known
 from tf4dvar.models.losses import SupervisedLoss, TrainingLoss
+from tf4dvar.systems.axes import axes_but
 
 logger = logging.getLogger(__name__)
 
 # Windows that a look at the prior's predictions takes.
 LOOK = 32
-# In deviations of a component's scaling. States of Lorenz-63 stay within seven, also where they are
-# never observed; the window of 2000 on which a trained solver diverged went to 69.
+# In deviations of a component. States of Lorenz-63 stay within seven, also where they are never
+# observed; the window of 2000 on which a trained solver diverged went to 69.
 FAR = 20.0
 
 
@@ -59,14 +60,15 @@ class CheckedModel(keras.Model):
     def adapt(
         self, observations: np.ndarray | tf.data.Dataset, truth: np.ndarray | None = None
     ) -> None:
-        """Fit the scaling to training windows; see `Scaling`.
+        """Fit the normalisation to training windows; see `Normalisation`.
 
         Args:
             observations: [window, time, component]. Or a pipeline of batches of them, or of
                 (observations, truth), which is read once, batch by batch.
-            truth: states, [window, time, component], for the scaling of the state. An observation
-                operator needs them: true ones, or others of the same climate. Where the state
-                itself is observed its scaling is that of the observations by default.
+            truth: states, [window, time, component], for the normalisation of the state. An
+                observation operator needs them: true ones, or others of the same climate. Where
+                the state itself is observed its normalisation is that of the observations by
+                default.
         """
         if not isinstance(observations, tf.data.Dataset):
             given = (observations,) if truth is None else (observations, truth)
@@ -92,15 +94,15 @@ class CheckedModel(keras.Model):
         if self.operator is None:
             if complete:
                 warn_of_full_observation(values)
-            self.scaling.adapt(states or seen)
+            self.normalisation.adapt(states or seen)
             return
         if states is None:
             raise ValueError(
                 "The observations of an operator do not tell the scale of the state; "
                 "give adapt(observations, truth), with true states or others of their climate."
             )
-        self.operator.observation_scaling.adapt(seen)
-        self.scaling.adapt(states)
+        self.operator.observation_normalisation.adapt(seen)
+        self.normalisation.adapt(states)
 
     @property
     def keras_loss(self) -> Callable | None:
@@ -197,7 +199,7 @@ class CheckedModel(keras.Model):
         observations = self._look_at(x)
         if observations is not None and isinstance(y, np.ndarray):
             check_truth(observations, y, same_components=self.operator is None)
-            warn_of_scale(y, self.scaling.mean.numpy(), self.scaling.deviation.numpy())
+            warn_of_scale(y, self.normalisation.mean.numpy(), self.normalisation.std.numpy())
             if self.operator is None:
                 warn_of_swapped_components(observations, y)
         return self._converted(x, y, sample_weight)
@@ -210,7 +212,7 @@ class CheckedModel(keras.Model):
             self._build_for(observations)
             if not self.training_loss.needs_truth:
                 # Keras leaves the weights out where there is none.
-                shape = (*observations.shape[:2], self.scaling.mean.shape[0])
+                shape = (*observations.shape[:2], self.normalisation.mean.shape[0])
                 y = np.full(shape, np.nan, "float32")
         return x, y, sample_weight
 
@@ -223,7 +225,7 @@ class CheckedModel(keras.Model):
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """As of `keras.Model`; notes which window's state is the farthest."""
         size = tf.where(tf.math.is_finite(y_pred), tf.abs(y_pred), np.inf)
-        self.farthest.assign(tf.argmax(tf.reduce_max(size, axis=(1, 2))))
+        self.farthest.assign(tf.argmax(tf.reduce_max(size, axes_but(0, size))))
         return super().compute_metrics(x, y, y_pred, sample_weight)
 
     def _look_at(self, inputs):
@@ -233,16 +235,17 @@ class CheckedModel(keras.Model):
             return None
         self._build_for(observations)
         check_observations(observations, self.observed_components)
-        scaling = self.observation_scaling()
-        warn_of_units(observations, scaling.mean.numpy(), scaling.deviation.numpy())
+        normalisation = self.observation_normalisation()
+        warn_of_units(observations, normalisation.mean.numpy(), normalisation.std.numpy())
         return observations
 
     def _look_at_states(self, states):
         """Warn of windows on which the solver diverges."""
-        finite = np.isfinite(states).all(axis=(1, 2))
-        reach = FAR * self.scaling.deviation.numpy()
-        near = (np.abs(states - self.scaling.mean.numpy()) <= reach).all(axis=(1, 2))
-        far = f"farther than {FAR:g} deviations from the mean of the model's scaling"
+        within = axes_but(0, states)
+        finite = np.isfinite(states).all(within)
+        reach = FAR * self.normalisation.std.numpy()
+        near = (np.abs(states - self.normalisation.mean.numpy()) <= reach).all(within)
+        far = f"farther than {FAR:g} deviations from the mean of the model's normalisation"
         for astray, where in ((~finite, "not finite"), (finite & ~near, far)):
             if astray.any():
                 logger.warning(
@@ -258,7 +261,7 @@ class CheckedModel(keras.Model):
 
     def _warn_of_time_step(self, truth):
         """Warn where known dynamics predict worse than that nothing changes."""
-        truth = truth[np.isfinite(truth).all(axis=(1, 2))][:LOOK]
+        truth = truth[np.isfinite(truth).all(axes_but(0, truth))][:LOOK]
         if not (trait(self.prior, Prior, "physical_units") and truth.size):
             return
         error = np.square(self.prior_prediction(truth) - truth)[:, 1:].mean()

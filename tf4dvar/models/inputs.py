@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tf4dvar.data import as_array
 from tf4dvar.errors import InputError
-from tf4dvar.layers import Scaling
+from tf4dvar.layers import Normalisation
 
 NAMES = ("observations", "noise_variance", "background", "covariates")
 
@@ -55,7 +55,7 @@ def observations_of(inputs: Any) -> Any:
 
 
 def normalised(
-    inputs: dict[str, Any], scaling: Scaling, noise_variance: float | list[float] | None
+    inputs: dict[str, Any], normalisation: Normalisation, noise_variance: float | list[float] | None
 ) -> tuple[Any, Any]:
     """Normalised observations with 0 for NaN, and the weight of each, 0 for NaN.
 
@@ -63,11 +63,11 @@ def normalised(
 
     Args:
         inputs: of `by_name`.
-        scaling: of the observations.
+        normalisation: of the observations.
         noise_variance: where the inputs have none.
     """
     observations = inputs["observations"]
-    components = scaling.mean.shape[0]
+    components = normalisation.mean.shape[0]
     if observations.shape[-1] != components:
         raise ValueError(
             f"Received observations of shape {observations.shape}; expected "
@@ -78,9 +78,9 @@ def normalised(
         ["Received infinite observations; mark a missing value with NaN."],
     )
     observed = ~tf.math.is_nan(observations)
-    values = tf.where(observed, scaling(observations), 0.0)
+    values = tf.where(observed, normalisation(observations), 0.0)
     weights = tf.cast(observed, values.dtype)
-    squared = tf.square(tf.cast(scaling.deviation, values.dtype))
+    squared = tf.square(tf.cast(normalisation.std, values.dtype))
     if noise_variance is not None:
         own = squared / tf.constant(np.array(noise_variance), values.dtype)
         weights = tf.where(observed, own, 0.0)

@@ -17,7 +17,7 @@ from tf4dvar.models.inputs import by_name
 class TrainingLoss:
     """A loss of the reconstruction in normalised units, which knows the model.
 
-    Attributes:
+    Traits:
         needs_truth: whether it asks for true states.
     """
 
@@ -69,7 +69,7 @@ class SupervisedLoss(TrainingLoss):
 
     Usage:
 
-        model = FourDVarNet(TwoScaleGENN(), GradientSolver(LSTMCell()))
+        model = FourDVarNet(GENN(), GradientSolver(LSTMCell()))
         model.compile("adam", SupervisedLoss(truth_weight=0.05, state_weight=0.05))
     """
 
@@ -85,7 +85,7 @@ class SupervisedLoss(TrainingLoss):
                 "The supervised loss received no true states; give fit(observations, truth), "
                 "or compile(loss=UnsupervisedLoss())."
             )
-        truth = model.scaling(tf.cast(truth, state.dtype))
+        truth = model.normalisation(tf.cast(truth, state.dtype))
         known = tf.math.is_finite(truth)
         truth = tf.where(known, truth, state)
         entries = by_entry(weights, state)
@@ -122,7 +122,7 @@ class UnsupervisedLoss(TrainingLoss):
 
     Usage:
 
-        model = FourDVarNet(TwoScaleGENN(), GradientSolver(LSTMCell()))
+        model = FourDVarNet(GENN(), GradientSolver(LSTMCell()))
         model.compile("adam", UnsupervisedLoss(observation_weight=1.0, prior_weight=100.0))
     """
 
@@ -159,7 +159,7 @@ def loss_of(model, inputs, truth, y_pred, weights, training):
     """
     # Before the prior is called again, which would begin them anew.
     added = list(model.losses)
-    state = model.scaling(y_pred)
+    state = model.normalisation(y_pred)
 
     def prior(state):
         return tf.cast(model.normalised_prior(state, training=training), state.dtype)

@@ -77,7 +77,7 @@ def input_specs(model: keras.Model) -> dict[str, tf.TensorSpec]:
     """
     observed = model.observed_components
     sizes = {"observations": observed, "noise_variance": observed}
-    sizes["background"] = model.scaling.mean.shape[0]
+    sizes["background"] = model.normalisation.mean.shape[0]
     if model.covariates:
         sizes["covariates"] = model.covariates
     return {

@@ -6,6 +6,7 @@ import numpy as np
 from scipy.integrate import solve_ivp
 
 from tf4dvar.errors import InputError
+from tf4dvar.systems.axes import axes_but
 from tf4dvar.systems.system import System
 
 INTEGRATORS = ("rk4", "rk45")
@@ -125,7 +126,7 @@ def sample_windows(
         raise InputError(f"Received integrator={integrator!r}; expected one of {INTEGRATORS}.")
     initial = system.initial_states(count, np.random.default_rng(seed))
     windows = simulate(system, initial, steps, integrator)
-    finite = np.isfinite(windows).all((1, 2))
+    finite = np.isfinite(windows).all(axes_but(0, windows))
     if not finite.all():
         raise InputError(
             f"{(~finite).sum()} of {count} trajectories of {system.name} do not stay finite with "

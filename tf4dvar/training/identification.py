@@ -24,7 +24,7 @@ def identify_prior(model: FourDVarNet, truth: np.ndarray, epochs: int) -> list[f
     Returns:
         The loss of every epoch.
     """
-    states = model.scaling(truth.astype("float32")).numpy()
+    states = model.normalisation(truth.astype("float32")).numpy()
     prior = keras.Sequential([model.normalised_prior])
     prior.compile(keras.optimizers.Adam(LEARNING_RATE, clipnorm=1.0), "mse")
     history = prior.fit(

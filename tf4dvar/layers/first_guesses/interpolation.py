@@ -14,7 +14,7 @@ class LinearInterpolation(PreciseLayer, FirstGuess):
     A component without an observation in the window is 0, its mean in normalised units.
 
     Call arguments:
-        observations: [batch, time, component], 0 where not observed.
+        observations: [batch, time, *space, variable], 0 where not observed.
         mask: same shape, 1 where observed, else 0.
 
     Returns:
@@ -27,19 +27,22 @@ class LinearInterpolation(PreciseLayer, FirstGuess):
         """Interpolate between the neighbouring observations of every time."""
         # Along the last axis, the observed times come first and in their order; the rank of a
         # time among them then points at its neighbours.
-        values = tf.transpose(observations, (0, 2, 1))
-        observed = tf.transpose(mask, (0, 2, 1)) > 0
+        rows = len(observations.shape) - 1
+        time_last, time_second = (0, *range(2, rows + 1), 1), (0, rows, *range(1, rows))
+        values = tf.transpose(observations, time_last)
+        observed = tf.transpose(mask, time_last) > 0
         steps = tf.shape(values)[-1]
         times = tf.broadcast_to(tf.range(steps), tf.shape(values))
         order = tf.argsort(tf.where(observed, times, times + steps), axis=-1)
         count = tf.reduce_sum(tf.cast(observed, tf.int32), axis=-1, keepdims=True)
         rank = tf.cumsum(tf.cast(observed, tf.int32), axis=-1)
         last = tf.maximum(count - 1, 0)
-        before = tf.gather(order, tf.clip_by_value(rank - 1, 0, last), batch_dims=2)
-        after = tf.gather(order, tf.where(observed, rank - 1, tf.minimum(rank, last)), batch_dims=2)
+        following = tf.where(observed, rank - 1, tf.minimum(rank, last))
+        before = tf.gather(order, tf.clip_by_value(rank - 1, 0, last), batch_dims=rows)
+        after = tf.gather(order, following, batch_dims=rows)
         span = tf.cast(after - before, values.dtype)
         elapsed = tf.cast(times - before, values.dtype)
-        left = tf.gather(values, before, batch_dims=2)
-        right = tf.gather(values, after, batch_dims=2)
+        left = tf.gather(values, before, batch_dims=rows)
+        right = tf.gather(values, after, batch_dims=rows)
         guess = left + (right - left) * tf.math.divide_no_nan(elapsed, span)
-        return tf.transpose(tf.where(count > 0, guess, 0.0), (0, 2, 1))
+        return tf.transpose(tf.where(count > 0, guess, 0.0), time_second)

@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from tf4dvar.layers.kernels.band import banded
-from tf4dvar.layers.kernels.times import first_times, times
+from tf4dvar.layers.kernels.times import first_times, pad_times, times
 
 
 class BlockedConvolution:
@@ -33,7 +33,7 @@ class BlockedConvolution:
     def __call__(self, state):
         """[batch, time, channels in] to [batch * padded time, channels out]."""
         missing = self.blocks * self.radius - self.steps
-        padded = tf.pad(state, [[0, 0], [self.radius, self.radius + missing], [0, 0]])
+        padded = pad_times(state, self.radius, self.radius + missing)
         blocks = tf.reshape(padded, (-1, self.blocks + 2, self.radius * self.channels))
         frames = tf.concat([times(blocks, k, self.blocks) for k in range(3)], axis=2)
         output = tf.matmul(tf.reshape(frames, (-1, frames.shape[-1])), self.matrix)
@@ -45,11 +45,7 @@ class BlockedConvolution:
         frames = tf.matmul(gradient, self.matrix, transpose_b=True)
         width = self.radius * self.channels
         before, here, after = tf.split(tf.reshape(frames, (-1, self.blocks, 3 * width)), 3, axis=2)
-        blocks = (
-            tf.pad(before, [[0, 0], [0, 2], [0, 0]])
-            + tf.pad(here, [[0, 0], [1, 1], [0, 0]])
-            + tf.pad(after, [[0, 0], [2, 0], [0, 0]])
-        )
+        blocks = pad_times(before, 0, 2) + pad_times(here, 1, 1) + pad_times(after, 2, 0)
         padded = tf.reshape(blocks, (-1, (self.blocks + 2) * self.radius, self.channels))
         return times(padded, self.radius, self.steps)
 
@@ -61,5 +57,5 @@ class BlockedConvolution:
     def padded(self, state):
         """The transpose of `cropped`."""
         missing = self.blocks * self.radius - self.steps
-        rows = tf.pad(state, [[0, 0], [0, missing], [0, 0]])
+        rows = pad_times(state, 0, missing)
         return tf.reshape(rows, (-1, state.shape[-1]))

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from tf4dvar.layers.kernels.times import first_times, last_times
+from tf4dvar.layers.kernels.times import first_times, last_times, pad_times
 
 
 def to_blocks(state, length):
@@ -33,7 +33,7 @@ def padded_blocks(state, length):
     """The transpose of `from_blocks`: as `to_blocks`, the last block filled with zeros."""
     batch, steps = tf.unstack(tf.shape(state)[:2])
     missing = -steps % length
-    padded = tf.pad(state, [[0, 0], [0, missing], [0, 0]])
+    padded = pad_times(state, 0, missing)
     return tf.reshape(padded, (batch, (steps + missing) // length, length, state.shape[-1]))
 
 
@@ -50,19 +50,19 @@ def block_means_transposed(means, length, steps):
     return tf.concat([first_times(shares, steps - 1), end], axis=1)
 
 
-def to_slots(state, length):
-    """The times of a slot as channels, zeros filling the last one.
+def to_segments(state, length):
+    """The times of a segment as channels, zeros filling the last one.
 
     Args:
         state: [batch, time, component].
-        length: number of times of a slot.
+        length: number of times of a segment.
 
     Returns:
-        [batch, slot, component, length].
+        [batch, segment, component, length].
     """
     return tf.transpose(padded_blocks(state, length), (0, 1, 3, 2))
 
 
-def from_slots(slots, steps):
-    """The inverse: [batch, slot, component, length] to the first `steps` times."""
-    return from_blocks(tf.transpose(slots, (0, 1, 3, 2)), steps)
+def from_segments(segments, steps):
+    """The inverse: [batch, segment, component, length] to the first `steps` times."""
+    return from_blocks(tf.transpose(segments, (0, 1, 3, 2)), steps)

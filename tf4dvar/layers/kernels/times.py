@@ -8,17 +8,23 @@ import tensorflow as tf
 
 
 def times(state, start, count):
-    """The `count` times from `start` on of [batch, time, component]."""
-    part = tf.slice(state, (0, start, 0), (-1, count, -1))
-    part.set_shape((state.shape[0], None, state.shape[2]))
+    """The `count` times from `start` on of [batch, time, ...]."""
+    others = len(state.shape) - 2
+    part = tf.slice(state, (0, start, *[0] * others), (-1, count, *[-1] * others))
+    part.set_shape((state.shape[0], None, *state.shape[2:]))
     return part
 
 
 def first_times(state, count):
-    """The first `count` times of [batch, time, component]."""
+    """The first `count` times of [batch, time, ...]."""
     return times(state, 0, count)
 
 
 def last_times(state, count):
-    """The last `count` times of [batch, time, component]."""
+    """The last `count` times of [batch, time, ...]."""
     return times(state, tf.shape(state)[1] - count, count)
+
+
+def pad_times(state, before, after):
+    """Zeros before and after the times of [batch, time, ...]."""
+    return tf.pad(state, [[0, 0], [before, after], *[[0, 0]] * (len(state.shape) - 2)])

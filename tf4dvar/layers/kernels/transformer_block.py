@@ -3,10 +3,11 @@
 import keras
 
 from tf4dvar.layers.checks import build_once
+from tf4dvar.layers.configured import ConfiguredLayer
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
-class TransformerBlock(keras.layers.Layer):
+class TransformerBlock(ConfiguredLayer):
     """Attention over a sequence, then a network on each element (Xiong et al. 2020, "pre-LN").
 
         h = x + attention(norm(x));    h + dense(gelu(dense(norm(h))))
@@ -47,7 +48,3 @@ class TransformerBlock(keras.layers.Layer):
         normed = self.attention_norm(sequence)
         sequence = sequence + self.attention(normed, normed)
         return sequence + self.narrow(self.widen(self.network_norm(sequence)))
-
-    def get_config(self):
-        """Width and heads."""
-        return {**super().get_config(), "width": self.width, "heads": self.heads}

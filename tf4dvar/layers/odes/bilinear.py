@@ -33,7 +33,7 @@ class Lorenz63ODE(ODE):
             true ones by default. Freeze them with `trainable=False`.
 
     Call arguments:
-        state: [batch, time, 3], physical units.
+        state: [batch, time, *space, 3], physical units.
 
     Returns:
         dx/dt, same shape, per unit of time.
@@ -45,14 +45,14 @@ class Lorenz63ODE(ODE):
         super().__init__(**kwargs)
         if len(coefficients) != 9:
             raise ValueError(f"Received {len(coefficients)} coefficients; expected 9.")
-        self.initial_coefficients = tuple(float(value) for value in coefficients)
+        self.coefficients = tuple(float(value) for value in coefficients)
 
     def build(self, input_shape):
         """Create the nine coefficients."""
         check_components(self, input_shape, 3)
-        self.coefficients = self.add_weight(
+        self._coefficients = self.add_weight(
             shape=(3, 3),
-            initializer=keras.initializers.Constant(np.reshape(self.initial_coefficients, (3, 3))),
+            initializer=keras.initializers.Constant(np.reshape(self.coefficients, (3, 3))),
             name="coefficients",
         )
 
@@ -65,7 +65,7 @@ class Lorenz63ODE(ODE):
         shape = tf.shape(state)
         x, y, z = tf.unstack(tf.transpose(tf.reshape(state, (-1, 3))))
         weights = tf.tensordot(
-            tf.convert_to_tensor(self.coefficients), tf.constant(PLACES, state.dtype), 2
+            tf.convert_to_tensor(self._coefficients), tf.constant(PLACES, state.dtype), 2
         )
         terms = tf.stack([x, y, z, y * z, x * z, x * y])
         slopes = tf.reshape(tf.matmul(terms, weights, transpose_a=True), shape)
@@ -78,10 +78,6 @@ class Lorenz63ODE(ODE):
 
         return slopes, adjoint
 
-    def get_config(self):
-        """The initial coefficients."""
-        return {**super().get_config(), "coefficients": self.initial_coefficients}
-
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
 class BilinearODE(ODE):
@@ -90,7 +86,7 @@ class BilinearODE(ODE):
         dx_i/dt = c_i + sum_j A_ij x_j + sum_{j<=k} B_ijk x_j x_k
 
     Call arguments:
-        state: [batch, time, component].
+        state: [batch, time, *space, variable].
 
     Returns:
         dx/dt, same shape, per unit of time.

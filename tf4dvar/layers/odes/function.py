@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tf4dvar.errors import InputError, shown
 from tf4dvar.layers.checks import check_components
+from tf4dvar.layers.configured import ConfiguredLayer
 from tf4dvar.layers.contracts import ODE
 from tf4dvar.systems.tendency import (
     Components,
@@ -76,7 +77,7 @@ class FunctionODE(ODE):
         learned: names of the parameters that are trained; all by default.
 
     Call arguments:
-        state: [batch, time, component], physical units.
+        state: [batch, time, *space, variable], physical units.
 
     Returns:
         dx/dt, same shape, per unit of time.
@@ -134,7 +135,7 @@ class FunctionODE(ODE):
         """The function by its registered name, or the equations; the initial parameters."""
         keeps_itself = hasattr(self.tendency, "to_config")
         return {
-            **super().get_config(),
+            **super(ConfiguredLayer, self).get_config(),
             "tendency": self.tendency.to_config()
             if keeps_itself
             else keras.saving.serialize_keras_object(self.tendency),
@@ -173,7 +174,7 @@ def _check_saveable(tendency: Tendency) -> None:
     if hasattr(tendency, "to_config"):
         return
     name = tendency_name(tendency)
-    # Not every callable has a name to be registered under, functools.partial say.
+    # Not every callable has a name to be registered under: functools.partial has none.
     known = hasattr(tendency, "__name__") and keras.saving.get_registered_object(
         keras.saving.get_registered_name(tendency)
     )

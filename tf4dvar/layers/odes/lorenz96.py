@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tf4dvar.layers.checks import check_series
 from tf4dvar.layers.contracts import ODE
 from tf4dvar.layers.kernels.circular_convolution import convolve_circle, turned
 
@@ -49,26 +50,26 @@ class Lorenz96ODE(ODE):
         super().__init__(**kwargs)
         if len(coefficients) != 9:
             raise ValueError(f"Received {len(coefficients)} coefficients; expected 9.")
-        self.initial_coefficients = tuple(float(value) for value in coefficients)
+        self.coefficients = tuple(float(value) for value in coefficients)
 
     def build(self, input_shape):
         """Create the nine coefficients."""
-        components = input_shape[-1]
-        if len(input_shape) != 3 or components < 4:
+        check_series(self, input_shape)
+        if input_shape[-1] < 4:
             raise ValueError(
                 f"{type(self).__name__} received an input of shape {tuple(input_shape)}; "
-                "expected [batch, time, component] with four components or more."
+                "expected four components or more."
             )
-        self.coefficients = self.add_weight(
+        self._coefficients = self.add_weight(
             shape=(9,),
-            initializer=keras.initializers.Constant(self.initial_coefficients),
+            initializer=keras.initializers.Constant(self.coefficients),
             name="coefficients",
         )
 
     def with_adjoint(self, state):
         """The right-hand side and its adjoint; see `tf4dvar.layers.adjoint`."""
         components = state.shape[-1]
-        coefficients = tf.convert_to_tensor(self.coefficients)
+        coefficients = tf.convert_to_tensor(self._coefficients)
         damping, forcing = coefficients[7], coefficients[8]
         kernel = tf.tensordot(coefficients[:7], tf.constant(PLACES, state.dtype), axes=1)
         rows = tf.reshape(state, (-1, 1, components))
@@ -81,7 +82,3 @@ class Lorenz96ODE(ODE):
             return tf.reshape(back, tf.shape(state)) + damping * residual
 
         return tf.reshape(left * right, tf.shape(state)) + damping * state + forcing, adjoint
-
-    def get_config(self):
-        """The initial coefficients."""
-        return {**super().get_config(), "coefficients": self.initial_coefficients}

@@ -17,7 +17,7 @@ class SystemODE(ODE):
         system: short name.
 
     Call arguments:
-        state: [batch, time, component], physical units.
+        state: [batch, time, *space, variable], physical units.
 
     Returns:
         dx/dt, same shape, per unit of time.
@@ -28,25 +28,22 @@ class SystemODE(ODE):
 
     def __init__(self, system: str, **kwargs):
         super().__init__(**kwargs)
-        self.system = system_by_name(system)
+        self.system = system
+        self._nature = system_by_name(system)
 
     def build(self, input_shape):
         """Refuse a tendency that would be no function of tensors, or one without derivatives."""
-        check_components(self, input_shape, len(self.system.components))
+        check_components(self, input_shape, len(self._nature.components))
         # In a graph: an eager tensor becomes an array where NumPy is called, and its slope zero.
-        tendency = tf.function(self.system.tendency, autograph=False)
+        tendency = tf.function(self._nature.tendency, autograph=False)
         try:
             tendency.get_concrete_function(tf.TensorSpec(input_shape, self.compute_dtype))
         except (NotImplementedError, TypeError) as error:
             raise InputError(
-                f"The tendency of {self.system.name} takes no tensors; write it in plain "
+                f"The tendency of {self.system} takes no tensors; write it in plain "
                 "arithmetic, and library_of(state).stack, .roll or .sin in place of NumPy's."
             ) from error
 
     def call(self, state):
         """The tendency."""
-        return self.system.tendency(state)
-
-    def get_config(self):
-        """The system's name."""
-        return {**super().get_config(), "system": self.system.name}
+        return self._nature.tendency(state)

@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from tf4dvar.layers.checks import check_series
 from tf4dvar.layers.contracts import Prior
 from tf4dvar.layers.kernels.segments import from_blocks, to_blocks
 
@@ -42,6 +43,7 @@ class AutoEncoder(Prior):
 
     def build(self, input_shape):
         """Create encoder and decoder."""
+        check_series(self, input_shape)
         components = input_shape[-1]
         if not self.latent < self.scale * components:
             raise ValueError(
@@ -77,13 +79,3 @@ class AutoEncoder(Prior):
             self.out(self.expand(code)), (*tf.unstack(shape[:2]), self.scale, state.shape[-1])
         )
         return from_blocks(blocks, tf.shape(state)[1])
-
-    def get_config(self):
-        """The sizes."""
-        return {
-            **super().get_config(),
-            "latent": self.latent,
-            "units": self.units,
-            "kernel_size": self.kernel_size,
-            "scale": self.scale,
-        }

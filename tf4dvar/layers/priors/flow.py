@@ -4,9 +4,9 @@ import keras
 import tensorflow as tf
 
 from tf4dvar.layers.adjoint import with_adjoint
-from tf4dvar.layers.checks import build_once, held_layers
+from tf4dvar.layers.checks import build_once
 from tf4dvar.layers.contracts import Prior
-from tf4dvar.layers.kernels.times import first_times, last_times
+from tf4dvar.layers.kernels.times import first_times, last_times, pad_times
 from tf4dvar.layers.precise_layer import PreciseLayer, check_precise
 
 
@@ -17,11 +17,11 @@ class OneStepFlow(PreciseLayer, Prior):
     can also forecast, which a GENN cannot.
 
     Args:
-        ode: layer dx/dt, [batch, time, component] to the same shape.
+        ode: layer dx/dt, [batch, time, *space, variable] to the same shape.
         time_step: integration step, in the ODE's unit of time.
 
     Call arguments:
-        state: [batch, time, component], physical units.
+        state: [batch, time, *space, variable], physical units.
 
     Returns:
         Same shape: at t the prediction from t - 1; at the first time `state` itself, so that
@@ -52,28 +52,15 @@ class OneStepFlow(PreciseLayer, Prior):
         advanced, adjoint_step = self.step_with_adjoint(first_times(state, steps - 1))
 
         def adjoint(residual):
-            first = tf.pad(first_times(residual, 1), [[0, 0], [0, steps - 1], [0, 0]])
+            first = pad_times(first_times(residual, 1), 0, steps - 1)
             rest = adjoint_step(last_times(residual, steps - 1))
-            return first + tf.pad(rest, [[0, 0], [0, 1], [0, 0]])
+            return first + pad_times(rest, 0, 1)
 
         return tf.concat([first_times(state, 1), advanced], axis=1), adjoint
 
     def step_with_adjoint(self, state):
         """`step` and its adjoint."""
         raise NotImplementedError
-
-    def get_config(self):
-        """The ODE and the time step."""
-        return {
-            **super().get_config(),
-            "ode": keras.saving.serialize_keras_object(self.ode),
-            "time_step": self.time_step,
-        }
-
-    @classmethod
-    def from_config(cls, config):
-        """Rebuild the ODE, then the flow."""
-        return cls(**held_layers(config, "ode"))
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")

@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf4dvar.layers.adjoint import StateMap
-from tf4dvar.layers.checks import build_once
+from tf4dvar.layers.checks import build_once, check_series
 from tf4dvar.layers.contracts import Prior
 from tf4dvar.layers.kernels.bilinear_stage import bilinear_with_adjoint
 from tf4dvar.layers.kernels.blocked_convolution import BlockedConvolution
@@ -60,6 +60,7 @@ class BilinearBlock(StateMap):
 
     def build(self, input_shape):
         """Create the kernels."""
+        check_series(self, input_shape)
         n, width = self.units, 2 * self.units
         self.kernel = self._weight((self.kernel_size, input_shape[-1], width), "kernel")
         self.narrow = self._weight((width, n), "narrow")
@@ -99,28 +100,19 @@ class BilinearBlock(StateMap):
     def _compute(self, weight):
         return tf.cast(tf.convert_to_tensor(weight), self.compute_dtype)
 
-    def get_config(self):
-        """Sizes and constraint."""
-        return {
-            **super().get_config(),
-            "filters": self.filters,
-            "units": self.units,
-            "kernel_size": self.kernel_size,
-            "zero_centre": self.zero_centre,
-        }
-
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
-class TwoScaleGENN(Prior):
-    """Two-scale GENN prior (eq. 10): Phi(x) = Up(psi_1(Down(x))) + psi_2(x).
+class GENN(Prior):
+    """GENN prior at two scales (eq. 10), or at one: Phi(x) = Up(psi_1(Down(x))) + psi_2(x).
 
     Down averages over `scale` time steps, Up is a transposed convolution of that stride. The
     last times of a window that is no multiple of it are repeated for the coarse scale. About
     15,300 parameters for three components.
 
     Args:
-        units, kernel_size, zero_centre: of both `BilinearBlock`s.
-        scale: number of time steps of a coarse one.
+        units, kernel_size, zero_centre: of each `BilinearBlock`.
+        scale: number of time steps of a coarse one; None for the fine scale alone,
+            Phi(x) = psi_2(x).
 
     Call arguments:
         state: [batch, time, component], normalised units.
@@ -134,7 +126,7 @@ class TwoScaleGENN(Prior):
         units: int = 30,
         kernel_size: int = 11,
         zero_centre: bool = True,
-        scale: int = 4,
+        scale: int | None = 4,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -144,27 +136,31 @@ class TwoScaleGENN(Prior):
         self.scale = scale
 
     def build(self, input_shape):
-        """Build both scales and the way up."""
+        """Build the scales and the way up."""
+        check_series(self, input_shape)
         components = input_shape[-1]
-        self.fine = self._block(components)
-        self.coarse = self._block(self.units)
-        build_once(self.fine, input_shape)
-        build_once(self.coarse, input_shape)
-        self.up = self.add_weight(
-            shape=(self.units, self.scale, components),
-            initializer="glorot_uniform",
-            name="up",
-        )
+        self.fine = self._block(components, input_shape)
+        if self.scale is not None:
+            self.coarse = self._block(self.units, input_shape)
+            self.up = self.add_weight(
+                shape=(self.units, self.scale, components),
+                initializer="glorot_uniform",
+                name="up",
+            )
 
-    def _block(self, filters):
-        return BilinearBlock(
+    def _block(self, filters, input_shape):
+        block = BilinearBlock(
             filters, self.units, self.kernel_size, self.zero_centre, dtype=self.dtype_policy
         )
+        build_once(block, input_shape)
+        return block
 
     def with_adjoint(self, state):
         """The prior and its adjoint, see `tf4dvar.layers.adjoint`."""
-        steps = tf.shape(state)[1]
         fine, adjoint_fine = self.fine.with_adjoint(state)
+        if self.scale is None:
+            return fine, adjoint_fine
+        steps = tf.shape(state)[1]
         # The way up has one stride and kernel: a map of single coarse times, to a whole block.
         up = tf.cast(tf.convert_to_tensor(self.up), self.compute_dtype)
         last = tf.reshape(up, (self.units, -1))
@@ -177,62 +173,3 @@ class TwoScaleGENN(Prior):
             return adjoint_fine(residual) + block_means_transposed(coarse, self.scale, steps)
 
         return fine + from_blocks(by_time, steps), adjoint
-
-    def get_config(self):
-        """The settings."""
-        return {
-            **super().get_config(),
-            "units": self.units,
-            "kernel_size": self.kernel_size,
-            "zero_centre": self.zero_centre,
-            "scale": self.scale,
-        }
-
-
-@keras.saving.register_keras_serializable(package="tf4dvar")
-class OneScaleGENN(Prior):
-    """One-scale GENN prior: Phi(x) = psi(x), a `BilinearBlock` back to the components.
-
-    Args:
-        units, kernel_size, zero_centre: of the block.
-
-    Call arguments:
-        state: [batch, time, component], normalised units.
-
-    Returns:
-        Same shape.
-    """
-
-    def __init__(self, units: int = 30, kernel_size: int = 11, zero_centre: bool = True, **kwargs):
-        super().__init__(**kwargs)
-        self.units = units
-        self.kernel_size = kernel_size
-        self.zero_centre = zero_centre
-
-    def build(self, input_shape):
-        """Build the block."""
-        self.block = BilinearBlock(
-            input_shape[-1],
-            self.units,
-            self.kernel_size,
-            self.zero_centre,
-            dtype=self.dtype_policy,
-        )
-        build_once(self.block, input_shape)
-
-    def call(self, state):
-        """Predict every time from its neighbours."""
-        return self.block(state)
-
-    def with_adjoint(self, state):
-        """The prior and its adjoint; see `tf4dvar.layers.adjoint`."""
-        return self.block.with_adjoint(state)
-
-    def get_config(self):
-        """The settings."""
-        return {
-            **super().get_config(),
-            "units": self.units,
-            "kernel_size": self.kernel_size,
-            "zero_centre": self.zero_centre,
-        }

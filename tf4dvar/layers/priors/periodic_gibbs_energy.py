@@ -1,24 +1,25 @@
-"""GENN prior on the component-time plane of a system on a circle."""
+"""GENN prior over time and the components of a system on a circle."""
 
 import keras
 import tensorflow as tf
 
-from tf4dvar.layers.checks import build_once
+from tf4dvar.layers.checks import build_once, check_series
+from tf4dvar.layers.configured import ConfiguredLayer
 from tf4dvar.layers.contracts import Prior
 from tf4dvar.layers.kernels.bilinear_stage import bilinear_with_adjoint
-from tf4dvar.layers.kernels.periodic import PlaneConv
-from tf4dvar.layers.kernels.plane_convolution import PlaneConvolution
+from tf4dvar.layers.kernels.convolution import Convolution
+from tf4dvar.layers.kernels.periodic_convolution import PeriodicConvolution
 from tf4dvar.layers.kernels.segments import (
     block_means,
     block_means_transposed,
-    from_slots,
-    to_slots,
+    from_segments,
+    to_segments,
 )
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
-class PlaneBilinearBlock(keras.layers.Layer):
-    """Zero-centre convolution of the plane, ReLU, and a bilinear stage (psi of Section 3.2).
+class PeriodicBilinearBlock(ConfiguredLayer):
+    """Zero-centre convolution, ReLU, and a bilinear stage (psi of Section 3.2).
 
         h = ReLU(W * state),  W zero at the centre of its window
         u = N h;    output = R O [A u, (B u) (C u)]
@@ -47,8 +48,12 @@ class PlaneBilinearBlock(keras.layers.Layer):
     def build(self, state_shape, *_):
         """Create the kernels."""
         n = self.units
-        self.neighbours = PlaneConv(
-            n, self.kernel_size, zero_centre=self.zero_centre, dtype=self.dtype_policy
+        self.neighbours = Convolution(
+            n,
+            self.kernel_size,
+            boundary="periodic",
+            zero_centre=self.zero_centre,
+            dtype=self.dtype_policy,
         )
         build_once(self.neighbours, (*state_shape, 1))
         self.narrow = self._weight((n, n), "narrow")
@@ -74,7 +79,7 @@ class PlaneBilinearBlock(keras.layers.Layer):
         out = tf.matmul(out, readout)
         left, right = tf.unstack(tf.matmul(narrow, products))
         return bilinear_with_adjoint(
-            PlaneConvolution(kernel, shape),
+            PeriodicConvolution(kernel, shape),
             state,
             narrow=None,
             left=left,
@@ -83,19 +88,12 @@ class PlaneBilinearBlock(keras.layers.Layer):
             product=out[1],
         )
 
-    def get_config(self):
-        """Sizes and constraint."""
-        return {
-            **super().get_config(),
-            "units": self.units,
-            "kernel_size": self.kernel_size,
-            "zero_centre": self.zero_centre,
-        }
 
-
+# Not a `GENN` with another convolution: the paper's network for Lorenz-96 has other maps behind it,
+# h no wider than u and one way out for both scales.
 @keras.saving.register_keras_serializable(package="tf4dvar")
-class PlaneGENN(Prior):
-    """GENN prior on the component-time plane, at one or two scales (eq. 10), periodic.
+class PeriodicGENN(Prior):
+    """GENN prior over time and components, at one or two scales (eq. 10), periodic.
 
         Phi(x) = Out(Up(psi_1(Down(x))) + psi_2(x))
 
@@ -104,7 +102,7 @@ class PlaneGENN(Prior):
     other components at its own time. About 52,000 parameters, for any number of components.
 
     Args:
-        units, kernel_size, zero_centre: of each `PlaneBilinearBlock`.
+        units, kernel_size, zero_centre: of each `PeriodicBilinearBlock`.
         scale: number of time steps of a coarse one; None for the fine scale alone.
 
     Call arguments:
@@ -130,6 +128,7 @@ class PlaneGENN(Prior):
 
     def build(self, input_shape):
         """Build the scales, the way up and the way out."""
+        check_series(self, input_shape)
         self.fine = self._block(input_shape)
         self.out = self.add_weight(shape=(self.units, 1), initializer=_glorot, name="out")
         if self.scale is not None:
@@ -139,7 +138,7 @@ class PlaneGENN(Prior):
             )
 
     def _block(self, input_shape):
-        block = PlaneBilinearBlock(
+        block = PeriodicBilinearBlock(
             self.units, self.kernel_size, self.zero_centre, dtype=self.dtype_policy
         )
         build_once(block, input_shape)
@@ -158,22 +157,12 @@ class PlaneGENN(Prior):
         coarse, adjoint_coarse = self.coarse.with_adjoint(block_means(state, self.scale), up)
 
         def adjoint(residual):
-            by_block = adjoint_coarse(to_slots(residual, self.scale))
+            by_block = adjoint_coarse(to_segments(residual, self.scale))
             return adjoint_fine(residual[..., tf.newaxis]) + block_means_transposed(
                 by_block, self.scale, steps
             )
 
-        return fine[..., 0] + from_slots(coarse, steps), adjoint
-
-    def get_config(self):
-        """The settings."""
-        return {
-            **super().get_config(),
-            "units": self.units,
-            "kernel_size": self.kernel_size,
-            "zero_centre": self.zero_centre,
-            "scale": self.scale,
-        }
+        return fine[..., 0] + from_segments(coarse, steps), adjoint
 
 
 def _glorot(shape, dtype=None):

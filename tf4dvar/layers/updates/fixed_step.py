@@ -22,7 +22,3 @@ class FixedStepCell(Update):
     def call(self, gradient, memory):
         """The scaled gradient."""
         return self.step_size * gradient, memory
-
-    def get_config(self):
-        """The step."""
-        return {**super().get_config(), "step_size": self.step_size}

@@ -1,67 +1,68 @@
 """The convolutional LSTM update."""
 
+from collections.abc import Sequence
+
 import keras
 import tensorflow as tf
 
-from tf4dvar.layers.contracts import Update
+from tf4dvar.layers.updates.convolutional import ConvolutionalUpdate
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
-class LSTMCell(Update):
-    """aG-LSTM update (eq. 11): a convolutional LSTM over time steps, then a linear map.
+class LSTMCell(ConvolutionalUpdate):
+    """aG-LSTM update (eq. 11): a convolutional LSTM over time and space, then a linear map.
 
         (h, c) <- LSTM(gradient, h, c);    increment = T h
 
     The four gates are one convolution over the gradient and h side by side. About 3,300
-    parameters for three components.
+    parameters for three components; 1,100 for a circle of any number of them, with 5 units.
 
     Args:
         units: channels of the hidden and the cell state.
-        kernel_size: width of the convolution, in time steps.
+        kernel_size: odd width of the convolution, in time steps and along every axis of space.
+        boundary: what lies beyond the edges of space; see `Convolution`.
+        circle: the components are one variable on a circle, not several variables: the
+            convolution is over them too, and periodic.
 
     Call arguments:
-        gradient: [batch, time, component].
-        memory: (h, c), each [batch, time, units]; zeros to begin with.
+        gradient: [batch, time, *space, variable]; of a circle, [batch, time, component].
+        memory: (h, c), each [batch, time, *space, units], of a circle [batch, time, component,
+            units]; zeros to begin with.
 
     Returns:
         The increment, shaped as the gradient, and the new memory.
     """
 
-    def __init__(self, units: int = 15, kernel_size: int = 3, **kwargs):
-        super().__init__(**kwargs)
+    def __init__(
+        self,
+        units: int = 15,
+        kernel_size: int = 3,
+        boundary: str | Sequence[str] = "zero",
+        circle: bool = False,
+        **kwargs,
+    ):
+        super().__init__(kernel_size, boundary, circle, **kwargs)
         self.units = units
-        self.kernel_size = kernel_size
 
     def build(self, gradient_shape, *_):
         """Create the gates and the linear map."""
-        *leading, components = gradient_shape
-        self.gates = keras.layers.Conv1D(
-            4 * self.units, self.kernel_size, padding="same", dtype=self.dtype_policy, name="gates"
+        *places, channels = self.shape_with_channels(gradient_shape)
+        self.gates = self.convolution(
+            (*places, channels + self.units), 4 * self.units, self.kernel_size, use_bias=True
         )
-        self.gates.build((*leading, components + self.units))
-        self.increment = keras.layers.Conv1D(
-            components, 1, use_bias=False, dtype=self.dtype_policy, name="increment"
-        )
-        self.increment.build((*leading, self.units))
+        self.increment = self.convolution((*places, self.units), channels, 1)
 
     def initial(self, first_guess):
-        """Zero hidden and cell states for that many windows and times."""
-        shape = (*tf.unstack(tf.shape(first_guess))[:2], self.units)
-        return tf.zeros(shape, first_guess.dtype), tf.zeros(shape, first_guess.dtype)
+        """Zero hidden and cell states for every time and place."""
+        places = tf.unstack(tf.shape(self.with_channels(first_guess)))[:-1]
+        zeros = tf.zeros((*places, self.units), first_guess.dtype)
+        return zeros, zeros
 
     def call(self, gradient, memory):
         """One LSTM step."""
         hidden, cell = memory
-        gates = self.gates(tf.concat([gradient, hidden], axis=-1))
+        gates = self.gates(tf.concat([self.with_channels(gradient), hidden], axis=-1))
         entry, forget, output, candidate = tf.split(gates, 4, axis=-1)
         cell = tf.sigmoid(forget) * cell + tf.sigmoid(entry) * tf.tanh(candidate)
         hidden = tf.sigmoid(output) * tf.tanh(cell)
-        return self.increment(hidden), (hidden, cell)
-
-    def get_config(self):
-        """Units and kernel."""
-        return {
-            **super().get_config(),
-            "units": self.units,
-            "kernel_size": self.kernel_size,
-        }
+        return self.without_channels(self.increment(hidden)), (hidden, cell)

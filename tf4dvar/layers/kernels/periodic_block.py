@@ -1,14 +1,15 @@
-"""A residual block on the component-time plane."""
+"""A residual block over time and the components of a system on a circle."""
 
 import keras
 import tensorflow as tf
 
 from tf4dvar.layers.checks import build_once
-from tf4dvar.layers.kernels.periodic import PlaneConv
+from tf4dvar.layers.configured import ConfiguredLayer
+from tf4dvar.layers.kernels.convolution import Convolution
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
-class PlaneBlock(keras.layers.Layer):
+class PeriodicBlock(ConfiguredLayer):
     """Two convolutions beside the identity, the norm first (He et al. 2016); periodic.
 
         h + conv(relu(conv(norm(h))))
@@ -17,7 +18,7 @@ class PlaneBlock(keras.layers.Layer):
         width: channels in and out.
 
     Call arguments:
-        plane: [batch, time, component, width].
+        values: [batch, time, component, width].
 
     Returns:
         Same shape.
@@ -29,16 +30,13 @@ class PlaneBlock(keras.layers.Layer):
 
     def build(self, input_shape):
         """Create the norm and the convolutions."""
+        kwargs = {"boundary": "periodic", "use_bias": True, "dtype": self.dtype_policy}
         self.norm = keras.layers.LayerNormalization(dtype=self.dtype_policy)
-        self.first = PlaneConv(self.width, use_bias=True, dtype=self.dtype_policy)
-        self.second = PlaneConv(self.width, use_bias=True, dtype=self.dtype_policy)
+        self.first = Convolution(self.width, **kwargs)
+        self.second = Convolution(self.width, **kwargs)
         for layer in (self.norm, self.first, self.second):
             build_once(layer, input_shape)
 
-    def call(self, plane):
+    def call(self, values):
         """The identity and the correction."""
-        return plane + self.second(tf.nn.relu(self.first(self.norm(plane))))
-
-    def get_config(self):
-        """Width."""
-        return {**super().get_config(), "width": self.width}
+        return values + self.second(tf.nn.relu(self.first(self.norm(values))))

@@ -1,9 +1,11 @@
-"""A wide convolution of the component-time plane and its transpose."""
+"""A wide convolution over time and the components of a system on a circle, and its transpose."""
 
 import tensorflow as tf
 
+from tf4dvar.layers.kernels.convolution import convolve
 
-class PlaneConvolution:
+
+class PeriodicConvolution:
     """A convolution of one channel, zero beyond the window and periodic in the components.
 
     Its outputs of single values are rows of one matrix.
@@ -20,7 +22,7 @@ class PlaneConvolution:
 
     def __call__(self, state):
         """[batch, time, component] to [row, filters]."""
-        return self.padded(convolve_plane(state[..., tf.newaxis], self.kernel))
+        return self.padded(convolve(state[..., tf.newaxis], self.kernel, ("periodic",)))
 
     def transposed(self, gradient):
         """The transpose: [row, filters] to [batch, time, component]."""
@@ -45,23 +47,6 @@ class PlaneConvolution:
         """[row, channels] to [batch, time, component, channels]."""
         return tf.reshape(rows, (*self.state_shape, rows.shape[-1]))
 
-    def padded(self, plane):
+    def padded(self, values):
         """The inverse and transpose of `cropped`."""
-        return tf.reshape(plane, (-1, plane.shape[-1]))
-
-
-def convolve_plane(plane, kernel):
-    """A convolution zero beyond the window and periodic in the components.
-
-    Args:
-        plane: [batch, time, component, channel].
-        kernel: [2 R + 1 times, 2 R + 1 components, channel, filters].
-
-    Returns:
-        [batch, time, component, filters].
-    """
-    reach = kernel.shape[0] // 2
-    if reach:
-        plane = tf.concat([plane[:, :, -reach:], plane, plane[:, :, :reach]], axis=2)
-    over_time = [[0, 0], [reach, reach], [0, 0], [0, 0]]
-    return tf.nn.conv2d(plane, kernel, strides=1, padding=over_time)
+        return tf.reshape(values, (-1, values.shape[-1]))

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from tests.layers.layer_check import check_layer
-from tf4dvar.layers import CostGradient, GradientSolver, PlaneGENN, PlaneSlotCell, VariationalCost
+from tf4dvar.layers import CostGradient, GradientSolver, PeriodicGENN, SegmentCell, VariationalCost
 
 
 @pytest.fixture
@@ -14,21 +14,21 @@ def gradient(rng):
 
 def moving(**settings):
     """A cell of which the last map is no longer zero."""
-    cell = PlaneSlotCell(**settings)
+    cell = SegmentCell(**settings)
     cell.build((None, None, 6))
     cell.leave.kernel.assign(keras.random.normal(cell.leave.kernel.shape, seed=1))
     return cell
 
 
 def test_layers(gradient, tmp_path):
-    cell = PlaneSlotCell(slot=4, width=8)
+    cell = SegmentCell(segment=4, width=8)
     states = tuple(state.numpy() for state in cell.initial(tf.constant(gradient)))
     outputs = check_layer(cell, gradient, states, tmp_path=tmp_path)
     assert [output.shape for output in outputs] == [(3, 9, 6), (3, 9, 6), (3, 3, 6, 8)]
 
 
 def test_before_training_the_first_guess_stays(gradient):
-    increment, _ = PlaneSlotCell(width=8)(gradient, (gradient, np.zeros((3, 3, 6, 8), "float32")))
+    increment, _ = SegmentCell(width=8)(gradient, (gradient, np.zeros((3, 3, 6, 8), "float32")))
     np.testing.assert_array_equal(increment, np.zeros_like(gradient))
 
 
@@ -61,7 +61,7 @@ def test_turning_the_circle_turns_the_increment(gradient):
 
 @pytest.mark.parametrize("steps", [1, 4, 7])
 def test_a_solver_takes_it_for_any_window_length(steps, rng):
-    prior = PlaneGENN(units=2, kernel_size=3)
+    prior = PeriodicGENN(units=2, kernel_size=3)
     solver = GradientSolver(moving(width=8), iterations=3)
     gradient = CostGradient(VariationalCost(prior))
     values = rng.normal(size=(2, steps, 6)).astype("float32")

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from tests.layers.layer_check import check_layer
-from tf4dvar.layers import PlaneBilinearBlock, PlaneGENN
+from tf4dvar.layers import PeriodicBilinearBlock, PeriodicGENN
 
 
 def own_derivatives(prior, shape, rng):
@@ -20,7 +20,7 @@ def own_derivatives(prior, shape, rng):
 @pytest.mark.parametrize("scale", [4, None])
 @pytest.mark.parametrize("steps", [12, 9])
 def test_no_value_enters_its_own_prediction_during_training_too(scale, steps, rng):
-    prior = PlaneGENN(units=6, kernel_size=5, scale=scale)
+    prior = PeriodicGENN(units=6, kernel_size=5, scale=scale)
     x = rng.normal(size=(4, steps, 7)).astype("float32")
     prior(x)
     optimizer = keras.optimizers.Adam(0.05)
@@ -35,12 +35,12 @@ def test_no_value_enters_its_own_prediction_during_training_too(scale, steps, rn
 
 
 def test_the_constraint_can_be_switched_off(rng):
-    own, _ = own_derivatives(PlaneGENN(6, 5, zero_centre=False), (12, 7), rng)
+    own, _ = own_derivatives(PeriodicGENN(6, 5, zero_centre=False), (12, 7), rng)
     assert np.abs(own).max() > 1e-4
 
 
 def test_paper_size():
-    prior = PlaneGENN()
+    prior = PeriodicGENN()
     prior.build((None, None, 40))
     scale = 121 * 50 + 6 * 50 * 50
     assert prior.count_params() == 2 * scale + 4 * 50 * 50 + 50 == 52_150
@@ -50,17 +50,17 @@ def test_paper_size():
 @pytest.mark.parametrize("components", [6, 40])
 def test_any_window_length_and_number_of_components(steps, components, rng):
     x = rng.normal(size=(2, steps, components)).astype("float32")
-    assert PlaneGENN(units=4)(x).shape == x.shape
+    assert PeriodicGENN(units=4)(x).shape == x.shape
 
 
 def test_turning_the_circle_turns_the_prediction(rng):
-    prior = PlaneGENN(units=4, kernel_size=5)
+    prior = PeriodicGENN(units=4, kernel_size=5)
     x = rng.normal(size=(2, 10, 8)).astype("float32")
     np.testing.assert_allclose(prior(np.roll(x, 3, -1)), np.roll(prior(x), 3, -1), atol=1e-6)
 
 
 def test_the_maps_multiplied_beforehand_are_those_of_the_equation(rng):
-    block = PlaneBilinearBlock(units=4, kernel_size=3, dtype="float64")
+    block = PeriodicBilinearBlock(units=4, kernel_size=3, dtype="float64")
     state, readout = rng.normal(size=(2, 6, 5)), rng.normal(size=(4, 2))
     output = block(state, readout)
     hidden = np.maximum(block.neighbours(state[..., None]), 0)
@@ -73,7 +73,7 @@ def test_the_maps_multiplied_beforehand_are_those_of_the_equation(rng):
 
 
 def test_coarse_scale_alone_comes_back_by_a_transposed_convolution(rng):
-    prior = PlaneGENN(units=4, kernel_size=5)
+    prior = PeriodicGENN(units=4, kernel_size=5)
     x = rng.normal(size=(1, 10, 6)).astype("float32")
     prior(x)
     prior.fine.neighbours.kernel.assign(np.zeros(prior.fine.neighbours.kernel.shape))
@@ -86,5 +86,5 @@ def test_coarse_scale_alone_comes_back_by_a_transposed_convolution(rng):
 
 def test_layers(rng, tmp_path):
     x = rng.normal(size=(2, 9, 8)).astype("float32")
-    check_layer(PlaneGENN(units=4), x, tmp_path=tmp_path)
-    check_layer(PlaneGENN(units=4, scale=None), x, tmp_path=tmp_path)
+    check_layer(PeriodicGENN(units=4), x, tmp_path=tmp_path)
+    check_layer(PeriodicGENN(units=4, scale=None), x, tmp_path=tmp_path)
