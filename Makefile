@@ -46,7 +46,7 @@ audit: $(STAMP)
 # Faults on purpose; what was lost is printed and is the exit code.
 torture: $(STAMP)
 	$(BIN)/python torture/faults.py --kills 60 --minutes 20
-	$(BIN)/python torture/fuzz.py --cases 2000 --minutes 9
+	$(BIN)/python torture/fuzz.py --cases 2000 --minutes 15
 
 torture-short: $(STAMP)
 	$(BIN)/python torture/faults.py --kills 6 --minutes 1

@@ -280,7 +280,9 @@ def with_payload(content: bytes, payload: dict, place: str) -> bytes:
     if place == "model":
         config = payload
     else:
-        config["config"][place] = payload
+        of_the_solver = place in ("update", "iterations")
+        owner = config["config"]["solver"] if of_the_solver else config
+        owner["config"][place] = payload
     return archive(content, config=json.dumps(config).encode())
 
 

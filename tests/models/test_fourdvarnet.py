@@ -67,7 +67,7 @@ def test_the_training_step_is_traced_once(data):
             traces.append(batch)
             return super().train_step(batch)
 
-    model = compiled(Traced(keras.layers.Dense(3), FixedStepCell(0.1), iterations=1))
+    model = compiled(Traced(keras.layers.Dense(3), GradientSolver(FixedStepCell(0.1), 1)))
     model.fit(*data, epochs=2, batch_size=10, verbose=0)
     assert len(traces) == 1
 

@@ -20,17 +20,21 @@ FILL_VALUES = (0.0, -99.0, -999.0, -9999.0, 1e20, float(np.float32(9.96921e36)))
 LOOK = 64
 
 
-def check_observations(observations: np.ndarray, components: int | None = None) -> None:
-    """Refuse what is not [window, time, component] of numbers, each finite or NaN.
+def check_observations(
+    observations: np.ndarray, components: int | None = None, rank: int = 3
+) -> None:
+    """Refuse what is not [window, time, *space, component] of numbers, each finite or NaN.
 
     Args:
         observations: the array to check.
         components: the expected number of components, where it is known.
+        rank: number of axes.
     """
-    if observations.ndim != 3:
+    if observations.ndim != rank:
+        space = "".join(f"space {axis}, " for axis in range(1, rank - 2))
         raise InputError(
             f"Received observations of shape {observations.shape}; "
-            "expected [window, time, component]. Add the missing axes."
+            f"expected [window, time, {space}component]. Add the missing axes."
         )
     if not np.issubdtype(observations.dtype, np.floating):
         raise InputError(
@@ -79,8 +83,8 @@ def check_truth(observations: np.ndarray, truth: np.ndarray, same_components: bo
         truth: [window, time, component].
         same_components: whether the observations are of the components of the truth.
     """
-    axes = slice(None) if same_components else slice(2)
-    if truth.ndim != 3 or truth.shape[axes] != observations.shape[axes]:
+    axes = slice(None) if same_components else slice(-1)
+    if truth.ndim != observations.ndim or truth.shape[axes] != observations.shape[axes]:
         raise InputError(
             f"Received observations of shape {observations.shape} and true states of shape "
             f"{truth.shape}; expected [window, time, component] of both, with the same windows "
@@ -89,7 +93,7 @@ def check_truth(observations: np.ndarray, truth: np.ndarray, same_components: bo
     if not np.isfinite(truth).any():
         raise InputError(
             f"None of the true states of shape {truth.shape} is a finite number: there is nothing "
-            "to learn from. Give true states, or none to a model with loss='unsupervised'."
+            "to learn from. Give true states, or none after compile(loss=UnsupervisedLoss())."
         )
 
 

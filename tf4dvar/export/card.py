@@ -67,30 +67,23 @@ def signature_card(
         card: of `model_card`, for the units.
         inputs, outputs: names of the tensors.
     """
-    state = {
-        "dtype": "float32",
-        "shape": [None, None, model.normalisation.mean.shape[0]],
-        "axes": ["batch", "time", "component"],
-        "units": card["units"],
-    }
+    places = model.observations_shape[:-1]
+    space = [f"space {axis}" for axis in range(1, len(places) - 1)]
+
+    def tensor(size: int, axis: str, units: str) -> dict[str, Any]:
+        axes = ["batch", "time", *space, axis]
+        return {"dtype": "float32", "shape": [*places, size], "axes": axes, "units": units}
+
+    state = tensor(model.normalisation.mean.shape[0], "component", card["units"])
     observations = state
     if model.operator is not None:
-        observations = {
-            **state,
-            "shape": [None, None, model.observed_components],
-            "axes": ["batch", "time", "observed"],
-            "units": "of what the observation operator returns",
-        }
+        units = "of what the observation operator returns"
+        observations = tensor(model.observed_components, "observed", units)
     tensors = {
         "observations": {**observations, "missing": "NaN"},
         "noise_variance": {**observations, "units": "of observations, squared", "missing": "NaN"},
         "background": {**state, "missing": "NaN"},
-        "covariates": {
-            **state,
-            "shape": [None, None, model.covariates],
-            "axes": ["batch", "time", "covariate"],
-            "units": "as in training",
-        },
+        "covariates": tensor(model.covariates, "covariate", "as in training"),
         "state": state,
         "iterations": {"dtype": "int32", "shape": [], "range": [0, MAX_ITERATIONS]},
         "cost": {

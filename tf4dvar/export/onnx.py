@@ -122,8 +122,9 @@ def _windows(model: "FourDVarNet") -> Iterator[np.ndarray]:
     normalisation = model.observation_normalisation()
     mean, deviation = normalisation.mean.numpy(), normalisation.std.numpy()
     for batch, steps, share in ((3, 50, 0.3), (1, 40, 0.0), (2, 17, 1.0), (1, 2, 0.5)):
-        phase = rng.uniform(0, 2 * np.pi, (batch, 1, model.observed_components))
-        wave = mean + deviation * np.sin(np.arange(steps)[:, np.newaxis] / 5 + phase)
+        phase = rng.uniform(0, 2 * np.pi, (batch, 1, *model.observations_shape[2:]))
+        times = np.arange(steps).reshape(-1, *[1] * (phase.ndim - 2))
+        wave = mean + deviation * np.sin(times / 5 + phase)
         yield np.where(rng.random(wave.shape) < share, wave, np.nan).astype("float32")
 
 

@@ -108,13 +108,13 @@ class NormalisedObservation(PreciseLayer, StateMap):
     def call(self, state):
         """All operators between the two scalings."""
         physical = self.normalisation.inverse(state)
-        seen = [operator(physical) for operator in self.operators]
-        return self.observation_normalisation(tf.concat(seen, axis=-1))
+        simulated = [operator(physical) for operator in self.operators]
+        return self.observation_normalisation(tf.concat(simulated, axis=-1))
 
     def with_adjoint(self, state):
         """All operators and their adjoint; see `tf4dvar.layers.adjoint`."""
         physical = self.normalisation.inverse(state)
-        seen, adjoints = zip(
+        simulated, adjoints = zip(
             *(with_adjoint(operator, physical) for operator in self.operators), strict=True
         )
 
@@ -124,7 +124,7 @@ class NormalisedObservation(PreciseLayer, StateMap):
             towards = [adjoint(part) for adjoint, part in zip(adjoints, parts, strict=True)]
             return by_component(tf.multiply, tf.add_n(towards), self.normalisation.std)
 
-        return self.observation_normalisation(tf.concat(seen, axis=-1)), adjoint
+        return self.observation_normalisation(tf.concat(simulated, axis=-1)), adjoint
 
     def pseudo_inverse(self, observations):
         """The state nearest to the mean, in deviations, that linear operators see like that.

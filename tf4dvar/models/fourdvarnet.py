@@ -31,7 +31,8 @@ class FourDVarNet(CheckedModel):
     """Psi_{Phi,Gamma}: from observations to the whole state (Section 3.1).
 
     Physical units in and out. Inside: normalisation, first guess, K iterations of the solver on the
-    variational cost, and back to physical units.
+    variational cost, and back to physical units. All shapes below hold for fields too, with the
+    axes of space between time and component, if the layers take them.
 
     Args:
         prior: Phi, any layer from [batch, time, component] to the same shape; in normalised
@@ -87,8 +88,8 @@ class FourDVarNet(CheckedModel):
         learn_weights: bool = True,
         **kwargs,
     ):
-        super().__init__(**kwargs)
         _check_layers(prior, solver, first_guess)
+        super().__init__(**kwargs)
         if noise_variance is not None and not np.all(np.array(noise_variance) > 0):
             raise ValueError(
                 f"Received noise_variance={noise_variance}; expected positive numbers."
@@ -155,15 +156,17 @@ class FourDVarNet(CheckedModel):
         self.solver.iterations = value
 
     def build(self, input_shape):
-        """Create all weights for observations [batch, time, component]."""
+        """Create all weights for observations [batch, time, *space, component]."""
         shape = tuple(observations_of(input_shape))
-        if len(shape) != 3 or shape[-1] is None:
+        if len(shape) < 3 or shape[-1] is None:
             raise ValueError(
-                f"Received observations of shape {shape}; expected [batch, time, component]."
+                f"Received observations of shape {shape}; expected [batch, time, component], or "
+                "[batch, time, *space, component] of a field."
             )
-        shape = (None, None, shape[-1])
+        shape = (None, None, *shape[2:])
+        self.observations_shape = shape
         build_once(self.first_guess, shape, call=self._first_first_guess)
-        state_shape = (None, None, self._state_components(shape))
+        state_shape = (*shape[:-1], self._state_components(shape))
         for layer in (self.normalisation, self.cost_gradient, self.solver):
             build_once(layer, state_shape)
         if self.operator is not None and sum(self.operator.sources) != shape[-1]:

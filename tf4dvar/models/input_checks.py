@@ -82,7 +82,7 @@ class CheckedModel(keras.Model):
             x, y, _ = keras.utils.unpack_x_y_sample_weight(batch)
             values = as_array(observations_of(x))
             self._build_for(values)
-            check_observations(values, self.observed_components)
+            check_observations(values, self.observed_components, len(self.observations_shape))
             if number == 0:
                 warn_of_fill_values(values)
             complete = complete and not np.isnan(values).any()
@@ -212,7 +212,7 @@ class CheckedModel(keras.Model):
             self._build_for(observations)
             if not self.training_loss.needs_truth:
                 # Keras leaves the weights out where there is none.
-                shape = (*observations.shape[:2], self.normalisation.mean.shape[0])
+                shape = (*observations.shape[:-1], self.normalisation.mean.shape[0])
                 y = np.full(shape, np.nan, "float32")
         return x, y, sample_weight
 
@@ -234,7 +234,7 @@ class CheckedModel(keras.Model):
         if not isinstance(observations, np.ndarray):
             return None
         self._build_for(observations)
-        check_observations(observations, self.observed_components)
+        check_observations(observations, self.observed_components, len(self.observations_shape))
         normalisation = self.observation_normalisation()
         warn_of_units(observations, normalisation.mean.numpy(), normalisation.std.numpy())
         return observations

@@ -197,20 +197,21 @@ def by_entry(weights, state):
     """Keras' sample weights as factors of the entries of a state.
 
     Args:
-        weights: of every window, [batch]; or [batch, time]; or [batch, time, component]; or None.
-        state: [batch, time, component].
+        weights: of every window, [batch]; or [batch, time]; or of every entry; or None.
+        state: [batch, time, *space, component].
 
     Returns:
-        A tensor that goes with the state: [batch or 1, time or 1, component or 1].
+        A tensor that goes with the state, its axes of the same sizes or 1.
     """
+    rank = len(state.shape)
     if weights is None:
-        return tf.ones((1, 1, 1), state.dtype)
+        return tf.ones((1,) * rank, state.dtype)
     weights = tf.cast(weights, state.dtype)
-    if not 1 <= len(weights.shape) <= 3:
+    if len(weights.shape) not in (1, 2, rank):
         raise InputError(
             f"Received sample weights of shape {tuple(weights.shape)}; expected [window], "
-            "[window, time] or [window, time, component]."
+            "[window, time] or one for each entry of the state."
         )
-    for _ in range(3 - len(weights.shape)):
+    for _ in range(rank - len(weights.shape)):
         weights = weights[..., tf.newaxis]
     return weights

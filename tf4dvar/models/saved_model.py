@@ -48,7 +48,7 @@ def twin(model: keras.Model, **settings: Any) -> keras.Model:
     solver = config["solver"]
     config["solver"] = {**solver, "config": {**solver["config"], **settings}}
     other = type(model).from_config(config)
-    other.build((None, None, model.observed_components))
+    other.build(model.observations_shape)
     other.set_weights(model.get_weights())
     return other
 
@@ -81,7 +81,7 @@ def input_specs(model: keras.Model) -> dict[str, tf.TensorSpec]:
     if model.covariates:
         sizes["covariates"] = model.covariates
     return {
-        name: tf.TensorSpec((None, None, size), tf.float32, name=name)
+        name: tf.TensorSpec((*model.observations_shape[:-1], size), tf.float32, name=name)
         for name, size in sizes.items()
     }
 
@@ -140,11 +140,15 @@ def _checked_input(values, spec):
     # Hidden, it is read when the graph runs, not taken as declared.
     received = tf.raw_ops.PlaceholderWithDefault(input=values, shape=None)
     shape = tf.shape(received)
-    size = spec.shape[-1]
-    fits = tf.equal(tf.size(shape), 3)
-    fits = tf.logical_and(fits, tf.reduce_all(shape > 0))
-    fits = tf.logical_and(fits, tf.reduce_all(tf.equal(shape[-1:], size)))
-    expected = f"; expected [batch, time, {size}], none of them empty"
+    fixed = tf.constant([size or 0 for size in spec.shape])
+    same_rank = tf.equal(tf.size(shape), len(spec.shape))
+    fits = tf.cond(
+        same_rank,
+        lambda: tf.reduce_all((shape > 0) & (tf.equal(fixed, 0) | tf.equal(shape, fixed))),
+        lambda: False,
+    )
+    axes = ("batch", "time", *spec.shape[2:])
+    expected = f"; expected [{', '.join(map(str, axes))}], none of them empty"
     checks = [
         tf.debugging.Assert(fits, [f"Received {spec.name} of shape", shape, expected]),
         tf.debugging.Assert(

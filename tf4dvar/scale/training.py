@@ -16,7 +16,7 @@ from tf4dvar.runtime import load_tensorflow
 from tf4dvar.scale.workers import ONE_THREAD, ray_at
 from tf4dvar.training.job import definition_of, options_of, work
 from tf4dvar.training.run_directory import RunDirectory
-from tf4dvar.training.worker_share import Part
+from tf4dvar.training.worker_share import WorkerShare
 
 # How often a training goes on from its last checkpoint after a worker was lost.
 RESTARTS = 3
@@ -109,14 +109,16 @@ def _work(config: Mapping[str, Any]) -> None:
     load_tensorflow()
     context = ray.train.get_context()
     run = config["run"]
-    part = Part(context.get_world_rank(), context.get_world_size(), strategy, [_Report(run)])
+    worker = WorkerShare(
+        context.get_world_rank(), context.get_world_size(), strategy, [_Report(run)]
+    )
     checkpoint = ray.train.get_checkpoint()
-    if checkpoint and part.keeps_the_run:
+    if checkpoint and worker.keeps_the_run:
         with checkpoint.as_directory() as folder:
             for file in _files(run):
                 with run.replacing(file) as temporary:
                     shutil.copyfile(Path(folder) / file.name, temporary)
-    work(config["experiment"], run, config["options"], part)
+    work(config["experiment"], run, config["options"], worker)
 
 
 class _Report(keras.callbacks.Callback):

@@ -23,7 +23,7 @@ from tf4dvar.training.divergence_guard import DivergenceGuard
 from tf4dvar.training.identification import identify_prior
 from tf4dvar.training.loop import train_loop
 from tf4dvar.training.run_directory import Checkpoint, Log, RunDirectory
-from tf4dvar.training.worker_share import Part
+from tf4dvar.training.worker_share import WorkerShare
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ PASSING = {"name", "iterations", "trainable", "build_config", "shared_object_id"
 # Keras asks for a number of epochs also where the clock ends a training.
 NO_END = 1_000_000
 
-ALONE = Part()
+ALONE = WorkerShare()
 
 
 def train(
@@ -156,7 +156,7 @@ def work(
     experiment: Experiment,
     run: RunDirectory,
     options: dict[str, Any],
-    part: Part = ALONE,
+    worker: WorkerShare = ALONE,
     verbose: str | int = "auto",
 ) -> FourDVarNet:
     """Train in a claimed run directory, from its last finished epoch on.
@@ -164,7 +164,7 @@ def work(
     Args:
         experiment: what to train.
         run, options: where, and what `options_of` says of it.
-        part: of the work, for one of several workers.
+        worker: whose share of the work it is, for one of several workers.
         verbose: of Keras' `fit`, which one process alone calls.
     """
     epochs, minutes, iterations, windows, seed = (options[name] for name in ASKED)
@@ -181,9 +181,9 @@ def work(
     steps_per_epoch = min(experiment.steps_per_epoch or steps_per_pass, steps_per_pass)
 
     resumed = run.model.is_file()
-    if part.keeps_the_run and not resumed:
+    if worker.keeps_the_run and not resumed:
         _begin(experiment, run, observations, truth, seed)
-    part.wait_for_all()
+    worker.wait_for_all()
     model = load_model(run.model)
     if resumed:
         _check_model(model, experiment, run)
@@ -195,7 +195,7 @@ def work(
             f"{steps_per_epoch} steps: it was begun with epochs of another length. Train it anew "
             "in another folder."
         )
-    history = run.keep(first_epoch) if part.keeps_the_run else run.history()[:first_epoch]
+    history = run.keep(first_epoch) if worker.keeps_the_run else run.history()[:first_epoch]
     identification = run.identification_seconds()
     elapsed = float(history[-1]["elapsed"]) if history else identification
     guard = DivergenceGuard(history=history)
@@ -218,7 +218,7 @@ def work(
         ),
         guard,
     ]
-    if part.keeps_the_run:
+    if worker.keeps_the_run:
         callbacks += [
             # Before the checkpoint: the log may be ahead of the model, never behind.
             Log(run),
@@ -229,24 +229,24 @@ def work(
     first_pass = done // steps_per_pass
     if experiment.fresh:
         batches = simulated_windows(
-            system, plan, windows, truth.shape[1], batch_size, seed, first_pass, part.share
+            system, plan, windows, truth.shape[1], batch_size, seed, first_pass, worker.share
         )
     else:
-        batches = fixed_windows(observations, truth, batch_size, seed, first_pass, part.share)
+        batches = fixed_windows(observations, truth, batch_size, seed, first_pass, worker.share)
     # Every worker has some to validate on: those of all, where there is not one for each.
-    share = part.share if validation_windows >= part.workers else slice(None)
+    share = worker.share if validation_windows >= worker.workers else slice(None)
     validation = validation.isel(window=share).astype("float32")
-    if part.strategy is None:
+    if worker.strategy is None:
         fit = partial(model.fit, shuffle=False, verbose=verbose)
     else:
-        fit = partial(train_loop, model, strategy=part.strategy)
+        fit = partial(train_loop, model, strategy=worker.strategy)
     fit(
         batches.skip(done % steps_per_pass),
         steps_per_epoch=steps_per_epoch,
         initial_epoch=first_epoch,
         epochs=epochs,
         validation_data=(validation["observations"].values, validation["truth"].values),
-        callbacks=[*callbacks, *part.callbacks],
+        callbacks=[*callbacks, *worker.callbacks],
     )
     return model
 
@@ -280,7 +280,7 @@ def _check_model(model: FourDVarNet, experiment: Experiment, run: RunDirectory) 
     """Refuse to go on with a model that the experiment would not have made."""
     assert experiment.build is not None
     expected = experiment.build()
-    expected.build((None, None, model.observed_components))
+    expected.build(model.observations_shape)
     found = getattr(model, "optimizer", None)
     if not isinstance(found, keras.optimizers.Adam) or found.clipnorm != CLIPNORM:
         what = f"is trained by {type(found).__name__}" if found else "has no optimiser"

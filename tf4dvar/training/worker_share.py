@@ -10,8 +10,8 @@ from tf4dvar.training.loop import average
 
 
 @dataclass(frozen=True)
-class Part:
-    """One worker's part; by default that of a worker alone, the whole.
+class WorkerShare:
+    """One worker's share of the work; by default that of a worker alone, the whole.
 
     Attributes:
         worker: its number; worker 0 keeps the run directory.

@@ -135,6 +135,9 @@ def convolve(values, kernel, boundaries: Sequence[str]):
     Returns:
         [batch, time, *space, filters].
     """
+    if kernel.shape.num_elements() == 1:
+        # As a convolution the two maps of a `ConvCell` on a circle took a fifth of a step's time.
+        return values * tf.reshape(kernel, ())
     reach = kernel.shape[0] // 2
     if not boundaries:
         return tf.nn.conv1d(values, kernel, stride=1, padding="SAME")
