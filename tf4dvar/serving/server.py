@@ -78,9 +78,7 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise
-        raise InputError(
-            f"Received port={port}, which is in use at {host}; choose another."
-        ) from error
+        raise InputError(f"Port {port} of {host} is in use; choose another.") from error
     # Its connections inherit it; else the body of an answer waits 40 ms behind its head.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
