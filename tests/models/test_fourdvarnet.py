@@ -156,7 +156,7 @@ def test_the_supervised_loss_can_ask_the_prior_to_predict(trained, data):
     expected = trained.compute_loss(observations, truth, state) + np.dot((0.5, 0.25), residuals)
     np.testing.assert_allclose(other.compute_loss(observations, truth, state), expected, rtol=1e-4)
     gaps = np.where(np.arange(200)[:, None] % 3 == 0, truth, np.nan)
-    assert np.isfinite(twin.compute_loss(observations, gaps, state))
+    assert np.isfinite(other.compute_loss(observations, gaps, state))
 
 
 def test_saving_and_loading_is_exact_with_the_optimiser(trained, data, tmp_path):
@@ -236,5 +236,5 @@ def test_summary_counts_the_paper_sizes(capsys):
     model.summary()
     printed = capsys.readouterr().out
     assert "18,647" in printed
-    assert printed.count("(None, None, 3)") == 4
+    assert printed.count("(None, None, 3)") == 5
     assert "?" not in printed
