@@ -1,21 +1,30 @@
 """Classes that are found by their names."""
 
-from typing import Any
+from inspect import getdoc
+from typing import Any, ClassVar
 
 
-def enter(registry: dict[str, Any], entry: type[Any]) -> None:
-    """Enter a class under its `name`; one that gives itself none is only to derive from.
+class Entry:
+    """A class that is in the registry of its kind as soon as it is defined.
 
-    Args:
-        registry: the classes by name.
-        entry: the class.
-
-    Raises:
-        ValueError: another class has the name.
+    A kind gives `registry`, the classes by name; each of them gives `name`. One that gives itself
+    none is only to derive from.
     """
-    if "name" in vars(entry):
-        known = registry.setdefault(entry.name, entry)
+
+    registry: ClassVar[dict[str, Any]]
+
+    def __init_subclass__(cls, **kwargs: Any):
+        super().__init_subclass__(**kwargs)
+        name = vars(cls).get("name")
+        if name is None:
+            return
+        known = cls.registry.get(name, cls)
         # Defined once more, as a cell of a notebook is: the later one holds.
-        if (known.__module__, known.__qualname__) != (entry.__module__, entry.__qualname__):
-            raise ValueError(f"Received the name {entry.name!r} twice: {known} has it.")
-        registry[entry.name] = entry
+        if (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
+            raise ValueError(f"Received the name {name!r} twice: {known} has it.")
+        cls.registry[name] = cls
+
+    @classmethod
+    def summary(cls) -> str:
+        """What it is: the first paragraph of its docstring."""
+        return (getdoc(cls) or "").split("\n\n")[0]

@@ -185,11 +185,11 @@ def test_the_card_beside_is_made_up_for_after_a_kill_before_it(number, tmp_path,
     for _ in range(1, number):
         write(tmp_path)
 
-    def killed(_):
+    def killed(*_):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("tf4dvar.storage.version_directory.atomic_path", killed)
+        patch.setattr("tf4dvar.storage.version_directory.write_record", killed)
         with pytest.raises(KeyboardInterrupt):
             write(tmp_path)
     assert VersionDirectory(tmp_path).versions()[-1] == number

@@ -63,16 +63,9 @@ def in_chunks(
     for start in range(0, count, chunk):
         parts.append(analyse(problem.part(slice(start, start + chunk))))
         progress(min(start + chunk, count), count)
-    return Analysis(
-        states=np.concatenate([part.states for part in parts]),
-        costs=np.concatenate([part.costs for part in parts]),
-        iterations=np.concatenate([part.iterations for part in parts]),
-        converged=np.concatenate([part.converged for part in parts]),
-        spread=None
-        if parts[0].spread is None
-        else np.concatenate([part.spread for part in parts if part.spread is not None]),
-        seconds_per_window=(time.perf_counter() - started) / count,
-    )
+    *arrays, _ = zip(*parts, strict=True)
+    joined = [None if each[0] is None else np.concatenate(each) for each in arrays]
+    return Analysis._make([*joined, (time.perf_counter() - started) / count])
 
 
 def report_convergence(

@@ -1,7 +1,6 @@
 """What every classical method is: settings that tell themselves, and an analysis of a problem."""
 
 from dataclasses import Field, dataclass, field, fields
-from inspect import getdoc
 from numbers import Integral, Real
 from typing import Any, ClassVar, get_args, get_type_hints
 
@@ -11,7 +10,7 @@ from tf4dvar.classical.analysis import Analysis, Progress, report_convergence
 from tf4dvar.classical.problem import Problem
 from tf4dvar.data import check_states
 from tf4dvar.errors import InputError, shown
-from tf4dvar.registry import enter
+from tf4dvar.registry import Entry
 
 METHODS: dict[str, type["Method"]] = {}
 """The classical methods by name; a method is here as soon as its class is defined."""
@@ -32,7 +31,7 @@ def setting(default: Any, help: str, *, at_least: int | None = None, positive: b
 
 
 @dataclass(frozen=True)
-class Method:
+class Method(Entry):
     """A classical method of data assimilation: a frozen dataclass of its settings.
 
     A subclass gives `name` and `solve`. With that it is in `METHODS`, so that
@@ -61,24 +60,16 @@ class Method:
         del METHODS["constant"]  # an example only
     """
 
+    registry = METHODS
     name: ClassVar[str]
     takes_first_guess: ClassVar[bool] = False
     failure: ClassVar[tuple[str, ...]] = ()
     """What is logged of windows that did not converge, see `report_convergence`."""
 
-    def __init_subclass__(cls, **kwargs: Any):
-        super().__init_subclass__(**kwargs)
-        enter(METHODS, cls)
-
     def __post_init__(self) -> None:
         hints = get_type_hints(type(self))
         for each in fields(self):
             _check(each, hints[each.name], getattr(self, each.name))
-
-    @classmethod
-    def summary(cls) -> str:
-        """What the method is, in one sentence."""
-        return (getdoc(cls) or "").split("\n\n")[0]
 
     def analyse(self, problem: Problem, progress: Progress | None = None) -> Analysis:
         """Reconstruct the windows of a problem; those that did not converge are logged.

@@ -10,7 +10,7 @@ import numpy as np
 import typer
 import xarray as xr
 
-from tf4dvar.classical import METHODS, Method
+from tf4dvar.classical import METHODS, Analysis, Method
 from tf4dvar.cli.common import (
     DataOption,
     ForceOption,
@@ -99,10 +99,7 @@ def _run(
     problem = problem_of(source, None if first_guess is None else _states(first_guess, source))
     with progress_bar(method.name) as progress:
         analysis = method.analyse(problem, progress)
-    states = states_dataset(source, analysis.states, method=method.name)
-    units = {"units": source["observations"].attrs.get("units", "1")}
-    if analysis.spread is not None:
-        states["spread"] = (DIMS, analysis.spread, {"long_name": "standard deviation", **units})
+    states = states_and_spread(source, analysis, method.name)
     states["cost"] = ("window", analysis.costs, {"long_name": "cost of the method"})
     states["iterations"] = ("window", analysis.iterations)
     states["converged"] = ("window", analysis.converged.astype(np.int8))
@@ -118,6 +115,21 @@ def _run(
         },
         as_json,
     )
+
+
+def states_and_spread(source: xr.Dataset, analysis: Analysis, method: str) -> xr.Dataset:
+    """The states of an analysis and, where the method estimates it, their spread.
+
+    Args:
+        source: the windows.
+        analysis: of them.
+        method: its name.
+    """
+    states = states_dataset(source, analysis.states, method=method)
+    units = {"units": source["observations"].attrs.get("units", "1")}
+    if analysis.spread is not None:
+        states["spread"] = (DIMS, analysis.spread, {"long_name": "standard deviation", **units})
+    return states
 
 
 def _states(path: Path, source: xr.Dataset) -> np.ndarray:

@@ -63,9 +63,9 @@ def check_workers(workers: int | None, address: str | None) -> None:
         raise InputError(f"Received --address {address} without --workers; say how many.")
 
 
-def report(values: dict[str, Any], as_json: bool) -> None:
-    """Print values by name, as JSON or for people, who are spared the lists."""
-    if as_json:
+def report(values: dict[str, Any] | list[Any], as_json: bool) -> None:
+    """Print values, as JSON or, by name, for people, who are spared the lists."""
+    if as_json or isinstance(values, list):
         typer.echo(json.dumps(values))
         return
     for name, value in values.items():

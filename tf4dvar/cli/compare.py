@@ -7,6 +7,7 @@ import numpy as np
 import typer
 
 from tf4dvar.classical import ImportanceSampling
+from tf4dvar.cli.assimilate import states_and_spread
 from tf4dvar.cli.common import (
     DataOption,
     ForceOption,
@@ -14,7 +15,7 @@ from tf4dvar.cli.common import (
     report,
 )
 from tf4dvar.cli.progress import progress_bar
-from tf4dvar.data import DIMS, read_windows, states_dataset, write_dataset
+from tf4dvar.data import read_windows, write_dataset
 from tf4dvar.errors import InputError
 from tf4dvar.runtime import load_tensorflow
 from tf4dvar.storage import check_output
@@ -107,8 +108,7 @@ def limit(
         "windows_of_small_sample": int((~analysis.converged).sum()),
     }
     if out is not None:
-        states = states_dataset(source, analysis.states, method="Bayes limit")
-        states["spread"] = (DIMS, analysis.spread, {"long_name": "spread"})
+        states = states_and_spread(source, analysis, "Bayes limit")
         states["effective_sample_size"] = ("window", sizes)
         write_dataset(states, out, force)
         values["out"] = str(out)

@@ -1,6 +1,5 @@
 """The commands of the published models: publish, list."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -44,10 +43,7 @@ def models(
     from tf4dvar.models import SHIPPED
 
     cards = published_models(SHIPPED if folder is None else folder)
-    if as_json:
-        typer.echo(json.dumps(cards))
-        return
-    report({card["name"]: _line(card) for card in cards}, False)
+    report(cards if as_json else {card["name"]: _line(card) for card in cards}, as_json)
 
 
 def _line(card) -> str:

@@ -1,6 +1,5 @@
 """The commands of the paper's experiments: list, tables, figures."""
 
-import json
 import sys
 from contextlib import redirect_stdout
 from dataclasses import asdict
@@ -36,7 +35,7 @@ def experiments(as_json: JsonOption = False) -> None:
         {**{key: getattr(row, key) for key in keys}, "paper": asdict(row.paper)}
         for row in EXPERIMENTS.values()
     ]
-    typer.echo(json.dumps(rows))
+    report(rows, as_json)
 
 
 def tables(
@@ -67,10 +66,8 @@ def tables(
         rows = make_table(
             system, runs, protocol, windows, minutes_per_row, row or (), resume, verbose()
         )
-    if as_json:
-        typer.echo(json.dumps([asdict(one) for one in rows]))
-    else:
-        report({one.name: one.r_score for one in rows}, False)
+    scores = {one.name: one.r_score for one in rows}
+    report([asdict(one) for one in rows] if as_json else scores, as_json)
 
 
 def figures(

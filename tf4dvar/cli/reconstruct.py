@@ -89,9 +89,7 @@ def _reconstruct_archive(model, data, out, workers, address, force, as_json):
     report(
         {
             "out": str(out),
-            "files": summary.files,
-            "already_there": summary.already_there,
-            "windows": summary.windows,
+            **summary._asdict(),
             "windows_per_second": summary.windows / seconds,
             "errors": summary.errors if as_json else len(summary.errors),
         },

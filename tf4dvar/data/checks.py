@@ -191,19 +191,14 @@ def warn_of_units(observations: np.ndarray, mean: np.ndarray, deviation: np.ndar
         observations: [window, time, component].
         mean, deviation: of the model's normalisation, [component].
     """
-    far = _far_from(observations, mean, deviation)
-    if far.size:
-        values = _known(observations, far[0])
-        logger.warning(
-            "%s of the observations has the mean %.3g and the deviation %.3g; the model is adapted "
-            "to a mean of %.3g and a deviation of %.3g. Give the units, and the order of the "
-            "components, of the observations that `adapt` was given.",
-            _named(far),
-            values.mean(),
-            values.std(),
-            mean[far[0]],
-            deviation[far[0]],
-        )
+    _warn_where_far(
+        observations,
+        mean,
+        deviation,
+        "%s of the observations has the mean %.3g and the deviation %.3g; the model is adapted "
+        "to a mean of %.3g and a deviation of %.3g. Give the units, and the order of the "
+        "components, of the observations that `adapt` was given.",
+    )
 
 
 def warn_of_scale(truth: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> None:
@@ -213,19 +208,23 @@ def warn_of_scale(truth: np.ndarray, mean: np.ndarray, deviation: np.ndarray) ->
         truth: [window, time, component].
         mean, deviation: of the model's normalisation, [component].
     """
-    far = _far_from(truth, mean, deviation)
+    _warn_where_far(
+        truth,
+        mean,
+        deviation,
+        "%s of the true states has the mean %.3g and the deviation %.3g; the model scales it "
+        "by a mean of %.3g and a deviation of %.3g, and will hardly learn it. Give the truth's "
+        "scale too before training: adapt(observations, truth).",
+    )
+
+
+def _warn_where_far(windows, mean, deviation, message):
+    far = _far_from(windows, mean, deviation)
     if far.size:
-        values = _known(truth, far[0])
-        logger.warning(
-            "%s of the true states has the mean %.3g and the deviation %.3g; the model scales it "
-            "by a mean of %.3g and a deviation of %.3g, and will hardly learn it. Give the truth's "
-            "scale too before training: adapt(observations, truth).",
-            _named(far),
-            values.mean(),
-            values.std(),
-            mean[far[0]],
-            deviation[far[0]],
-        )
+        values = windows[..., far[0]].astype("float64")
+        values = values[np.isfinite(values)]
+        moments = values.mean(), values.std(), mean[far[0]], deviation[far[0]]
+        logger.warning(message, _named(far), *moments)
 
 
 def _far_from(windows, mean, deviation):
@@ -238,11 +237,6 @@ def _far_from(windows, mean, deviation):
     # One window may be calm; many that hardly differ are in a larger unit.
     calm = (spread < 0.01**2) & (len(windows) > 1)
     return np.flatnonzero((count > 1) & ((square > 10**2) | calm))
-
-
-def _known(windows, component):
-    values = windows[..., component].astype("float64")
-    return values[np.isfinite(values)]
 
 
 def _named(components: np.ndarray) -> str:

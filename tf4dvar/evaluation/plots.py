@@ -29,13 +29,7 @@ def plot_reconstructions(dataset: xr.Dataset, states: Mapping[str, np.ndarray]) 
     rows = windows + known
     figure = Figure(figsize=(4.2 * components, 2.6 * rows + 0.5), layout="constrained")
     axes = figure.subplots(rows, components, squeeze=False)
-    for row in range(windows):
-        for column in range(components):
-            plot_window(
-                axes[row, column],
-                dataset.isel(window=row, component=column),
-                {label: state[row, :, column] for label, state in states.items()},
-            )
+    plot_windows(axes[:windows], dataset, states)
     if known:
         truth = dataset["truth"].values
         for column in range(components):
@@ -97,6 +91,26 @@ def plot_calibration(
     axes.set(xlabel="estimated spread" + unit, ylabel="root mean squared error" + unit)
     axes.legend(frameon=False)
     return figure
+
+
+def plot_windows(
+    axes: np.ndarray,
+    dataset: xr.Dataset,
+    states: Mapping[str, np.ndarray],
+    colours: Sequence[str] = COLOURS,
+) -> None:
+    """The first windows, a row each, one column a component; see `plot_window`.
+
+    Args:
+        axes: where to draw, [window, component].
+        dataset: the windows.
+        states: reconstructions by label, each [window, time, component], physical units.
+        colours: one for each label.
+    """
+    for (row, column), panel in np.ndenumerate(axes):
+        window = dataset.isel(window=row, component=column)
+        some = {label: state[row, :, column] for label, state in states.items()}
+        plot_window(panel, window, some, colours)
 
 
 def plot_window(

@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass, fields
 from importlib.util import find_spec
-from inspect import getdoc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tf4dvar.errors import InputError
-from tf4dvar.registry import enter
+from tf4dvar.registry import Entry
 from tf4dvar.storage.version_directory import VersionDirectory
 
 if TYPE_CHECKING:
@@ -18,35 +17,18 @@ FORMATS: dict[str, type["ExportFormat"]] = {}
 
 
 @dataclass(frozen=True)
-class ExportFormat:
+class ExportFormat(Entry):
     """A format: a frozen dataclass of its settings.
 
-    A subclass gives `name` and `write`, and where it has more to say the others. With that it is in
-    `FORMATS`, so that `save` and `tf4dvar export` know it; the first line of its docstring is its
-    help. What needs TensorFlow or the packages of `needs` is imported within its functions.
+    A subclass gives `name` and `write`. With that it is in `FORMATS`, so that `save` and
+    `tf4dvar export` know it; the first paragraph of its docstring is its help. What needs
+    TensorFlow or the packages of `needs` is imported within its functions.
     """
 
+    registry = FORMATS
     name: ClassVar[str]
     needs: ClassVar[tuple[str, ...]] = ()
     """Packages, by the names that they are imported by, beside those of tf4dvar."""
-
-    def __init_subclass__(cls, **kwargs: Any):
-        super().__init_subclass__(**kwargs)
-        enter(FORMATS, cls)
-
-    @classmethod
-    def summary(cls) -> str:
-        """What the format is, in one line."""
-        return (getdoc(cls) or "").split("\n")[0]
-
-    def describe(self, model: "FourDVarNet", card: dict[str, Any]) -> dict[str, Any]:
-        """More entries for the card of a version.
-
-        Args:
-            model: a built model.
-            card: of `tf4dvar.export.card.model_card`.
-        """
-        return {}
 
     def write(self, model: "FourDVarNet", folder: Path, card: dict[str, Any]) -> None:
         """Write the files of a version.
@@ -54,7 +36,7 @@ class ExportFormat:
         Args:
             model: a built model.
             folder: where to; it is there and empty.
-            card: the whole description.
+            card: the description, to which it may add.
         """
         raise NotImplementedError
 
@@ -116,7 +98,6 @@ def save(
 
     exporter = format_by_name(form, **settings)
     card = model_card(model, form, description)
-    card |= exporter.describe(model, card)
     with VersionDirectory(directory).new_version(card) as (temporary, final):
         exporter.write(model, temporary, card)
     return final

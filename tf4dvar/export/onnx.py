@@ -33,14 +33,11 @@ class ONNX(ExportFormat):
     name = "onnx"
     needs = ("tf2onnx", "onnxruntime")
 
-    def describe(self, model, card):
-        """The file, and what it takes and returns."""
+    def write(self, model, folder, card):
+        """The file; the card says what it takes and returns."""
         from tf4dvar.export.card import signature_card
 
-        return {"file": FILE, **signature_card(model, card, ["observations"], ["state"])}
-
-    def write(self, model, folder, card):
-        """The file."""
+        card |= {"file": FILE, **signature_card(model, card, ["observations"], ["state"])}
         content = _converted(model, card)
         _check(content, model)
         (folder / FILE).write_bytes(content)

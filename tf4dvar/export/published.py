@@ -169,9 +169,7 @@ def _readme(card: dict[str, Any]) -> str:
     minutes = training["minutes"]
     length = f"--epochs {training['epochs']}" if minutes is None else f"--minutes {minutes:g}"
     comparison = [
-        f"| {reference.label} | {reference.r_score:g}"
-        + ("" if reference.se is None else f" +- {reference.se:g}")
-        + " |"
+        f"| {reference.label} | {reference.shown} |"
         for reference in REFERENCES.get((card["system"], card["protocol"]), ())
     ]
     others = [

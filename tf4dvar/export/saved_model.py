@@ -34,10 +34,10 @@ class SavedModel(ExportFormat):
     name = "savedmodel"
     unroll: bool = False
 
-    def describe(self, model, card):
-        """Whether it is unrolled, and the signatures."""
+    def write(self, model, folder, card):
+        """The SavedModel's own files; the card tells the signatures."""
         from tf4dvar.export.card import signature_card
-        from tf4dvar.models.saved_model import input_specs
+        from tf4dvar.models.saved_model import input_specs, write_saved_model
 
         names = list(input_specs(model))
         needed = [name for name in names if name in ("observations", "covariates")]
@@ -46,15 +46,10 @@ class SavedModel(ExportFormat):
             "reconstruct_with": ([*needed, "iterations"], ["state", "cost"]),
             "reconstruct_given": (names, ["state"]),
         }
-        return {
+        card |= {
             "unrolled": self.unroll,
             "signatures": {
                 name: signature_card(model, card, *each) for name, each in tensors.items()
             },
         }
-
-    def write(self, model, folder, card):
-        """The SavedModel's own files."""
-        from tf4dvar.models.saved_model import write_saved_model
-
         write_saved_model(model, folder, self.unroll)

@@ -13,7 +13,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from tf4dvar.data import default_protocol
 from tf4dvar.errors import InputError
 from tf4dvar.evaluation.metrics import fourdvar_score, r_score
-from tf4dvar.evaluation.plots import COLOURS, plot_densities, plot_window, unit_of
+from tf4dvar.evaluation.plots import COLOURS, plot_densities, plot_windows, unit_of
 from tf4dvar.evaluation.scores import BATCH
 from tf4dvar.experiments import Experiment
 from tf4dvar.models import load_model
@@ -193,14 +193,7 @@ def example_windows(dataset: xr.Dataset, rows: list[Iterates]) -> Figure:
     best = [row for row in best_of_each_setting(rows) if len(row.states) >= count]
     figure = Figure(figsize=(4.2 * components, 2.6 * count + 0.5), layout="constrained")
     axes = figure.subplots(count, components, squeeze=False)
-    for window in range(count):
-        for component in range(components):
-            plot_window(
-                axes[window, component],
-                dataset.isel(window=window, component=component),
-                {row.experiment.name: row.states[window, :, component] for row in best},
-                _colours(best),
-            )
+    plot_windows(axes, dataset, {row.experiment.name: row.states for row in best}, _colours(best))
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
     return figure

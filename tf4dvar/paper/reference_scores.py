@@ -20,6 +20,11 @@ class Reference(NamedTuple):
     r_score: float
     se: float | None = None
 
+    @property
+    def shown(self) -> str:
+        """The R-score and, where it is known, its error."""
+        return f"{self.r_score:g}" + ("" if self.se is None else f" +- {self.se:g}")
+
 
 REFERENCES: dict[tuple[str, str], tuple[Reference, ...]] = {
     ("l63", "T"): (

@@ -1,6 +1,5 @@
 """Tables 1 and 2 of the paper: train what is missing, score every row, write the table."""
 
-import json
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -19,7 +18,7 @@ from tf4dvar.models import FourDVarNet
 from tf4dvar.paper.descent import descent_run
 from tf4dvar.paper.reference_scores import REFERENCES
 from tf4dvar.storage import atomic_path
-from tf4dvar.storage.records import read_record
+from tf4dvar.storage.records import read_record, write_record
 from tf4dvar.systems import TEST_SEED, system_by_name
 from tf4dvar.training import RunDirectory, check_minutes, learned_weights, train
 from tf4dvar.training.job import ASKED
@@ -214,8 +213,7 @@ def _scores(model: FourDVarNet, dataset: xr.Dataset, path: Path) -> dict[str, An
         if record["key"] == key:
             return record["scores"]
     scores = evaluate(model, dataset)
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps({"key": key, "scores": scores}, indent=2) + "\n")
+    write_record(path, {"key": key, "scores": scores})
     return scores
 
 
@@ -249,8 +247,7 @@ def write_table(rows: Sequence[Row], system: str, protocol: str, path: Path) -> 
         "rows": records,
         "references": [reference._asdict() for reference in references],
     }
-    with atomic_path(path.with_suffix(".json")) as temporary:
-        temporary.write_text(json.dumps(document, indent=2) + "\n")
+    write_record(path.with_suffix(".json"), document)
     records += [{"name": label, "r_score": r, "r_score_se": se} for label, r, se in references]
     with atomic_path(path.with_suffix(".csv")) as temporary:
         # As they are: a whole number stays one where others are missing.
@@ -276,8 +273,7 @@ def _markdown(rows: Sequence[Row], system: str, protocol: str) -> str:
     references = REFERENCES.get((system, protocol), ())
     if references:
         lines += ["", "For comparison, R-scores measured elsewhere:", ""]
-    for label, r_score, se in references:
-        lines.append(f"- {label}: {r_score:g}" + ("" if se is None else f" +- {se:g}"))
+    lines += [f"- {reference.label}: {reference.shown}" for reference in references]
     return "\n".join(lines) + "\n"
 
 

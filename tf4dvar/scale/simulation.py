@@ -24,7 +24,7 @@ def with_workers(
     Args:
         workers, address: see `ray_workers`.
     """
-    with ray_workers(workers, address, _windows_from) as spread:
+    with ray_workers(workers, address, lambda: windows_from) as spread:
 
         def simulate(system, initial, steps, integrator):
             windows = np.empty((len(initial), steps, initial.shape[1]))
@@ -39,7 +39,3 @@ def with_workers(
             return windows
 
         yield simulate
-
-
-def _windows_from():
-    return windows_from

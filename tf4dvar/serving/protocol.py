@@ -136,11 +136,6 @@ def render_answer(outputs: dict[str, np.ndarray], by_rows: bool) -> bytes:
     )
 
 
-def render_error(message: str) -> bytes:
-    """The body of an error."""
-    return orjson.dumps({"error": message})
-
-
 def _decode(body: bytes, limits: Limits) -> _Request:
     """JSON in which NaN is also a number, as TensorFlow Serving and Python have it."""
     # A list takes many times its two brackets, and is built before it can be counted.

@@ -9,6 +9,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -55,6 +56,7 @@ class Prediction(NamedTuple):
     batch: int
 
 
+@dataclass
 class Replica:
     """Loads the versions in a directory, follows what is exported, answers questions.
 
@@ -65,11 +67,10 @@ class Replica:
         force: take a directory without this package's card.
     """
 
-    def __init__(self, directory: Path, batch: int, values: int, force: bool):
-        self.directory = directory
-        self.batch = batch
-        self.values = values
-        self.force = force
+    directory: Path
+    batch: int
+    values: int
+    force: bool
 
     def load(self) -> None:
         """Load the versions there are, and from then on those that come.

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -16,7 +17,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from tf4dvar.serving.pool import Pool
-from tf4dvar.serving.protocol import Limits, Refusal, parse_call, render_answer, render_error
+from tf4dvar.serving.protocol import Limits, Refusal, parse_call, render_answer
 from tf4dvar.serving.replica import Prediction, Question
 
 logger = logging.getLogger(__name__)
@@ -117,6 +118,7 @@ class Rest:
             raise Refusal(404, f"Servable not found for request: this server has {self.name!r}.")
 
 
+@dataclass
 class _Endpoint:
     """An ASGI application: a handler within the limits, its errors as JSON, counted, timed, logged.
 
@@ -126,15 +128,9 @@ class _Endpoint:
         methods: those it is for.
     """
 
-    def __init__(
-        self,
-        rest: Rest,
-        handler: Callable[[Request], Awaitable[Response]],
-        methods: tuple[str, ...],
-    ):
-        self.rest = rest
-        self.handler = handler
-        self.methods = methods
+    rest: Rest
+    handler: Callable[[Request], Awaitable[Response]]
+    methods: tuple[str, ...]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.rest.in_progress += 1
@@ -228,10 +224,10 @@ async def _http_error(request: Request, error: Exception) -> Response:
     return _error(error.status_code, message, error.headers)
 
 
-def _json(value: Any) -> Response:
+def _json(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     body = value if isinstance(value, bytes) else orjson.dumps(value)
-    return Response(body, media_type="application/json")
+    return Response(body, status, headers, media_type="application/json")
 
 
 def _error(status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
-    return Response(render_error(message), status, headers, media_type="application/json")
+    return _json({"error": message}, status, headers)

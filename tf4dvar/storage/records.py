@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tf4dvar.errors import InputError, shown
-from tf4dvar.storage import open_regular
+from tf4dvar.storage import atomic_path, open_regular
 
 NUMBER = (int, float)
 # Bytes, many times those of any record.
@@ -38,6 +38,17 @@ def read_record(
     there = {name: inner for name, inner in (optional or {}).items() if name in record}
     _check(record, there, path, "")
     return record
+
+
+def write_record(path: Path, record: dict[str, Any]) -> None:
+    """Write a JSON object, whole or not at all.
+
+    Args:
+        path: the file.
+        record: what it says.
+    """
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(record, indent=2) + "\n")
 
 
 def _check(value, form, path, name):

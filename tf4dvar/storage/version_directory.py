@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import psutil
 
 from tf4dvar.errors import InputError
-from tf4dvar.storage import atomic_path, locked, open_regular, to_disk
-from tf4dvar.storage.records import read_record
+from tf4dvar.storage import locked, open_regular, to_disk
+from tf4dvar.storage.records import read_record, write_record
 
 # No number: servers take it for no version.
 UNFINISHED = ".unfinished"
@@ -90,8 +90,7 @@ class VersionDirectory:
                 os.rename(temporary, final)
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
-            with atomic_path(self.card) as new_card:
-                new_card.write_text(json.dumps(card, indent=2) + "\n")
+            write_record(self.card, card)
             to_disk(self.path)
 
     def _check_format(self, expected: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tf4dvar.errors import InputError, shown
-from tf4dvar.registry import enter
+from tf4dvar.registry import Entry
 from tf4dvar.systems.observation_plan import ObservationPlan
 from tf4dvar.systems.tendency import (
     Components,
@@ -23,7 +23,7 @@ SYSTEMS: dict[str, type[Any]] = {}
 """The systems by their short names; a system is here as soon as its class is defined."""
 
 
-class System:
+class System(Entry):
     """An autonomous dynamical system, simulated with NumPy.
 
     Args:
@@ -62,6 +62,7 @@ class System:
     `tf4dvar.systems.tendency.library_of`.
     """
 
+    registry = SYSTEMS
     name: str
     components: tuple[str, ...]
     time_step: float
@@ -72,10 +73,6 @@ class System:
     """Observation plans by name, the first of them the default one."""
     test_windows: ClassVar[int] = 1000
     """Number of windows on which models are scored."""
-
-    def __init_subclass__(cls, **kwargs: Any):
-        super().__init_subclass__(**kwargs)
-        enter(SYSTEMS, cls)
 
     def __init__(
         self,
