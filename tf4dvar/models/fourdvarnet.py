@@ -308,7 +308,7 @@ class FourDVarNet(CheckedModel):
         if format != "tf_saved_model" or kwargs:
             raise InputError(
                 f"Received format={format!r} and {sorted(kwargs)}; expected tf_saved_model, which "
-                "has signatures of its own. `tf4dvar.export.onnx.save_onnx` writes ONNX; for "
+                "has signatures of its own. `tf4dvar.export.save` writes ONNX too; for "
                 "others export the SavedModel and convert it."
             )
         if not self.built:

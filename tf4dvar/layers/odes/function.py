@@ -30,7 +30,7 @@ def ode_layer(
     name: str | None = None,
     **parameters: Any,
 ) -> "FunctionODE":
-    """A function dx/dt = f(state, **parameters) as a layer, `RK4Flow(ode_layer(...), 0.01)` say.
+    """A function dx/dt = f(state, **parameters) as a layer, for `RK4Flow(ode_layer(...), 0.01)`.
 
     Args:
         tendency: a named function of a tensor [..., component], written with TensorFlow or plain
