@@ -247,7 +247,7 @@ def test_a_training_does_not_go_on_under_another_definition(tmp_path, monkeypatc
     out = tmp_path / "run"
     interrupted(monkeypatch, out, **TINY_OPTIONS)
     definition = json.loads((out / "config.json").read_text())["definition"]
-    assert (definition["loss"], definition["stages"]) == ("supervised", [[0.0, 1]])
+    assert (definition["loss"]["name"], definition["stages"]) == ("SupervisedLoss", [[0.0, 1]])
     other = replace(TINY, learning_rate=1.0)
     with pytest.raises(InputError, match=r"\(learning_rate=0\.002; now learning_rate=1\.0\)"):
         run(out, **{**TINY_OPTIONS, "row": other}, resume=True)

@@ -286,8 +286,8 @@ def _check_model(model: FourDVarNet, experiment: Experiment, run: RunDirectory) 
         what = f"is trained by {type(found).__name__}" if found else "has no optimiser"
     else:
         differing = _differing(
-            model.get_config() | {"loss": _recorded(model.training_loss)},
-            expected.get_config() | {"loss": _recorded(experiment.loss)},
+            model.get_config() | {"loss": json.dumps(_recorded(model.training_loss))},
+            expected.get_config() | {"loss": json.dumps(_recorded(experiment.loss))},
         )
         if differing is None:
             return
