@@ -107,15 +107,19 @@ def test_every_kind_is_checked(kind, data):
 def test_a_pipeline_is_adapted_to_as_the_array_is(data):
     observations, truth = (values + 1e5 for values in data)
     pipeline = tf.data.Dataset.from_tensor_slices((observations, truth)).batch(4)
+
+    def with_variance(x, y):
+        return {"observations": x, "noise_variance": tf.ones_like(x)}, y
+
     for given, args in (
         (pipeline.map(lambda x, y: x), (observations,)),
         (pipeline, (observations, truth)),
-        (pipeline.map(lambda x, y: ((x, tf.ones_like(x)), y)), (observations, truth)),
+        (pipeline.map(with_variance), (observations, truth)),
     ):
         streamed, whole = make_model(), make_model()
         streamed.adapt(given)
         whole.adapt(*args)
-        for name in ("mean", "deviation"):
+        for name in ("mean", "std"):
             ours, theirs = (getattr(each.normalisation, name) for each in (streamed, whole))
             np.testing.assert_allclose(ours, theirs, rtol=1e-6)
     with pytest.raises(InputError, match="endless"):
