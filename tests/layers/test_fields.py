@@ -1,5 +1,7 @@
 """States of a gridded field, [batch, time, y, x, variable], through the whole solver."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -13,10 +15,10 @@ from tf4dvar.layers import (
     LinearObservation,
     Lorenz63ODE,
     LSTMCell,
+    Normalisation,
     NormalisedObservation,
     NormalisedPrior,
     RK4Flow,
-    Scaling,
     VariationalCost,
 )
 
@@ -35,19 +37,19 @@ def neighbours(**settings):
     return Convolution(3, 3, ("reflected", "periodic"), zero_centre=True, **settings)
 
 
-def flow(scaling):
-    return NormalisedPrior(RK4Flow(Lorenz63ODE(**F64), 0.01, **F64), scaling, **F64)
+def flow(normalisation):
+    return NormalisedPrior(RK4Flow(Lorenz63ODE(**F64), 0.01, **F64), normalisation, **F64)
 
 
 @pytest.mark.parametrize("observed", ["itself", "by an operator"])
 @pytest.mark.parametrize("prior", ["convolution", "flow"])
 def test_the_gradient_is_that_of_the_cost(prior, observed, field):
-    scaling = Scaling(**F64)
-    scaling.adapt(3.0 + 2.0 * field[0])
+    normalisation = Normalisation(**F64)
+    normalisation.adapt(3.0 + 2.0 * field[0])
     operator = LinearObservation(np.diag([1.0, 2.0, 3.0]), **F64)
-    operator = NormalisedObservation([operator], scaling, Scaling(**F64), **F64)
+    operator = NormalisedObservation([operator], normalisation, Normalisation(**F64), **F64)
     cost = VariationalCost(
-        neighbours(**F64) if prior == "convolution" else flow(scaling),
+        neighbours(**F64) if prior == "convolution" else flow(normalisation),
         operator=None if observed == "itself" else operator,
         **F64,
     )
@@ -61,9 +63,9 @@ def test_the_gradient_is_that_of_the_cost(prior, observed, field):
 
 
 def test_places_of_a_pointwise_prior_are_windows_of_their_own(field):
-    scaling = Scaling(**F64)
-    scaling.adapt(field[0])
-    gradient = CostGradient(VariationalCost(flow(scaling), **F64), **F64)
+    normalisation = Normalisation(**F64)
+    normalisation.adapt(field[0])
+    gradient = CostGradient(VariationalCost(flow(normalisation), **F64), **F64)
     ones = np.ones_like(field[0])
     together, costs = gradient(field[0], field[1], ones)
 
@@ -79,33 +81,36 @@ def test_places_of_a_pointwise_prior_are_windows_of_their_own(field):
 @pytest.mark.parametrize("loop", [{}, {"recompute": True}, {"unroll": True}])
 def test_a_solver_is_trained_on_fields(cell, loop, field):
     update = cell(boundary=("reflected", "periodic"))
-    solver = GradientSolver(VariationalCost(neighbours()), update, iterations=3, **loop)
+    solver = GradientSolver(update, iterations=3, **loop)
+    cost_gradient = CostGradient(VariationalCost(neighbours()))
+    solve = partial(solver, cost_gradient=cost_gradient)
     state, observations, mask = (tf.constant(each, tf.float32) for each in field)
     first_guess = LinearInterpolation()(observations, mask)
 
     @tf.function
     def step():
         with tf.GradientTape() as tape:
-            loss = tf.reduce_mean(tf.square(solver(first_guess, observations, mask) - state))
-        return loss, tape.gradient(loss, solver.trainable_variables)
+            loss = tf.reduce_mean(tf.square(solve(first_guess, observations, mask) - state))
+        return loss, tape.gradient(loss, learned)
 
-    solver(first_guess, observations, mask)
+    solve(first_guess, observations, mask)
+    learned = [*solver.trainable_variables, *cost_gradient.trainable_variables]
     loss, gradients = step()
     assert all(np.isfinite(each).all() for each in gradients)
     assert any(np.abs(each).max() > 0 for each in gradients)
-    for variable, each in zip(solver.trainable_variables, gradients, strict=True):
+    for variable, each in zip(learned, gradients, strict=True):
         variable.assign_sub(0.01 * each)
     assert step()[0] < loss
 
 
-def test_a_scaling_has_the_mean_and_deviation_of_each_variable(field):
-    scaling = Scaling(**F64)
-    scaling.adapt(np.where(field[2] > 0, field[0], np.nan))
+def test_a_normalisation_has_the_mean_and_deviation_of_each_variable(field):
+    normalisation = Normalisation(**F64)
+    normalisation.adapt(np.where(field[2] > 0, field[0], np.nan))
     for variable in range(3):
         seen = field[0][..., variable][field[2][..., variable] > 0]
-        np.testing.assert_allclose(scaling.mean[variable], seen.mean(), rtol=1e-6)
-        np.testing.assert_allclose(scaling.deviation[variable], seen.std(), rtol=1e-6)
-    np.testing.assert_allclose(scaling.physical(scaling(field[0])), field[0], rtol=1e-9)
+        np.testing.assert_allclose(normalisation.mean[variable], seen.mean(), rtol=1e-6)
+        np.testing.assert_allclose(normalisation.std[variable], seen.std(), rtol=1e-6)
+    np.testing.assert_allclose(normalisation.inverse(normalisation(field[0])), field[0], rtol=1e-9)
 
 
 def test_places_are_interpolated_each_by_itself(field):
