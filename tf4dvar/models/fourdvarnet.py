@@ -303,7 +303,7 @@ class FourDVarNet(CheckedModel):
         Args:
             filepath: its folder.
             format: of Keras' formats that of TensorFlow alone.
-            **kwargs: none. The signatures are always the two of `tf4dvar.export.save`.
+            **kwargs: none. The signatures are always those of `tf4dvar.export.SavedModel`.
         """
         if format != "tf_saved_model" or kwargs:
             raise InputError(

@@ -27,8 +27,8 @@ class Convolution(ConfiguredLayer):
         kernel_initializer: as of `keras.layers.Conv2D`.
 
     Call arguments:
-        values: [batch, time, *space, channel]; an axis of space that is
-            periodic or reflected is longer than half the kernel.
+        values: [batch, time, *space, channel]; an axis of space that is periodic or reflected is
+            longer than half the kernel.
 
     Returns:
         [batch, time, *space, filters].
