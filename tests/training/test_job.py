@@ -19,7 +19,7 @@ from tf4dvar.errors import InputError
 from tf4dvar.experiments import experiment_by_name
 from tf4dvar.layers import FixedStepCell, GradientSolver
 from tf4dvar.models import FourDVarNet, UnsupervisedLoss, load_model, twin
-from tf4dvar.training import DivergenceGuard, RunDirectory, job, train
+from tf4dvar.training import DivergenceGuard, RunDirectory, fitting, train, windows
 from tf4dvar.training.job import options_of
 from tf4dvar.training.run_directory import Checkpoint, Log
 
@@ -58,7 +58,7 @@ def interrupted(monkeypatch, out, last_epoch=0, **options):
                 self.model.stop_training = True
 
     with monkeypatch.context() as patch:
-        patch.setattr(job, "Checkpoint", Interruption)
+        patch.setattr(fitting, "Checkpoint", Interruption)
         run(out, **options)
 
 
@@ -303,7 +303,7 @@ def test_the_time_of_identification_counts_also_when_the_first_epoch_is_killed(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(job, "fixed_windows", stop)
+        patch.setattr(windows, "fixed_windows", stop)
         with pytest.raises(KeyboardInterrupt):
             run(out, **options)
     seconds = RunDirectory(out).identification_seconds()

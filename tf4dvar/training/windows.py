@@ -1,0 +1,93 @@
+"""Where the windows of a training come from."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tf4dvar.data import protocol_plan, simulate_dataset
+from tf4dvar.data.pipeline import fixed_windows, simulated_windows
+from tf4dvar.evaluation.metrics import RScore
+from tf4dvar.experiments import Experiment
+from tf4dvar.models import FourDVarNet
+from tf4dvar.systems import system_by_name
+
+# At most as many, and at most a twentieth of the training windows: they cost time every epoch.
+VALIDATION_WINDOWS = 500
+VALIDATION_SHARE = 0.05
+# Added to the seed: the validation windows are another data set than the training windows.
+VALIDATION_SEED = 1_000_003
+
+
+class TrainingWindows(ABC):
+    """The windows of a training and of its validation, in physical units.
+
+    Attributes:
+        number: of windows in a pass over them.
+        observations: [window, time, *space, component], to which the model is adapted.
+        truth: true states of them, NaN where they are not known.
+        validation: (observations, target) of windows that are not trained on.
+        metrics: beside the loss, of the epochs.
+    """
+
+    number: int
+    observations: np.ndarray
+    truth: np.ndarray
+    validation: tuple[np.ndarray, np.ndarray]
+    metrics: Sequence[keras.metrics.Metric] = ()
+
+    @abstractmethod
+    def adapt(self, model: FourDVarNet) -> None:
+        """Adapt a new model to the windows.
+
+        Args:
+            model: not yet adapted.
+        """
+
+    @abstractmethod
+    def batches(self, batch_size: int, first_pass: int, share: slice) -> tf.data.Dataset:
+        """Endless batches of what `fit` takes; what a pass holds follows from its number alone.
+
+        Args:
+            batch_size: windows a batch.
+            first_pass: number of the pass to begin with.
+            share: of every batch, this worker's.
+        """
+
+
+class SimulatedWindows(TrainingWindows):
+    """The windows of an experiment.
+
+    Args:
+        experiment: with a system.
+        options: what its training was asked.
+    """
+
+    def __init__(self, experiment: Experiment, options: dict[str, Any]):
+        self.number, self._seed = options["windows"], options["seed"]
+        self._fresh = experiment.fresh
+        self._system = system_by_name(experiment.system)
+        self._plan = protocol_plan(experiment.system, experiment.protocol)
+        validation = min(VALIDATION_WINDOWS, max(1, int(VALIDATION_SHARE * self.number)))
+        self.observations, self.truth = self._simulated(self.number, self._seed)
+        self.metrics = [RScore()]
+        self.validation = self._simulated(validation, self._seed + VALIDATION_SEED)
+
+    def _simulated(self, number, seed):
+        data = simulate_dataset(self._system, self._plan, number, seed=seed)
+        return data["observations"].values, data["truth"].values
+
+    def adapt(self, model):
+        """See `TrainingWindows`."""
+        model.adapt(self.observations)
+
+    def batches(self, batch_size, first_pass, share):
+        """See `TrainingWindows`."""
+        order = (batch_size, self._seed, first_pass, share)
+        if not self._fresh:
+            return fixed_windows(self.observations, self.truth, *order)
+        steps = self.truth.shape[1]
+        return simulated_windows(self._system, self._plan, self.number, steps, *order)
