@@ -7,7 +7,9 @@ that was never interrupted, and several workers the parts of those of one.
 
 from collections.abc import Callable, Iterator
 from itertools import count
+from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -40,7 +42,8 @@ def fixed_windows(
         order = random_stream("training order", seed, epoch).permutation(len(truth))
         return observations[order], truth[order]
 
-    return _batches(epoch_windows, len(truth), batch_size, first_epoch, part, truth.shape[1:])
+    shapes = (observations.shape[1:], truth.shape[1:])
+    return batches_of(epoch_windows, len(truth), batch_size, first_epoch, part, shapes)
 
 
 def simulated_windows(
@@ -76,7 +79,7 @@ def simulated_windows(
         return plan.observe(truth, random_stream("training noise", seed, epoch)), truth
 
     shape = (steps, len(system.components))
-    return _batches(epoch_windows, windows, batch_size, first_epoch, part, shape)
+    return batches_of(epoch_windows, windows, batch_size, first_epoch, part, (shape, shape))
 
 
 def _batch_rows(windows: int, batch_size: int, part: slice) -> np.ndarray:
@@ -85,26 +88,44 @@ def _batch_rows(windows: int, batch_size: int, part: slice) -> np.ndarray:
     return np.arange(whole).reshape(-1, batch_size)[:, part]
 
 
-def _batches(
-    epoch_windows: Callable[[int], Windows],
+def batches_of(
+    pass_windows: Callable[[int], Any],
     windows: int,
     batch_size: int,
-    first_epoch: int,
+    first_pass: int,
     part: slice,
-    shape: tuple[int, ...],
+    shapes: Any,
 ) -> tf.data.Dataset:
+    """Endless batches of arrays in single precision, drawn for each pass over the windows.
+
+    Args:
+        pass_windows: gives for the number of a pass what `fit` takes: a tuple of arrays whose
+            first axis is the window, and of dicts of such.
+        windows: number of them in a pass.
+        batch_size: windows a batch; what does not fill a batch is left out.
+        first_pass: number of the pass to begin with.
+        part: of every batch, this worker's.
+        shapes: of one window, in the same structure.
+    """
     batches = _batch_rows(windows, batch_size, part)
 
-    def generate() -> Iterator[Windows]:
-        for epoch in count(first_epoch):
-            observations, truth = epoch_windows(epoch)
+    def generate() -> Iterator[Any]:
+        for number in count(first_pass):
+            drawn = pass_windows(number)
             for rows in batches:
-                yield observations[rows].astype("float32"), truth[rows].astype("float32")
+                yield tf.nest.map_structure(lambda each, rows=rows: _single(each[rows]), drawn)
 
-    spec = tf.TensorSpec((batches.shape[1], *shape), tf.float32)
-    dataset = tf.data.Dataset.from_generator(generate, output_signature=(spec, spec)).prefetch(2)
+    def spec(shape):
+        return tf.TensorSpec((batches.shape[1], *shape), tf.float32)
+
+    specs = keras.tree.map_shape_structure(spec, shapes)
+    dataset = tf.data.Dataset.from_generator(generate, output_signature=specs).prefetch(2)
     options = tf.data.Options()
     # There is nothing to tune, and a training that followed one which had failed was seen to wait
     # for ever for the tuning thread of the former's pipeline.
     options.autotune.enabled = False
     return dataset.with_options(options)
+
+
+def _single(values):
+    return values.astype("float32")

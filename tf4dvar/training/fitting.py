@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from tf4dvar.errors import InputError
 from tf4dvar.experiments import Experiment
@@ -100,8 +101,10 @@ def fit_windows(
     done = first_epoch * steps_per_epoch
     batches = windows.batches(batch_size, done // steps_per_pass, worker.share)
     # Every worker has some to validate on: those of all, where there is not one for each.
-    share = worker.share if len(windows.validation[0]) >= worker.workers else slice(None)
-    validation = tuple(each[share].astype("float32") for each in windows.validation)
+    share = worker.share if len(windows.validation[1]) >= worker.workers else slice(None)
+    validation = tf.nest.map_structure(
+        lambda each: each[share].astype("float32"), windows.validation
+    )
     if worker.strategy is None:
         fit = partial(model.fit, shuffle=False, verbose=verbose)
     else:

@@ -29,14 +29,15 @@ class TrainingWindows(ABC):
         number: of windows in a pass over them.
         observations: [window, time, *space, component], to which the model is adapted.
         truth: true states of them, NaN where they are not known.
-        validation: (observations, target) of windows that are not trained on.
+        validation: of windows that are not trained on what `fit` takes: inputs, target and, where
+            entries count differently, weights.
         metrics: beside the loss, of the epochs.
     """
 
     number: int
     observations: np.ndarray
     truth: np.ndarray
-    validation: tuple[np.ndarray, np.ndarray]
+    validation: tuple[Any, ...]
     metrics: Sequence[keras.metrics.Metric] = ()
 
     @abstractmethod

@@ -1,0 +1,139 @@
+"""A user's data set as a series of states, and the way back to its form."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import xarray as xr
+
+from tf4dvar.data.layout import COMPONENT, Layout, as_dataset
+from tf4dvar.data.time_axis import regular
+from tf4dvar.data.transforms import restored, transformed
+
+# Steps of a window into which a series is cut, and the share of it that two neighbours have in
+# common at least.
+WINDOW = 40
+OVERLAP = 4
+
+
+@dataclass(frozen=True)
+class Series:
+    """A data set of one series as it was given, and its states [time, *space, component].
+
+    Args:
+        dataset: its variables in any form that has a `Layout` without windows, as `open_data`
+            gives it.
+        layout: of the data set.
+        transforms: names of `TRANSFORMS` by those of components, on whose scale the states are.
+    """
+
+    dataset: xr.Dataset
+    layout: Layout
+    transforms: Mapping[str, str]
+
+    @classmethod
+    def of(
+        cls,
+        data: xr.Dataset | xr.DataArray,
+        dims: Mapping[str, str] | None = None,
+        transforms: Mapping[str, str] | None = None,
+    ) -> "Series":
+        """The series of a data set.
+
+        Args:
+            data: a data set or an array with a dimension of time.
+            dims: see `open_data`.
+            transforms: as of the class.
+
+        Raises:
+            InputError: see `Layout.of`.
+        """
+        dataset = as_dataset(data)
+        return cls(dataset, Layout.of(dataset, dims), transforms or {})
+
+    @cached_property
+    def _regular(self) -> xr.Dataset:
+        return regular(self.dataset, self.layout.time)
+
+    @cached_property
+    def observations(self) -> xr.DataArray:
+        """[time, *space, component], at regular times, on the scale of the transforms, lazily."""
+        stacked = self.layout.stack(self._regular)
+        return self._by_component(stacked, transformed)
+
+    @cached_property
+    def noise_variance(self) -> xr.DataArray | None:
+        """The variances of the observations' noise, as they are; None where none is told."""
+        variance = self.layout.noise_variance(self._regular)
+        if variance is None or not self.transforms:
+            return variance
+        # To first order, with the slope of the transform at the observation.
+        values = self.layout.stack(self._regular)
+        step = 1e-4 * np.abs(values)
+        slope = (
+            self._by_component(values + step, transformed)
+            - self._by_component(values - step, transformed)
+        ) / (2 * step)
+        unchanged = ~values[COMPONENT].isin(list(self.transforms))
+        return variance * xr.where(unchanged, 1.0, np.square(slope))
+
+    def _by_component(self, stacked, change):
+        if not self.transforms:
+            return stacked
+        parts = [
+            stacked.sel({COMPONENT: [name]})
+            if name not in self.transforms
+            else xr.apply_ufunc(
+                change,
+                stacked.sel({COMPONENT: [name]}),
+                kwargs={"name": self.transforms[name]},
+                dask="parallelized",
+                output_dtypes=[stacked.dtype],
+                keep_attrs=True,
+            )
+            for name in self.layout.variables
+        ]
+        return xr.concat(parts, COMPONENT).transpose(*stacked.dims)
+
+    def windows(self, stacked: xr.DataArray, window: int) -> xr.DataArray:
+        """Windows one after the other, [window, time, *space, component], lazily.
+
+        What is left at the end is no window; a series that is shorter than a window is one.
+
+        Args:
+            stacked: `observations`, or others like them.
+            window: steps of each.
+        """
+        time = self.layout.time
+        steps = min(window, stacked.sizes[time])
+        times = stacked[time][:steps] if time in stacked.coords else None
+        stacked = stacked.drop_vars(time, errors="ignore")
+        cut = stacked.coarsen({time: steps}, boundary="trim").construct({time: ("window", time)})
+        cut = cut.transpose("window", ...)
+        return cut if times is None else cut.assign_coords({time: times})
+
+    def restored(self, slabs: Iterable[np.ndarray]) -> Iterator[xr.Dataset]:
+        """States in the form of the data set, slab by slab, at its own times.
+
+        Args:
+            slabs: [time, *space, component], one after the other, of the regular times.
+
+        Yields:
+            The data set's variables.
+        """
+        time = self.layout.time
+        there = np.ones(self._regular.sizes[time], bool)
+        if len(there) > self.dataset.sizes[time]:
+            there = self._regular.get_index(time).isin(self.dataset.get_index(time))
+        start = rows = 0
+        for slab in slabs:
+            kept = there[start : start + len(slab)]
+            start += len(slab)
+            if not kept.any():
+                continue
+            like = self.dataset.isel({time: slice(rows, rows + int(kept.sum()))})
+            rows += int(kept.sum())
+            labels = {COMPONENT: list(self.layout.variables)}
+            states = xr.DataArray(slab[kept], labels, self.layout.dims)
+            yield self.layout.unstack(self._by_component(states, restored), like)

@@ -1,0 +1,265 @@
+"""Training on a data set of one's own."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from tf4dvar.data import Series, check_observations, check_truth
+from tf4dvar.data.pipeline import batches_of
+from tf4dvar.data.series import WINDOW
+from tf4dvar.data.transforms import restored
+from tf4dvar.errors import InputError
+from tf4dvar.experiments import Experiment
+from tf4dvar.layers import GENN, GradientSolver, LSTMCell, Prior
+from tf4dvar.models import FourDVarNet, SupervisedLoss
+from tf4dvar.models.inputs import observations_of
+from tf4dvar.systems import random_stream
+from tf4dvar.systems.axes import axes_but
+from tf4dvar.training.fitting import fit_windows
+from tf4dvar.training.job import check_minutes, definition_of
+from tf4dvar.training.run_directory import RunDirectory
+from tf4dvar.training.windows import TrainingWindows
+
+# Of the times, the last ones: what is validated on shares no observation with the training.
+VALIDATION_SHARE = 0.15
+# Windows that begin at random times, for each that would lie beside the others.
+OVERLAPPING = 4
+# Weights of the variational cost beside the withheld observations: of those that are given, by
+# their squared departure, and of the prior.
+GIVEN, PRIOR = 0.1, 0.05
+
+
+class WithheldErrors(NamedTuple):
+    """Root mean squared errors of a variable, on what was withheld from the validation windows.
+
+    Attributes:
+        model: of the states, in the variable's units.
+        linear_interpolation: of what lies between its own observations in the window.
+    """
+
+    model: float
+    linear_interpolation: float
+
+
+def train_on(
+    series: Series,
+    out: str | Path,
+    truth: Series | None = None,
+    *,
+    window: int = WINDOW,
+    flow: Prior | None = None,
+    epochs: int | None = None,
+    minutes: float | None = None,
+    iterations: int | None = None,
+    seed: int = 0,
+    resume: bool = False,
+    told: dict[str, Any] | None = None,
+    verbose: str | int = "auto",
+) -> tuple[FourDVarNet, dict[str, WithheldErrors]]:
+    """Train a model on a series of one's own, or continue its training.
+
+    The prior is a GENN, or known dynamics; the solver has an LSTM and begins with linear
+    interpolation. With true states the loss is supervised. Without any it is the error on
+    observations that are withheld, others in every pass, beside the variational cost. The last
+    15 % of the times are for validation.
+
+    Args:
+        series: the observations.
+        out: the run directory; see `RunDirectory`.
+        truth: true states of the same variables, at the same times or some of them.
+        window: steps of the windows.
+        flow: known dynamics as the prior.
+        epochs, minutes, iterations, seed, resume, verbose: as for `train`.
+        told: what else the run directory is to record.
+
+    Returns:
+        The trained model, which is also in `out/model.keras`, and its errors on withheld
+        observations, or on the truth where that is known, by variable.
+
+    Raises:
+        InputError: the series is too short or has too little in it; see `RunDirectory.claimed`.
+    """
+    check_minutes(minutes)
+    windows = OwnWindows(series, truth, window, seed)
+    prior = (1.0 if truth is not None else 0.0) * PRIOR
+    experiment = Experiment(
+        name="own data",
+        summary="one's own series",
+        system="",
+        build=partial(_network, flow, windows.noise_variance),
+        setting="unsup" if truth is None else "sup",
+        prior="genn" if flow is None else "flow",
+        update="lstm",
+        loss=SupervisedLoss(truth_weight=prior, state_weight=PRIOR),
+        windows=windows.number,
+        batch_size=32,
+        warm_up=0.02,
+        stages=((0.0, 5),),
+    )
+    options = {
+        **(told or {}),
+        "window": window,
+        "epochs": epochs or (None if minutes else experiment.epochs),
+        "minutes": minutes,
+        "iterations": iterations,
+        "windows": windows.number,
+        "seed": seed,
+    }
+    run = RunDirectory(Path(out))
+    with run.claimed(options, definition_of(experiment), resume) as claimed:
+        model = fit_windows(experiment, claimed, options, windows, verbose=verbose)
+    return model, windows.errors(model)
+
+
+def _network(flow, noise_variance):
+    prior = GENN(scale=None) if flow is None else flow
+    solver = GradientSolver(LSTMCell())
+    return FourDVarNet(prior, solver, noise_variance=noise_variance)
+
+
+class OwnWindows(TrainingWindows):
+    """Windows of a series that begin at random times.
+
+    Without true states some observations are withheld, others in every pass, and are the target
+    beside the variational cost: single ones, and all of a component in a gap.
+
+    Args:
+        series: the observations.
+        truth: the true states, NaN where they are not known; or None.
+        window: steps of a window.
+        seed: of the times at which windows begin, and of what is withheld.
+    """
+
+    def __init__(self, series: Series, truth: Series | None, window: int, seed: int):
+        values = series.observations.values
+        check_observations(values[None], rank=values.ndim + 1)
+        self.series, self._seed, self.supervised = series, seed, truth is not None
+        variance = series.noise_variance
+        self._noise_variance = None if variance is None else variance.values
+        target = values if truth is None else _in_place(truth, series)
+        check_truth(values[None], target[None])
+        first = round(len(values) * (1 - VALIDATION_SHARE))
+        if min(first, len(values) - first) < window:
+            raise InputError(
+                f"Received {len(values)} times for windows of {window}, of which the last "
+                f"{VALIDATION_SHARE:.0%} are for validation; expected at least one window in each "
+                f"part: {int(window / VALIDATION_SHARE) + 1} times, or a shorter window."
+            )
+        self.window, self._first = window, first
+        self._values, self._target = values, target
+        self.observations, self.truth = values[None, :first], target[None, :first]
+        self.number = max(OVERLAPPING * first // window, 1)
+        begins = np.arange(first, len(values) - window + 1, window)
+        self.validation = self._drawn(begins, random_stream("validation withheld", seed))
+
+    def adapt(self, model):
+        """See `TrainingWindows`."""
+        part = {self.series.layout.time: slice(self._first)}
+        model.adapt_to(self.series.isel(part), self.window, self.truth if self.supervised else None)
+
+    def batches(self, batch_size, first_pass, share):
+        """See `TrainingWindows`."""
+
+        def drawn(number):
+            rng = random_stream("training windows", self._seed, number)
+            return self._drawn(rng.integers(0, self._first - self.window + 1, self.number), rng)
+
+        shapes = tf.nest.map_structure(lambda each: each.shape[1:], self.validation)
+        return batches_of(drawn, self.number, batch_size, first_pass, share, shapes)
+
+    @property
+    def noise_variance(self) -> list[float] | None:
+        """Of each component the mean variance of the noise, where it is told."""
+        if self._noise_variance is None:
+            return None
+        known = np.where(np.isfinite(self._values), self._noise_variance, np.nan)
+        return np.nanmean(known, axes_but(-1, known)).tolist()
+
+    def errors(self, model: FourDVarNet) -> dict[str, WithheldErrors]:
+        """Of a model in the validation windows, by variable; see `train_on`.
+
+        Args:
+            model: trained on these windows.
+        """
+        inputs, target, *weights = self.validation
+        observations = observations_of(inputs)
+        judged = np.isfinite(target) & (weights[0] == 1.0 if weights else True)
+        both = []
+        for states in (model.predict(inputs, verbose=0), interpolated(observations)):
+            squared = np.square(self._physical(states) - self._physical(target))
+            mean = np.mean(squared, axes_but(-1, squared), where=judged)
+            both.append(np.sqrt(mean).tolist())
+        return dict(zip(self.series.layout.variables, map(WithheldErrors, *both), strict=True))
+
+    def _physical(self, values):
+        names = [self.series.transforms.get(name) for name in self.series.layout.variables]
+        return np.stack(
+            [restored(values[..., i], n) if n else values[..., i] for i, n in enumerate(names)], -1
+        )
+
+    def _drawn(self, begins, rng):
+        """Inputs, target and weights of the windows that begin there."""
+        rows = begins[:, None] + np.arange(self.window)
+        observations, target = self._values[rows], self._target[rows]
+        weights = ()
+        if not self.supervised:
+            withheld = withheld_from(observations, rng)
+            weights = (np.where(withheld, 1.0, GIVEN),)
+            observations = np.where(withheld, np.nan, observations)
+        inputs = observations
+        if self._noise_variance is not None:
+            inputs = {"observations": observations, "noise_variance": self._noise_variance[rows]}
+        return inputs, target, *weights
+
+
+def withheld_from(observations: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Which observations to withhold: single ones, 5 to 50 %, and in every other window a gap.
+
+    Args:
+        observations: [window, time, *space, component].
+        rng: draws them.
+    """
+    windows, steps, *_, components = observations.shape
+    share = rng.uniform(0.05, 0.5, (windows, *[1] * (observations.ndim - 2), components))
+    single = rng.random(observations.shape) < share
+    shape = (windows, 1, *[1] * (observations.ndim - 3), components)
+    length = rng.integers(1, max(steps // 2, 2), shape) * (rng.random(shape) < 0.5)
+    begin = rng.integers(0, steps, shape)
+    times = np.arange(steps).reshape(-1, *[1] * (observations.ndim - 2))
+    return single | ((times >= begin) & (times < begin + length))
+
+
+def interpolated(observations: np.ndarray) -> np.ndarray:
+    """Linear interpolation in time; the mean of the others where a window has nothing.
+
+    Args:
+        observations: [window, time, *space, component], NaN = not observed.
+    """
+    filled = np.where(np.isnan(observations), np.nan, observations)
+    series = np.moveaxis(filled, 1, -1).reshape(-1, observations.shape[1])
+    times = np.arange(series.shape[1])
+    for row in series:
+        known = np.isfinite(row)
+        if known.any():
+            row[:] = np.interp(times, times[known], row[known])
+    places = np.moveaxis(filled, 1, -1).shape
+    filled = np.moveaxis(series.reshape(places), -1, 1)
+    mean = np.nanmean(filled, axes_but(-1, filled))
+    return np.where(np.isnan(filled), mean, filled)
+
+
+def _in_place(truth, series):
+    """The truth at the times of the series, NaN where it is not known."""
+    if set(truth.layout.variables) != set(series.layout.variables):
+        raise InputError(
+            f"Received true states of {', '.join(truth.layout.variables)}; expected the variables "
+            f"of the observations, {', '.join(series.layout.variables)}."
+        )
+    states, observed = truth.observations, series.observations
+    time = series.layout.time
+    wanted = {time: observed[time]} if time in observed.coords else {}
+    found = states.rename(dict(zip(states.dims, observed.dims, strict=True))).reindex(wanted)
+    return found.sel(component=observed["component"]).transpose(*observed.dims).values
