@@ -22,11 +22,13 @@ from tf4dvar.data.dataset import (
     write_dataset,
     write_states,
 )
+from tf4dvar.data.layout import Layout
 from tf4dvar.data.protocols import default_protocol, protocol_plan
 from tf4dvar.systems.observation_plan import ObservationPlan
 
 __all__ = [
     "DIMS",
+    "Layout",
     "ObservationPlan",
     "as_array",
     "check_observations",
