@@ -111,46 +111,37 @@ def is_measurement(variable: xr.DataArray) -> bool:
 def in_valid_range(variable: xr.DataArray) -> xr.DataArray | None:
     """Where the values are those that the attributes allow; None where they allow all.
 
-    The limits of a packed variable are packed numbers, unless they have the type of the unpacked.
+    Integers are limits of the packed numbers, of a packed variable; else limits are of the values.
 
     Args:
         variable: it, decoded.
     """
-    limits = _limits(variable)
-    if limits is None:
-        return None
-    least, most = limits
-    return (variable >= least) & (variable <= most)
-
-
-def _limits(variable):
     attributes = variable.attrs
     try:
-        both = np.asarray(attributes.get("valid_range", (-np.inf, np.inf)))
-        least = np.asarray(attributes.get("valid_min", both[0]))
-        most = np.asarray(attributes.get("valid_max", both[1]))
-        least, most = (_unpacked(limit, variable) for limit in (least, most))
-    except (TypeError, ValueError, IndexError) as error:
+        least, most = np.ravel(attributes.get("valid_range", (-np.inf, np.inf)))
+        limits = [
+            _unpacked(np.asarray(attributes.get(name, default)), variable)
+            for name, default in (("valid_min", least), ("valid_max", most))
+        ]
+    except (TypeError, ValueError) as error:
         raise InputError(
-            f"{str(variable.name)!r} has valid_range, valid_min or valid_max that are no "
-            f"numbers ({error}); expected two limits. Mend the attributes, or remove them."
+            f"{str(variable.name)!r} has valid_range, valid_min or valid_max that are no two "
+            f"numbers ({error}). Mend the attributes, or remove them."
         ) from error
-    # A least above the most is what bytes without sign look like, and forbids all.
-    return (least, most) if np.isfinite([least, most]).any() and least <= most else None
+    slack = abs(float(variable.encoding.get("scale_factor", 0))) / 2  # of decoding in float32
+    least, most = limits
+    if least > most or not np.isfinite(limits).any():
+        return None  # a range that forbids all is a mistake
+    return (variable >= least - slack) & (variable <= most + slack)
 
 
 def _unpacked(limit, variable):
-    """One limit as a number of the decoded variable, off by half a packed step at most."""
+    """A limit as a number of the decoded variable."""
     packing = variable.encoding
-    if limit.size != 1:
-        raise ValueError(f"{limit.size} numbers for a limit")
-    scale, offset = (
-        float(packing.get(name, default))
-        for name, default in (("scale_factor", 1), ("add_offset", 0))
-    )
-    packed = np.dtype(packing.get("dtype", variable.dtype)).kind in "iu"
-    if packed and ("scale_factor" in packing or "add_offset" in packing):
-        unpacked_kind = np.asarray(packing.get("scale_factor", packing.get("add_offset"))).dtype
-        if limit.dtype.kind != "f" or limit.dtype != unpacked_kind:
-            return float(limit.reshape(())) * scale + offset
-    return float(limit.reshape(()))
+    packed = {"scale_factor", "add_offset"} & set(packing)
+    if str(packing.get("_Unsigned", "")).lower() == "true" and limit.dtype.kind == "i":
+        limit = limit.astype(f"u{limit.dtype.itemsize}")
+    number = float(limit.reshape(()))
+    if not packed or limit.dtype.kind == "f":
+        return number
+    return number * float(packing.get("scale_factor", 1)) + float(packing.get("add_offset", 0))

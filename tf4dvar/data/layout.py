@@ -142,7 +142,7 @@ class Layout:
             values = _reshaped(part.variable, target)
             if domain is not None:
                 values = values.where(domain.variable).transpose(*target.dims)
-            result[name] = target.copy(data=values.astype(_float_of(target.dtype)).data)
+            result[name] = target.copy(data=values.astype(float_of(target.dtype)).data)
         return result
 
     def _stacked(self, dataset, names):
@@ -152,7 +152,7 @@ class Layout:
             dataset[name].variable.isel({d: 0 for d in levels if d in dataset[name].dims})
             for name in names
         ]
-        arrays = [each.astype(_float_of(each.dtype)).transpose(*within) for each in arrays]
+        arrays = [each.astype(float_of(each.dtype)).transpose(*within) for each in arrays]
         values = arrays[0] if self.held else xr.Variable.concat(arrays, COMPONENT)
         coordinates = {
             name: coordinate.variable
@@ -224,10 +224,16 @@ def _held(dataset, variables):
 
 
 def _measurements(dataset):
+    told = " ".join(
+        str(variable.attrs.get("ancillary_variables", ""))
+        for variable in dataset.data_vars.values()
+    )
     return [
         name
         for name, variable in dataset.data_vars.items()
-        if is_measurement(variable) and not str(name).endswith(VARIANCE)
+        if is_measurement(variable)
+        and not str(name).endswith(VARIANCE)
+        and name not in told.split()
     ]
 
 
@@ -286,7 +292,11 @@ def _reshaped(values, target):
     return shaped
 
 
-def _float_of(dtype):
-    """The floating-point type that holds a type's numbers, in this machine's order of bytes."""
+def float_of(dtype: np.dtype) -> np.dtype:
+    """The floating-point type that holds a type's numbers, in this machine's order of bytes.
+
+    Args:
+        dtype: of numbers.
+    """
     single = dtype.itemsize <= 2 or (dtype.kind == "f" and dtype.itemsize == 4)
     return np.dtype("float32" if single else "float64")
