@@ -73,7 +73,8 @@ class Layout:
         first = next(iter(fitting))
         window = WINDOW if WINDOW in dataset[first].dims else None
         labels = dataset[held][COMPONENT].values if held else fitting
-        return cls(tuple(map(str, labels)), *fitting[first], window, held)
+        time, space = fitting[first]
+        return cls(tuple(map(str, labels)), time, space, window, held)
 
     @property
     def dims(self) -> tuple[str, ...]:
@@ -239,7 +240,7 @@ def _measurements(dataset):
 
 def _axes_in(
     variable: xr.DataArray, axes: Mapping[Hashable, str]
-) -> tuple[Hashable, tuple[Hashable, ...]] | str:
+) -> tuple[str, tuple[str, ...]] | str:
     """The dimension of time and those of space of a variable, or what is wrong with them."""
     if variable.dtype.kind not in "fiu":
         return f"{str(variable.name)!r} has the type {variable.dtype}; expected numbers."
@@ -266,7 +267,7 @@ def _axes_in(
             "neither time nor space, or one too many. Select one level, dataset.isel("
             f'{odd[0]}=0), or name the dimensions: dims={{"y": ..., "x": ...}}.'
         )
-    return of["time"][0], (*of["y"], *of["x"])
+    return str(of["time"][0]), (*map(str, of["y"]), *map(str, of["x"]))
 
 
 def _complaint(dataset, found):

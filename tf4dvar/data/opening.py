@@ -58,11 +58,13 @@ def open_data(
         InputError: it cannot be read, or does not say what it is asked for.
     """
     dataset = with_multi_indexes(open_source(source))
-    layout = Layout.of(dataset, dims, variables)
-    names = [layout.held] if layout.held else list(layout.variables)
     conditions = _conditions(mask, quality)
+    beside = {each.name for each in conditions.values()} | set(_names_of(error))
+    others = dataset.drop_vars(beside & set(dataset.data_vars))
+    layout = Layout.of(dataset if variables else others, dims, variables)
+    names = [layout.held] if layout.held else list(layout.variables)
     errors = _errors(dataset, names, error)
-    _point_out_unused(dataset, names, {each.name for each in conditions.values()}, errors)
+    _point_out_unused(dataset, names, beside | set(errors.values()))
     found = {name: _cleaned(dataset[name]) for name in names}
     holds = {option: condition.holds(dataset) for option, condition in conditions.items()}
     for condition in holds.values():
@@ -89,6 +91,10 @@ def _conditions(mask, quality):
     return found
 
 
+def _names_of(error):
+    return [error] if isinstance(error, str) else list((error or {}).values())
+
+
 def _errors(dataset, names, error):
     """Names of errors by those of the variables."""
     if error is None:
@@ -113,22 +119,17 @@ def _errors(dataset, names, error):
     return dict(error)
 
 
-def _point_out_unused(dataset, names, flags, errors):
+def _point_out_unused(dataset, names, used):
     """Say which masks and errors lie beside the variables and are not used."""
     dims = set().union(*(dataset[name].dims for name in names))
-    used = {*names, *flags, *errors.values()}
-    for name, other in dataset.variables.items():
-        array = dataset[name]
-        if (
-            name in used
-            or not other.ndim
-            or not set(other.dims) <= dims
-            or array.dtype.kind not in "fiub"
-        ):
+    for name in dataset.variables:
+        beside = dataset[name]
+        within = beside.ndim and set(beside.dims) <= dims and beside.dtype.kind in "fiub"
+        if not within or name in used or name in names:
             continue
-        if is_flag(array):
-            option = f"mask={str(name)!r}, or quality='{name}>=...',"
-        elif is_error(array):
+        if is_flag(beside):
+            option = f"mask={str(name)!r} or quality='{name}>=...'"
+        elif is_error(beside):
             option = f"error={str(name)!r}"
         else:
             continue
@@ -137,7 +138,7 @@ def _point_out_unused(dataset, names, flags, errors):
             "are known, name it: %s.",
             str(name),
             " and ".join(map(repr, names)),
-            option.rstrip(","),
+            option,
         )
 
 
@@ -171,7 +172,7 @@ def _domain(mask, layout):
     if mask is None or not set(mask.dims) & set(layout.space):
         return {}
     within = mask.any(set(mask.dims) - set(layout.space)).load()
-    return {mask.name: within.assign_attrs(long_name="within the domain").drop_attrs()}
+    return {mask.name: within.drop_attrs().assign_attrs(long_name="within the domain")}
 
 
 def _look_at(variable, layout):

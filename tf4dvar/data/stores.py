@@ -114,12 +114,13 @@ def open_store(path: str | os.PathLike, in_memory: bool = False, lazily: bool = 
             complaint = look(path, in_memory or not lazily)
             if complaint:
                 raise InputError(f"{path} is not read: {complaint}.")
+        options: Any = {"consolidated": False} if kind == "zarr" else {}
         dataset = xr.open_dataset(
             path,
             engine=ENGINES[kind],
             decode_cf=False,
             chunks="auto" if lazily else None,
-            **({"consolidated": False} if kind == "zarr" else {}),
+            **options,
         )
         return decoded(dataset, path)
 
@@ -181,7 +182,8 @@ def with_attributes(dataset: xr.Dataset, change: Callable[[Any], Any]) -> xr.Dat
         change: of each value; the names become texts by `text_of`.
     """
     dataset = dataset.copy()
-    for holder in (dataset, *dataset.variables.values()):
+    holders: list[Any] = [dataset, *dataset.variables.values()]
+    for holder in holders:
         holder.attrs = {text_of(name): change(value) for name, value in holder.attrs.items()}
     return dataset
 

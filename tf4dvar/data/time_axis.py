@@ -208,14 +208,24 @@ def _steps(times):
 
 def _length_of(step, times):
     """A step in the numbers of `numbers_of`."""
-    try:
-        length = pd.Timedelta(step).total_seconds() if is_dates(times) else float(step)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        length = np.nan
-    if not 0 < length < np.inf or (is_dates(times) and isinstance(step, int | float)):
-        kind = "a text as '1h' or a timedelta" if is_dates(times) else "a number"
+    number = _number(step)
+    if is_dates(times):
+        try:
+            number = pd.Timedelta(step).total_seconds() if np.isnan(number) else np.nan
+        except ValueError:
+            number = np.nan
+    if not 0 < number < np.inf:
+        kind = "a text as '1h', or a timedelta," if is_dates(times) else "a number"
         raise InputError(f"Received the step {shown(step)}; expected {kind} above 0.")
-    return length
+    return number
+
+
+def _number(step):
+    """A plain number, a text of one too; else NaN."""
+    try:
+        return np.nan if isinstance(step, np.timedelta64) else float(step)
+    except (TypeError, ValueError):
+        return np.nan
 
 
 def _since_first(origin, times):

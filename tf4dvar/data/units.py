@@ -53,7 +53,7 @@ def unit_name(unit: str) -> str:
 def _factors(unit):
     """The powers of a unit's factors by their names; what is no product is a name as a whole."""
     text = re.sub(r"\b(degrees?)[ _]+(?=[A-Za-z])", r"\1_", unit.strip()).translate(_RAISED)
-    powers = Counter()
+    powers: Counter[str] = Counter()
     sign = 1
     for word in re.findall(r"/|[^\s/*·.]+(?:\*\*[+-]?\d+)?", text):
         if word == "/":
