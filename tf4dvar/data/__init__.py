@@ -22,12 +22,14 @@ from tf4dvar.data.dataset import (
     write_dataset,
     write_states,
 )
+from tf4dvar.data.patches import Patches
 from tf4dvar.data.protocols import default_protocol, protocol_plan
 from tf4dvar.systems.observation_plan import ObservationPlan
 
 __all__ = [
     "DIMS",
     "ObservationPlan",
+    "Patches",
     "as_array",
     "check_observations",
     "check_states",
