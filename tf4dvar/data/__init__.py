@@ -20,10 +20,10 @@ from tf4dvar.data.dataset import (
     simulate_dataset,
     states_dataset,
     write_dataset,
-    write_states,
 )
 from tf4dvar.data.patches import Patches
 from tf4dvar.data.protocols import default_protocol, protocol_plan
+from tf4dvar.data.writing import write_slabs, write_states
 from tf4dvar.systems.observation_plan import ObservationPlan
 
 __all__ = [
@@ -48,5 +48,6 @@ __all__ = [
     "warn_of_swapped_components",
     "warn_of_units",
     "write_dataset",
+    "write_slabs",
     "write_states",
 ]
