@@ -18,15 +18,17 @@ from tf4dvar.data.dataset import (
     simulate_dataset,
     states_dataset,
     write_dataset,
-    write_states,
 )
 from tf4dvar.data.fill_values import fill_values_of, warn_of_fill_values
 from tf4dvar.data.layout import Layout
 from tf4dvar.data.opening import open_data
+from tf4dvar.data.patches import Patches
 from tf4dvar.data.protocols import default_protocol, protocol_plan
+from tf4dvar.data.series import Series
 from tf4dvar.data.stores import readable
 from tf4dvar.data.time_axis import binned, regular
 from tf4dvar.data.transforms import TRANSFORMS, restored, transformed
+from tf4dvar.data.writing import write_slabs, write_states
 from tf4dvar.systems.observation_plan import ObservationPlan
 
 __all__ = [
@@ -34,6 +36,8 @@ __all__ = [
     "TRANSFORMS",
     "Layout",
     "ObservationPlan",
+    "Patches",
+    "Series",
     "as_array",
     "binned",
     "check_observations",
@@ -58,5 +62,6 @@ __all__ = [
     "warn_of_swapped_components",
     "warn_of_units",
     "write_dataset",
+    "write_slabs",
     "write_states",
 ]

@@ -4,12 +4,10 @@ A data set has the dimensions `window, time, component`; `observations` (NaN = n
 and, where they are known, `truth` or a reconstructed `state`, all in physical units.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from itertools import chain
 from pathlib import Path
 
-import h5netcdf
 import numpy as np
 import xarray as xr
 
@@ -184,65 +182,54 @@ def write_dataset(dataset: xr.Dataset, path: str | Path, force: bool = False) ->
     """
     check_output(path, force)
     with atomic_path(path) as temporary:
-        _write(dataset, temporary)
+        write_netcdf(dataset, temporary)
 
 
-def _write(dataset: xr.Dataset, path: Path) -> None:
-    try:
-        dataset, encoding = _with_checksums(dataset)
+def write_netcdf(dataset: xr.Dataset, path: Path, keep: Collection[str] = ()) -> None:
+    """Write a data set as NetCDF-4, in place, so that damage is noticed when it is read.
+
+    Args:
+        dataset: what to write.
+        path: the file.
+        keep: what of the encoding of numbers is kept.
+
+    Raises:
+        InputError: the format cannot hold it.
+    """
+    with writable():
+        dataset, encoding = _with_checksums(dataset, keep)
         dataset.to_netcdf(path, engine="h5netcdf", encoding=encoding)
+
+
+@contextmanager
+def writable() -> Iterator[None]:
+    """Turn what xarray raises of data sets that NetCDF cannot hold into an `InputError`."""
+    try:
+        yield
     except (ValueError, TypeError, NotImplementedError) as error:
         raise InputError(f"The data set cannot be written as NetCDF: {error}") from error
 
 
-def _with_checksums(dataset):
+def _with_checksums(dataset, keep):
     """A data set and its encoding, so that damage is noticed."""
     # The format has checksums of its metadata, but for texts of any length; not of values.
-    dataset = with_attributes(without_multi_indexes(dataset), _of_fixed_length)
+    dataset = with_attributes(without_multi_indexes(dataset), of_fixed_length)
     encoding = {
-        name: {"fletcher32": True}
+        name: {key: variable.encoding[key] for key in keep if key in variable.encoding}
+        | {"fletcher32": True}
         for name, variable in dataset.variables.items()
         if variable.size and variable.ndim and np.issubdtype(variable.dtype, np.number)
     }
     return dataset, encoding
 
 
-def _of_fixed_length(value):
-    """An attribute's text of a fixed length, which ASCII alone can be."""
-    value = text_of(value)
-    return (
-        np.array(value.encode()) if isinstance(value, str) and value and value.isascii() else value
-    )
-
-
-def write_states(
-    source: xr.Dataset, pieces: Iterable[np.ndarray], path: str | Path, **attributes: object
-) -> None:
-    """Write the `states_dataset` of a source piece by piece, so that memory holds one of them.
+def of_fixed_length(value):
+    """An attribute's text of a fixed length, which ASCII alone can be: the file has its checksum.
 
     Args:
-        source: the data set with the `observations`; they are not read.
-        pieces: states of some windows after others, [window, time, component], all of one type.
-        path: the file; one that exists is overwritten.
-        **attributes: more attributes, for example `method`.
+        value: the attribute, of any type.
     """
-    pieces = iter(pieces)
-    first = next(pieces)
-    shape = (source.sizes["window"], *first.shape[1:])
-    # One number in the place of all: what is left of it are the coordinates and the attributes.
-    frame = states_dataset(source, np.broadcast_to(first[0, 0, 0], shape), **attributes)
-    with atomic_path(path) as temporary:
-        _write(frame.drop_vars("state"), temporary)
-        with h5netcdf.File(temporary, "a") as file:
-            for name, size in zip(DIMS, shape, strict=True):
-                if name not in file.dimensions:
-                    file.dimensions[name] = size
-            state = file.create_variable(
-                "state", DIMS, first.dtype, fillvalue=np.nan, fletcher32=True
-            )
-            described = {name: _of_fixed_length(of) for name, of in frame["state"].attrs.items()}
-            state.attrs.update(described)
-            start = 0
-            for piece in chain([first], pieces):
-                state[start : start + len(piece)] = piece
-                start += len(piece)
+    value = text_of(value)
+    return (
+        np.bytes_(value.encode()) if isinstance(value, str) and value and value.isascii() else value
+    )

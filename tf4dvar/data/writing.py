@@ -1,0 +1,178 @@
+"""States written slab by slab, in the form of the data set that they are of."""
+
+import logging
+from collections.abc import Iterable
+from itertools import chain
+from math import prod
+from pathlib import Path
+from tempfile import TemporaryFile
+
+import h5netcdf
+import numpy as np
+import xarray as xr
+
+from tf4dvar.data.dataset import DIMS, of_fixed_length, states_dataset, writable, write_netcdf
+from tf4dvar.data.packing import Packing, with_one_fill_value
+from tf4dvar.errors import InputError
+from tf4dvar.storage.files import atomic_path
+
+logger = logging.getLogger(__name__)
+
+# What of an encoding says how a variable is compressed.
+COMPRESSION = ("zlib", "complevel", "shuffle")
+
+UNLIMITED = "unlimited_dims"
+
+# Numbers in a chunk of a file: whoever reads one of them reads all.
+CHUNK = 2**20
+
+
+def write_states(
+    source: xr.Dataset, pieces: Iterable[np.ndarray], path: str | Path, **attributes: object
+) -> None:
+    """Write the `states_dataset` of a source piece by piece, so that memory holds one of them.
+
+    Args:
+        source: the data set with the `observations`; they are not read.
+        pieces: states of some windows after others, [window, time, component], all of one type.
+        path: the file; one that exists is overwritten.
+        **attributes: more attributes, for example `method`.
+    """
+    pieces = iter(pieces)
+    first = next(pieces)
+    shape = (source.sizes["window"], *first.shape[1:])
+    # One number in the place of all: what is left of it are the coordinates and the attributes.
+    frame = states_dataset(source, np.broadcast_to(first[0, 0, 0], shape), **attributes)
+    frame["state"].encoding = {"_FillValue": np.nan}
+    slabs = (xr.Dataset({"state": (DIMS, piece)}) for piece in chain([first], pieces))
+    write_slabs(frame, slabs, "window", path)
+
+
+def write_slabs(like: xr.Dataset, slabs: Iterable[xr.Dataset], dim: str, path: str | Path) -> None:
+    """Write variables slab by slab, in the form of a data set, so that memory holds one of them.
+
+    The form is dims and their order, coordinates, attributes, calendar and packing; the file is
+    NetCDF-4 whatever the data set was read from. A variable of which some values are beyond what
+    its packing holds is written unpacked, and the log says so. An interrupted write leaves no file
+    behind.
+
+    Args:
+        like: the data set. What the slabs have no variable of is written as it is; of the others
+            the values are not read.
+        slabs: the same variables in each, one slab after the other along a dimension.
+        dim: this dimension.
+        path: the file; one that exists is overwritten.
+
+    Raises:
+        InputError: the slabs together are not as long as the data set, or NetCDF cannot hold it.
+    """
+    slabs = iter(slabs)
+    first = next(slabs)
+    variables, attributes = xr.conventions.encode_dataset_coordinates(like)
+    packings = {name: Packing.of(name, variables.pop(name)) for name in first.data_vars}
+    with atomic_path(path) as temporary, TemporaryFile(dir=temporary.parent) as held:
+        # A variable keeps its type once it is in a file: all slabs are seen before one is written.
+        packings, lengths = _hold(packings, chain([first], slabs), dim, held)
+        if sum(lengths) != like.sizes[dim]:
+            raise InputError(
+                f"Received slabs of {sum(lengths)} entries along {dim!r}; expected the "
+                f"{like.sizes[dim]} of the data set."
+            )
+        with writable():
+            frame = xr.Dataset(_encoded(variables), attrs=attributes)
+            frame.encoding = {key: of for key, of in like.encoding.items() if key == UNLIMITED}
+        write_netcdf(frame, temporary, keep=("_FillValue", *COMPRESSION))
+        with h5netcdf.File(temporary, "a") as file:
+            for name, packing in packings.items():
+                _create(file, packing, like[name].variable, dim, lengths[0])
+            held.seek(0)
+            for stop, length in zip(np.cumsum(lengths), lengths, strict=True):
+                for name, packing in packings.items():
+                    values = packing.encoded(xr.Variable(packing.dims, np.load(held)))
+                    place = {dim: slice(int(stop) - length, int(stop))}
+                    file[name][tuple(place.get(d, slice(None)) for d in packing.dims)] = values.data
+
+
+def _hold(packings, slabs, dim, held):
+    """Put slabs into a file as they are.
+
+    Returns:
+        Packings that hold all of them, and their lengths.
+    """
+    misfits = dict.fromkeys(packings, 0)
+    lengths = []
+    for slab in slabs:
+        lengths.append(slab.sizes[dim])
+        for name, packing in packings.items():
+            values = slab[name].variable.transpose(*packing.dims)
+            misfits[name] += packing.misfits(values)
+            np.save(held, values.values)
+    for name, count in misfits.items():
+        if count:
+            packing = packings[name]
+            packings[name] = packing.unpacked(slab[name].dtype)
+            logger.warning(
+                "%s values of %r are not among those that its packing as %s can hold; it is "
+                "written unpacked, as %s.",
+                *(f"{count:,}", name, packing.dtype, packings[name].dtype),
+            )
+    return packings, lengths
+
+
+def _encoded(variables):
+    """Variables as they are stored, with the attributes that they had and no others."""
+    told = {name: (variable.attrs, variable.encoding) for name, variable in variables.items()}
+    for variable in variables.values():
+        encoding = {"_FillValue": None} | variable.encoding
+        if variable.dtype.kind == "M" and "units" in encoding:
+            encoding = {"calendar": "standard"} | encoding  # is meant where none is told
+        variable.attrs, variable.encoding = with_one_fill_value(variable.attrs, encoding)
+    encoded, _ = xr.conventions.cf_encoder(variables, {})
+    for name, (attrs, encoding) in told.items():
+        stored = attrs | encoded[name].attrs
+        if stored.get("calendar") == "standard" and "calendar" not in encoding:
+            del stored["calendar"]
+        # Those that xarray only writes in another way.
+        if (
+            "units" in stored
+            and stored["units"].split()[:1] == encoding.get("units", "").split()[:1]
+        ):
+            stored["units"] = encoding["units"]
+        encoded[name].attrs = stored
+    return encoded
+
+
+def _create(file, packing, like, dim, length):
+    """A variable in an open file, without its values, that notices when these are damaged."""
+    for each, size in like.sizes.items():
+        if each not in file.dimensions:
+            file.dimensions[each] = size
+    empty = packing.encoded(xr.Variable(packing.dims, np.empty((0,) * like.ndim)))
+    attrs = {key: of_fixed_length(value) for key, value in empty.attrs.items()}
+    fill = attrs.pop("_FillValue", None)
+    compression = {}
+    if packing.encoding.get("zlib"):
+        compression = {
+            "compression": "gzip",
+            "compression_opts": packing.encoding.get("complevel", 4),
+            "shuffle": packing.encoding.get("shuffle", True),
+        }
+    variable = file.create_variable(
+        packing.name,
+        packing.dims,
+        empty.dtype,
+        fillvalue=fill,
+        chunks=_chunks(like, dim, length),
+        fletcher32=True,
+        **compression,
+    )
+    variable.attrs.update(attrs)
+
+
+def _chunks(like, dim, length):
+    """Those of the source, but such that each belongs to one slab: no chunk is written twice."""
+    chunks = like.encoding.get("chunksizes") or like.shape
+    chunks = dict(zip(like.dims, map(min, chunks, like.shape), strict=True))
+    across = prod(size for each, size in chunks.items() if each != dim)
+    chunks[dim] = min(length, max(1, CHUNK // across))
+    return tuple(chunks.values())
