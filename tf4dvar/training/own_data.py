@@ -157,8 +157,9 @@ class OwnWindows(TrainingWindows):
 
     def adapt(self, model):
         """See `TrainingWindows`."""
-        part = {self.series.layout.time: slice(self._first)}
-        model.adapt_to(self.series.isel(part), self.window, self.truth if self.supervised else None)
+        series = self.series
+        windows = series.windows(series.observations[: self._first], self.window)
+        model.adapt(windows, self.truth if self.supervised else None)
 
     def batches(self, batch_size, first_pass, share):
         """See `TrainingWindows`."""
@@ -204,7 +205,7 @@ class OwnWindows(TrainingWindows):
         """Inputs, target and weights of the windows that begin there."""
         rows = begins[:, None] + np.arange(self.window)
         observations, target = self._values[rows], self._target[rows]
-        weights = ()
+        weights: tuple[np.ndarray, ...] = ()
         if not self.supervised:
             withheld = withheld_from(observations, rng)
             weights = (np.where(withheld, 1.0, GIVEN),)
