@@ -28,7 +28,8 @@ class Problem:
     Attributes:
         observations: y, [window, time, observed], physical units, NaN = not observed.
         flow: the dynamics f, a `OneStepFlow` of dtype float64, which knows its time step; for
-            `fsgd` and `weak-lbfgs` any prior; None for methods that need neither.
+            `fsgd` and `weak-lbfgs` any prior; None where they are not known: `oi` and `enks`
+            need none.
         noise_variance: R, the variance of the errors of the observations: a number, or an array
             broadcastable to the observations. With four axes, broadcastable to
             [window, time, observed, observed], it is their covariance at every time.
@@ -184,6 +185,11 @@ class Problem:
             )
         self._check_positive()
         return self.observed / np.where(self.observed, self._errors, 1.0)
+
+    @property
+    def error_variance(self) -> np.ndarray:
+        """The variance of every observation's error, shaped as the observations."""
+        return np.einsum("wtii->wti", self._errors) if self._full else self._errors
 
     def relative_weights(self) -> np.ndarray:
         """1 / R in any unit, zero where not observed: a single variance is 1, and may be zero."""

@@ -22,7 +22,8 @@ from tf4dvar.data.dataset import (
     write_dataset,
     write_states,
 )
-from tf4dvar.data.protocols import default_protocol, protocol_plan
+from tf4dvar.data.protocols import default_protocol, plan_of, protocol_plan
+from tf4dvar.data.time_step import time_step_of
 from tf4dvar.systems.observation_plan import ObservationPlan
 
 __all__ = [
@@ -35,11 +36,13 @@ __all__ = [
     "default_protocol",
     "number_of",
     "open_windows",
+    "plan_of",
     "protocol_plan",
     "read_windows",
     "readable",
     "simulate_dataset",
     "states_dataset",
+    "time_step_of",
     "warn_of_fill_values",
     "warn_of_full_observation",
     "warn_of_scale",

@@ -172,12 +172,13 @@ def _storage_complaint(path, in_memory):
     return None
 
 
-def number_of(dataset: xr.Dataset, attribute: str) -> float:
+def number_of(dataset: xr.Dataset, attribute: str, otherwise: str | None = None) -> float:
     """A number of at least 0 among the attributes of a data set, as `noise_variance`.
 
     Args:
         dataset: the data set.
         attribute: its name.
+        otherwise: how else it may be given, for the message.
 
     Raises:
         InputError: there is none, or it is something else.
@@ -187,7 +188,7 @@ def number_of(dataset: xr.Dataset, attribute: str) -> float:
         return float(value)
     raise InputError(
         f"The data set has the attribute {attribute} = {value!r}; expected a number of at least 0. "
-        f"Set it: dataset.attrs[{attribute!r}] = ..."
+        f"Set it: dataset.attrs[{attribute!r}] = ...{f', or give {otherwise}' if otherwise else ''}"
     )
 
 

@@ -12,14 +12,21 @@ import numpy as np
 import tensorflow as tf
 import xarray as xr
 
-from tf4dvar.data import as_array, check_observations, check_states, number_of
+from tf4dvar.data import as_array, check_observations, check_states, time_step_of
 from tf4dvar.errors import InputError, first_line
-from tf4dvar.evaluation.metrics import fourdvar_score, mean_where_known, ode_score, r_score
+from tf4dvar.evaluation.metrics import (
+    fourdvar_score,
+    mean_of_known,
+    mean_where_known,
+    ode_score,
+    r_score,
+)
 from tf4dvar.experiments import EXPERIMENTS
 from tf4dvar.models import FourDVarNet
 from tf4dvar.models.loading import model_path
 from tf4dvar.storage.records import read_record
-from tf4dvar.systems import SYSTEMS, rk4_step, system_by_name
+from tf4dvar.systems import SYSTEMS, System, rk4_step, system_by_name
+from tf4dvar.systems.axes import axes_but
 
 logger = logging.getLogger(__name__)
 
@@ -136,19 +143,49 @@ def reconstruct(model: FourDVarNet, observations: np.ndarray) -> Reconstruction:
     return Reconstruction(states, seconds / len(observations))
 
 
-def score(states: np.ndarray, dataset: xr.Dataset) -> dict[str, Any]:
-    """R-score and 4DVar-score of reconstructed states.
+def system_of(dataset: xr.Dataset) -> System | None:
+    """The system that a data set says it is of; None where that is not known here.
 
     Args:
-        states: [window, time, component], physical units.
-        dataset: their windows, with `truth`. The 4DVar-score is None where the data set's
-            `system` is not one of this package: the true dynamics are not known then.
+        dataset: with the attribute `system`, or without.
+    """
+    name = dataset.attrs.get("system")
+    return system_by_name(name) if isinstance(name, str) and name in SYSTEMS else None
+
+
+def truth_of(dataset: xr.Dataset) -> np.ndarray:
+    """The true states of a data set, NaN where they are not known.
+
+    Args:
+        dataset: with `truth`.
+
+    Raises:
+        InputError: there is none, or nothing of it is known.
     """
     if "truth" not in dataset:
         raise InputError("The data set has no variable `truth`: there is nothing to score against.")
     truth = dataset["truth"].values
+    if np.isnan(truth).all():
+        raise InputError(
+            "The variable `truth` is NaN throughout: there is nothing to score against."
+        )
+    return truth
+
+
+def score(states: np.ndarray, dataset: xr.Dataset, system: System | None = None) -> dict[str, Any]:
+    """R-score and 4DVar-score of reconstructed states, over what is known of the truth.
+
+    A component or time of which nothing is known has NaN, a window counts with what it has.
+
+    Args:
+        states: [window, time, component], physical units.
+        dataset: their windows, with `truth`.
+        system: whose dynamics they obey; by default what the data set says, see `system_of`. The
+            4DVar-score is None where that is not known.
+    """
+    truth = truth_of(dataset)
     squared = np.square(states - truth)
-    by_window = r_score(states, truth)
+    by_window = r_score(states, truth)[~np.isnan(truth).all(axes_but(0, truth))]
     scores: dict[str, Any] = {
         "r_score": float(by_window.mean()),
         "r_score_se": float(by_window.std(ddof=1) / np.sqrt(len(by_window)))
@@ -166,11 +203,10 @@ def score(states: np.ndarray, dataset: xr.Dataset) -> dict[str, Any]:
         "r_score_by_time": mean_where_known(squared, truth, kept=1).tolist(),
         "windows": len(states),
     }
-    name = dataset.attrs.get("system")
-    if isinstance(name, str) and name in SYSTEMS:
-        system = system_by_name(name)
+    system = system_of(dataset) if system is None else system
+    if system is not None:
         check_observations(states, components=len(system.components))
-        time_step = number_of(dataset, "time_step")
+        time_step = time_step_of(dataset, system)
         scores["fourdvar_score"] = float(
             fourdvar_score(
                 states,
@@ -204,8 +240,12 @@ def prior_ode_score(prior: Callable[[np.ndarray], tf.Tensor], truth: np.ndarray)
 
     Args:
         prior: Phi in physical units: a flow, or a model's `prior_prediction`.
-        truth: [window, time, component], physical units, of the prior's precision.
+        truth: [window, time, component], physical units, of the prior's precision; NaN where it is
+            not known.
+
+    Returns:
+        The mean; NaN where nothing of the truth, or of what the prior makes of it, is known.
     """
     starts = range(0, len(truth), BATCH)
     predictions = [prior(truth[start : start + BATCH]).numpy() for start in starts]
-    return float(ode_score(truth, np.concatenate(predictions)).mean())
+    return mean_of_known(ode_score(truth, np.concatenate(predictions)))

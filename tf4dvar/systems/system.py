@@ -1,5 +1,7 @@
 """Dynamical systems dx/dt = f(x)."""
 
+import copy
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
@@ -112,6 +114,23 @@ class System(Entry):
     def rates(self, state: Any) -> Any:
         """The same as it is written: the list of the components' tendencies will do."""
         return self._tendency(state, **self.parameters)
+
+    def with_time_step(self, time_step: float) -> "System":
+        """The same with another time step, and a spin-up of the same time at least.
+
+        Args:
+            time_step: in units of time.
+        """
+        if time_step == self.time_step:
+            return self
+        if not 0 < time_step < math.inf:
+            raise InputError(f"Received time_step={time_step}; expected a positive number.")
+        other = copy.copy(self)
+        spin_up = math.ceil(self.spin_up * self.time_step / time_step)
+        # Some systems are frozen dataclasses.
+        object.__setattr__(other, "time_step", time_step)
+        object.__setattr__(other, "spin_up", spin_up)
+        return other
 
     def initial_states(self, count: int, rng: np.random.Generator) -> np.ndarray:
         """States [count, component] from which to spin up."""

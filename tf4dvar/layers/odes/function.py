@@ -164,7 +164,7 @@ class FunctionODE(ODE):
             if config["tendency"] is None:
                 raise InputError(
                     f"The right-hand side {shown(name)} is not known here; import the module in "
-                    "which it is registered before the model is loaded."
+                    "which it is registered first, in a command by --import MODULE."
                 )
         return cls(**config)
 

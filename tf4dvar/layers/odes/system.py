@@ -6,7 +6,7 @@ import tensorflow as tf
 from tf4dvar.errors import InputError
 from tf4dvar.layers.checks import check_components
 from tf4dvar.layers.contracts import ODE
-from tf4dvar.systems import system_by_name
+from tf4dvar.systems import System, system_by_name
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
@@ -14,7 +14,7 @@ class SystemODE(ODE):
     """The system's own tendency; nothing of it is trained.
 
     Args:
-        system: short name.
+        system: short name, or the system itself: a model with that cannot be saved.
 
     Call arguments:
         state: [batch, time, *space, variable], physical units.
@@ -26,10 +26,10 @@ class SystemODE(ODE):
         InputError: no system has the name, or it computes its tendency in NumPy alone.
     """
 
-    def __init__(self, system: str, **kwargs):
+    def __init__(self, system: str | System, **kwargs):
         super().__init__(**kwargs)
         self.system = system
-        self._nature = system_by_name(system)
+        self._nature = system_by_name(system) if isinstance(system, str) else system
 
     def build(self, input_shape):
         """Refuse a tendency that would be no function of tensors, or one without derivatives."""
@@ -40,10 +40,24 @@ class SystemODE(ODE):
             tendency.get_concrete_function(tf.TensorSpec(input_shape, self.compute_dtype))
         except (NotImplementedError, TypeError) as error:
             raise InputError(
-                f"The tendency of {self.system} takes no tensors; write it in plain "
+                f"The tendency of {self._nature.name} takes no tensors; write it in plain "
                 "arithmetic, and library_of(state).stack, .roll or .sin in place of NumPy's."
             ) from error
 
     def call(self, state):
         """The tendency."""
         return self._nature.tendency(state)
+
+    def get_config(self):
+        """The system's name.
+
+        Raises:
+            InputError: it is not known by a name.
+        """
+        if not isinstance(self.system, str):
+            raise InputError(
+                f"The system {self._nature.name} was given as an object, which a saved model could "
+                "not find again: take ode_layer of a registered function, or give a class derived "
+                "from System a name."
+            )
+        return super().get_config()
