@@ -92,19 +92,16 @@ class EnKS(Method):
 
     def _dynamics(self, problem: Problem) -> tuple[Callable, Gaussian, np.ndarray | None]:
         """The forecast, the background, and the symmetric root of Q."""
-        error = self.model_error_variance
-        if problem.flow is None:
-            known = stationary(problem)
-            prior, forecast = problem.prior or known.background, np.copy
-            error = known.persistence_error if error is None else error
-        else:
+        error = None
+        if self.model_error_variance is not None:
+            error = covariance_matrix(self.model_error_variance, problem.components)
+        if problem.flow is not None:
             prior = problem.required_prior()
             forecast = one_step_model(problem.flow, problem.components).forecast
-        if error is None:
-            return forecast, prior, None
-        if self.model_error_variance is not None:
-            error = covariance_matrix(error, problem.components)
-        return forecast, prior, _square_root(error)
+            return forecast, prior, None if error is None else _square_root(error)
+        known = stationary(problem)
+        error = known.persistence_error if error is None else error
+        return (lambda states: states), problem.prior or known.background, _square_root(error)
 
     def _tapers(self, problem: Problem) -> tuple[np.ndarray, np.ndarray]:
         """Factors on covariances of components with observations, and among these."""

@@ -1,6 +1,5 @@
 """What the commands share: options, one-line errors, reports."""
 
-import json
 import re
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,6 +9,7 @@ from typer.core import TyperGroup
 
 from tf4dvar.errors import InputError, shown
 from tf4dvar.own_code import import_own
+from tf4dvar.storage.records import json_text
 from tf4dvar.systems import SYSTEMS, System, system_by_name
 
 ModelArgument = Annotated[
@@ -115,13 +115,13 @@ def system_of(text: str) -> System:
             f"Received the system {shown(text)}; known systems: {', '.join(SYSTEMS)}. One of your "
             "own is MODULE:NAME, for example my_system.py:lorenz."
         )
-    found = getattr(import_own(module), name, None)
-    if isinstance(found, type) and issubclass(found, System):
+    found: Any = getattr(import_own(module), name, None)
+    if isinstance(found, type) and found in SYSTEMS.values():
         found = found()
     if not isinstance(found, System):
-        raise InputError(
-            f"{module} has {name} = {shown(found)}; expected a tf4dvar.systems.System."
-        )
+        there = vars(import_own(module)).items()
+        others = ", ".join(key for key, value in there if isinstance(value, System))
+        raise InputError(f"{module} has no System {name}; it has {others or 'none'}.")
     return found
 
 
@@ -139,7 +139,7 @@ def listed(names: str) -> list[str]:
 def report(values: dict[str, Any] | list[Any], as_json: bool) -> None:
     """Print values, as JSON or, by name, for people, who are spared the lists."""
     if as_json or isinstance(values, list):
-        typer.echo(json.dumps(values))
+        typer.echo(json_text(values))
         return
     for name, value in values.items():
         if isinstance(value, dict):
@@ -149,4 +149,6 @@ def report(values: dict[str, Any] | list[Any], as_json: bool) -> None:
 
 
 def _shown(value):
+    if value is None or value != value:
+        return "-"
     return f"{value:.4g}" if isinstance(value, float) else value

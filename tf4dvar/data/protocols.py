@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from tf4dvar.errors import InputError, shown
 from tf4dvar.systems import System, system_by_name
@@ -59,7 +60,12 @@ def plan_of(
     Raises:
         InputError: a component is not the system's, or the noise is not known.
     """
-    given = {"every": every, "phase": phase, "noise_variance": noise_variance, "drawn": drawn}
+    given: dict[str, Any] = {
+        "every": every,
+        "phase": phase,
+        "noise_variance": noise_variance,
+        "drawn": drawn,
+    }
     parts = {name: value for name, value in given.items() if value is not None}
     if components is not None:
         parts = {"drawn": None, **parts, "components": _indices(system, components)}
@@ -67,10 +73,10 @@ def plan_of(
         return replace(protocol_plan(system, protocol), **parts)
     if noise_variance is None:
         raise InputError(
-            f"The system {system.name} has no observation plan; say with noise_variance= how well "
-            "it is observed, or give it `protocols`."
+            f"The system {system.name} has no observation plan; give noise_variance=NUMBER, "
+            "or the system `protocols`."
         )
-    everything = {"components": tuple(range(len(system.components))), "every": 1}
+    everything: dict[str, Any] = {"components": tuple(range(len(system.components))), "every": 1}
     return ObservationPlan(**{**everything, **parts})
 
 

@@ -1,5 +1,7 @@
 """The true dynamics of each system as a prior."""
 
+from typing import Any
+
 from tf4dvar.layers import Lorenz63ODE, Lorenz96ODE, RK4Flow, SystemODE
 from tf4dvar.systems import Lorenz63, Lorenz96, System, system_by_name
 
@@ -15,7 +17,7 @@ def true_flow(system: str | System, dtype: str = "float32") -> RK4Flow:
         dtype: of the flow; classical methods take float64.
     """
     nature = system_by_name(system) if isinstance(system, str) else system
-    kind = type(nature)
+    kind: Any = type(nature)
     # With parameters of its own it is another system.
     fast = _FAST[kind] if kind in _FAST and nature == kind() else None
     ode = fast(trainable=False, dtype=dtype) if fast else SystemODE(system, dtype=dtype)
