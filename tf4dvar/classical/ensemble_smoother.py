@@ -64,7 +64,10 @@ class EnKS(Method):
             costs, analyses = np.zeros(count), np.zeros(count, int)
             for time in range(steps):
                 if time:
-                    ensemble[:, :, time] = forecast(ensemble[:, :, time - 1].astype(float))
+                    last = ensemble[:, :, time - 1].astype(float)
+                    known = part.covariates_of_steps
+                    given = () if known is None else (known[:, None, time - 1],)
+                    ensemble[:, :, time] = forecast(last, *given)
                     if error is not None:
                         draws = rng.normal(size=(count, self.members, components))
                         ensemble[:, :, time] += draws @ error
@@ -101,7 +104,7 @@ class EnKS(Method):
             return forecast, prior, None if error is None else _square_root(error)
         known = stationary(problem)
         error = known.persistence_error if error is None else error
-        return (lambda states: states), problem.prior or known.background, _square_root(error)
+        return (lambda states, *_: states), problem.prior or known.background, _square_root(error)
 
     def _tapers(self, problem: Problem) -> tuple[np.ndarray, np.ndarray]:
         """Factors on covariances of components with observations, and among these."""

@@ -29,6 +29,7 @@ class OptimalInterpolation(Method):
     def solve(self, problem, progress):
         """See `Method.analyse`."""
         rng = random_stream("optimal interpolation", self.seed)
+        # Without a system that can be simulated the observations themselves tell.
         if problem.system is None:
             states = stationary(problem).draw(self.training_windows, rng)
         else:

@@ -79,8 +79,8 @@ def stationary(problem: Problem) -> Stationary:
     never = np.flatnonzero(~observed.any(axis=(0, 1)))
     if never.size:
         raise InputError(
-            f"Component {never[0]} is never observed, and only the dynamics could tell of it: give "
-            "the problem a system (--system in a command)."
+            f"Component {never[0]} is never observed: only a system that can be simulated tells of "
+            "it. Give the problem one, or the command --system."
         )
     count = observed.sum(axis=(0, 1))
     mean = problem.values.sum(axis=(0, 1)) / count

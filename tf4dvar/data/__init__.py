@@ -13,6 +13,7 @@ from tf4dvar.data.checks import (
 )
 from tf4dvar.data.dataset import (
     DIMS,
+    covariates_of,
     number_of,
     open_windows,
     read_windows,
@@ -33,6 +34,7 @@ __all__ = [
     "check_observations",
     "check_states",
     "check_truth",
+    "covariates_of",
     "default_protocol",
     "number_of",
     "open_windows",

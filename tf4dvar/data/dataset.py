@@ -1,10 +1,11 @@
 """Windows as xarray data sets and NetCDF files.
 
 A data set has the dimensions `window, time, component`; `observations` (NaN = not observed),
-and, where they are known, `truth` or a reconstructed `state`, all in physical units.
+and, where they are known, `truth` or a reconstructed `state`, all in physical units. What forces
+the dynamics and is known are its `covariates`, `window, time, covariate`.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -22,6 +23,7 @@ from tf4dvar.systems import System, random_stream, sample_windows, windows_from
 from tf4dvar.systems.observation_plan import ObservationPlan
 
 DIMS = ("window", "time", "component")
+COVARIATE_DIMS = ("window", "time", "covariate")
 
 
 def simulate_dataset(
@@ -76,6 +78,14 @@ def simulate_dataset(
             "integrator": integrator,
         },
     )
+    if system.covariates:
+        known = system.covariates_at(dataset["time"].values)
+        dataset["covariates"] = (
+            COVARIATE_DIMS,
+            np.broadcast_to(known, (windows, *known.shape)),
+            {"long_name": "known in time"},
+        )
+        dataset = dataset.assign_coords(covariate=list(system.covariates))
     if not same_units:
         dataset = dataset.assign_coords(units=("component", list(system.units)))
     return dataset
@@ -170,6 +180,41 @@ def _storage_complaint(path, in_memory):
                 if item.size is not None and item.nbytes > most:
                     return f"{name} of shape {item.shape} is larger than the memory"
     return None
+
+
+def covariates_of(dataset: xr.Dataset, names: Sequence[str]) -> np.ndarray | None:
+    """The covariates of a data set, [window, time, covariate]; None if none are asked for.
+
+    Args:
+        dataset: with the variable `covariates`.
+        names: in which order; a data set without the coordinate `covariate` has them so.
+
+    Raises:
+        InputError: there are others, or some are not finite.
+    """
+    if not names:
+        return None
+    found = dataset.get("covariates")
+    if found is None or set(found.dims) != {*COVARIATE_DIMS}:
+        raise InputError(
+            f"The dynamics depend on {', '.join(names)}, known in time: expected a variable "
+            f"`covariates` with the dimensions {COVARIATE_DIMS} in the data set."
+        )
+    labels = [str(each) for each in found["covariate"].values]
+    if "covariate" in found.coords:
+        if missing := set(names) - set(labels):
+            raise InputError(
+                f"The data set has the covariates {', '.join(labels)}; the dynamics need "
+                f"{', '.join(sorted(missing))}, too."
+            )
+        found = found.sel(covariate=list(names))
+    values = found.transpose(*COVARIATE_DIMS).values.astype("float64")
+    if values.shape[-1] != len(names) or not np.isfinite(values).all():
+        raise InputError(
+            f"Received covariates of shape {values.shape}, {np.isnan(values).sum()} of them NaN; "
+            f"expected {', '.join(names)} at every time, none missing."
+        )
+    return values
 
 
 def number_of(dataset: xr.Dataset, attribute: str, otherwise: str | None = None) -> float:

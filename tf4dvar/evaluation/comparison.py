@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,8 +11,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from tf4dvar.classical import METHODS, Analysis, Problem, Progress
-from tf4dvar.data import check_observations, number_of, time_step_of
+from tf4dvar.classical import METHODS, Analysis, Problem, Progress, stationary
+from tf4dvar.data import check_observations, covariates_of, number_of, time_step_of
 from tf4dvar.errors import InputError
 from tf4dvar.evaluation.metrics import mean_of_known, r_score
 from tf4dvar.evaluation.plots import plot_calibration, plot_error_by_time, plot_reconstructions
@@ -87,8 +88,18 @@ def problem_of(
         return Problem(observations, None, noise_variance, first_guess=first_guess)
     check_observations(observations, components=len(system.components))
     system = system.with_time_step(time_step_of(dataset, system))
-    flow = true_flow(system, dtype="float64")
-    return Problem(observations, flow, noise_variance, first_guess=first_guess, system=system)
+    problem = Problem(
+        observations,
+        true_flow(system, dtype="float64"),
+        noise_variance,
+        first_guess=first_guess,
+        system=system if system.can_be_simulated else None,
+        covariates=covariates_of(dataset, system.covariates),
+    )
+    if system.can_be_simulated:
+        return problem
+    # Without a climatology.
+    return replace(problem, background=stationary(problem).background)
 
 
 def compare(
@@ -141,7 +152,8 @@ def compare(
         warn_of_training_windows(path, dataset)
     results = {}
     if methods:
-        known = None if problem.flow is None else prior_ode_score(problem.flow, truth)
+        flow, covariates = problem.flow, problem.covariates
+        known = None if flow is None else prior_ode_score(flow, truth, covariates)
     for name in methods:
         with progress(name) as report:
             analysis = _chain(name, problem, guesses, report)

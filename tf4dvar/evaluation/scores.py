@@ -4,6 +4,7 @@ import logging
 import re
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +13,13 @@ import numpy as np
 import tensorflow as tf
 import xarray as xr
 
-from tf4dvar.data import as_array, check_observations, check_states, time_step_of
+from tf4dvar.data import (
+    as_array,
+    check_observations,
+    check_states,
+    covariates_of,
+    time_step_of,
+)
 from tf4dvar.errors import InputError, first_line
 from tf4dvar.evaluation.metrics import (
     fourdvar_score,
@@ -25,7 +32,7 @@ from tf4dvar.experiments import EXPERIMENTS
 from tf4dvar.models import FourDVarNet
 from tf4dvar.models.loading import model_path
 from tf4dvar.storage.records import read_record
-from tf4dvar.systems import SYSTEMS, System, rk4_step, system_by_name
+from tf4dvar.systems import SYSTEMS, System, covariates_of_steps, rk4_step, system_by_name
 from tf4dvar.systems.axes import axes_but
 
 logger = logging.getLogger(__name__)
@@ -206,14 +213,13 @@ def score(states: np.ndarray, dataset: xr.Dataset, system: System | None = None)
     system = system_of(dataset) if system is None else system
     if system is not None:
         check_observations(states, components=len(system.components))
-        time_step = time_step_of(dataset, system)
-        scores["fourdvar_score"] = float(
-            fourdvar_score(
-                states,
-                dataset["observations"].values,
-                lambda state: rk4_step(system, state, time_step),
-            ).mean()
+        known = covariates_of(dataset, system.covariates)
+        covariates = None if known is None else covariates_of_steps(known)
+        step = partial(rk4_step, system, time_step=time_step_of(dataset, system))
+        by_window = fourdvar_score(
+            states, dataset["observations"].values, partial(step, covariates=covariates)
         )
+        scores["fourdvar_score"] = float(by_window.mean())
     return scores
 
 
@@ -235,17 +241,21 @@ def evaluate(model: FourDVarNet, dataset: xr.Dataset) -> dict[str, Any]:
     return scores
 
 
-def prior_ode_score(prior: Callable[[np.ndarray], tf.Tensor], truth: np.ndarray) -> float:
+def prior_ode_score(
+    prior: Callable[..., tf.Tensor], truth: np.ndarray, covariates: np.ndarray | None = None
+) -> float:
     """Mean ODE-score of a prior on true states.
 
     Args:
         prior: Phi in physical units: a flow, or a model's `prior_prediction`.
         truth: [window, time, component], physical units, of the prior's precision; NaN where it is
             not known.
+        covariates: if the prior takes some, [window, time, covariate].
 
     Returns:
         The mean; NaN where nothing of the truth, or of what the prior makes of it, is known.
     """
-    starts = range(0, len(truth), BATCH)
-    predictions = [prior(truth[start : start + BATCH]).numpy() for start in starts]
+    given = (truth,) if covariates is None else (truth, covariates)
+    batches = [slice(start, start + BATCH) for start in range(0, len(truth), BATCH)]
+    predictions = [prior(*(values[batch] for values in given)).numpy() for batch in batches]
     return mean_of_known(ode_score(truth, np.concatenate(predictions)))

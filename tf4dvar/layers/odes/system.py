@@ -18,6 +18,7 @@ class SystemODE(ODE):
 
     Call arguments:
         state: [batch, time, *space, variable], physical units.
+        covariates: those of the system, [batch, time, covariate], if it has some.
 
     Returns:
         dx/dt, same shape, per unit of time.
@@ -30,23 +31,28 @@ class SystemODE(ODE):
         super().__init__(**kwargs)
         self.system = system
         self._nature = system_by_name(system) if isinstance(system, str) else system
+        self.covariates = len(self._nature.covariates)
 
     def build(self, input_shape):
         """Refuse a tendency that would be no function of tensors, or one without derivatives."""
         check_components(self, input_shape, len(self._nature.components))
         # In a graph: an eager tensor becomes an array where NumPy is called, and its slope zero.
         tendency = tf.function(self._nature.tendency, autograph=False)
+        shapes = [input_shape, (*input_shape[:-1], self.covariates)][: 1 + bool(self.covariates)]
         try:
-            tendency.get_concrete_function(tf.TensorSpec(input_shape, self.compute_dtype))
+            tendency.get_concrete_function(
+                *(tf.TensorSpec(shape, self.compute_dtype) for shape in shapes)
+            )
         except (NotImplementedError, TypeError) as error:
             raise InputError(
                 f"The tendency of {self._nature.name} takes no tensors; write it in plain "
                 "arithmetic, and library_of(state).stack, .roll or .sin in place of NumPy's."
             ) from error
 
-    def call(self, state):
+    def call(self, state, covariates=None):
         """The tendency."""
-        return self._nature.tendency(state)
+        given = () if covariates is None else (covariates,)
+        return self._nature.tendency(state, *given)
 
     def get_config(self):
         """The system's name.
