@@ -33,13 +33,18 @@ class Gaussian(NamedTuple):
         return rng.multivariate_normal(self.mean, matrix, size=size)
 
 
-@lru_cache(maxsize=8)
 def climatology(system: System) -> Gaussian:
     """Mean and covariance of the states on a system's attractor.
 
     Args:
         system: the dynamical system; simulated for 400 trajectories of 5000 steps.
     """
+    return _climatology(system, system.time_step)
+
+
+@lru_cache(maxsize=8)
+def _climatology(system: System, time_step: float) -> Gaussian:
+    # The step is no field of a system, by which it would be another one.
     # The first half lets the slow transients around unstable fixed points die out.
     trajectories = sample_windows(system, 400, 5000, random_stream("climatology"))
     states = trajectories[:, 2500::50].reshape(-1, trajectories.shape[-1])

@@ -125,5 +125,6 @@ def _cost_and_first_guess(problem: Problem) -> tuple[Any, Any, list]:
         operator=problem.operator.layer(),
         dtype="float64",
     )
-    data = problem.values, problem.relative_weights()
+    known = () if problem.covariates is None else (problem.covariates,)
+    data = problem.values, problem.relative_weights(), *known
     return cost, tf.constant(first_guess(problem)), [tf.constant(each, tf.float64) for each in data]

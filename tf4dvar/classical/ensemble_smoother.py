@@ -1,13 +1,16 @@
 """Ensemble Kalman smoother."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from tf4dvar.classical.analysis import Analysis, in_chunks, windows_at_once
+from tf4dvar.classical.covariance import Covariance, Gaussian, covariance_matrix
 from tf4dvar.classical.method import Method, setting
 from tf4dvar.classical.problem import Problem
+from tf4dvar.classical.stationary import stationary
 from tf4dvar.classical.tangent_linear import one_step_model
 from tf4dvar.systems import random_stream
 from tf4dvar.systems.axes import axes_but
@@ -23,12 +26,17 @@ class EnKS(Method):
     Hamill (2002), eq. 10, doi:10.1175/1520-0493(2002)130<1913:EDAWPO>2.0.CO;2. Localisation is
     around a circle (Gaspari and Cohn 1999, eq. 4.10).
 
+    With a model error every forecast of a member gets a random one of its own. Data of no known
+    system are forecast by persistence, with the background and the model error that the
+    observations show; see `stationary`.
+
     Costs are the sums of squared innovations, each in units of its variance: for linear dynamics,
     the minimum of the strong-constraint cost. Iterations count analyses; a window has converged
     if its ensemble stayed finite.
     """
 
     name = "enks"
+    needs_dynamics = False
     members: int = setting(1000, "Size of the ensemble.", at_least=2)
     inflation: float = setting(1.02, "Of the spread, at each analysis.", positive=True)
     square_root: bool = setting(False, "No perturbed observations.")
@@ -36,12 +44,14 @@ class EnKS(Method):
         None, "Components beyond which covariances are zero.", positive=True
     )
     seed: int = setting(0, "Same seed, same states.", at_least=0)
+    model_error_variance: Covariance | None = setting(
+        None, "Variance of the model error in one step: Q.", positive=True
+    )
 
     def solve(self, problem, progress):
         """See `Method.analyse`."""
         _, steps, components = problem.shape
-        model = one_step_model(problem.flow, components)
-        prior = problem.required_prior()
+        forecast, prior, error = self._dynamics(problem)
         tapers = self._tapers(problem)
         rng = random_stream("ensemble", self.seed)
 
@@ -54,7 +64,13 @@ class EnKS(Method):
             costs, analyses = np.zeros(count), np.zeros(count, int)
             for time in range(steps):
                 if time:
-                    ensemble[:, :, time] = model.forecast(ensemble[:, :, time - 1].astype(float))
+                    last = ensemble[:, :, time - 1].astype(float)
+                    known = part.covariates_of_steps
+                    given = () if known is None else (known[:, None, time - 1],)
+                    ensemble[:, :, time] = forecast(last, *given)
+                    if error is not None:
+                        draws = rng.normal(size=(count, self.members, components))
+                        ensemble[:, :, time] += draws @ error
                 seen = part.observed[:, time]
                 if seen.any():
                     mean = ensemble[:, :, time].mean(axis=1, keepdims=True)
@@ -76,6 +92,19 @@ class EnKS(Method):
         return in_chunks(
             analyse, problem, windows_at_once(self.members * steps * components), progress
         )
+
+    def _dynamics(self, problem: Problem) -> tuple[Callable, Gaussian, np.ndarray | None]:
+        """The forecast, the background, and the symmetric root of Q."""
+        error = None
+        if self.model_error_variance is not None:
+            error = covariance_matrix(self.model_error_variance, problem.components)
+        if problem.flow is not None:
+            prior = problem.required_prior()
+            forecast = one_step_model(problem.flow, problem.components).forecast
+            return forecast, prior, None if error is None else _square_root(error)
+        known = stationary(problem)
+        error = known.persistence_error if error is None else error
+        return (lambda states, *_: states), problem.prior or known.background, _square_root(error)
 
     def _tapers(self, problem: Problem) -> tuple[np.ndarray, np.ndarray]:
         """Factors on covariances of components with observations, and among these."""

@@ -63,6 +63,8 @@ class Method(Entry):
     registry = METHODS
     name: ClassVar[str]
     takes_first_guess: ClassVar[bool] = False
+    needs_dynamics: ClassVar[bool] = True
+    """Whether the commands refuse data of no known system."""
     failure: ClassVar[tuple[str, ...]] = ()
     """What is logged of windows that did not converge, see `report_convergence`."""
 

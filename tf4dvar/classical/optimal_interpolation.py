@@ -7,6 +7,7 @@ import numpy as np
 from tf4dvar.classical.analysis import Analysis, Progress, in_chunks, windows_at_once
 from tf4dvar.classical.method import Method, setting
 from tf4dvar.classical.problem import Problem
+from tf4dvar.classical.stationary import stationary
 from tf4dvar.errors import InputError
 from tf4dvar.systems import random_stream, sample_windows
 from tf4dvar.systems.axes import axes_but
@@ -16,18 +17,23 @@ from tf4dvar.systems.axes import axes_but
 class OptimalInterpolation(Method):
     """Optimal interpolation with a space-time covariance.
 
-    The covariance is that of simulated windows; see `optimal_interpolation`.
+    The covariance is that of windows which the system simulates, or, where there is none, that of
+    the observations; see `optimal_interpolation` and `stationary`.
     """
 
     name = "oi"
-    training_windows: int = setting(4000, "Simulated windows that give the covariance.", at_least=2)
+    needs_dynamics = False
+    training_windows: int = setting(4000, "Random windows that give the covariance.", at_least=2)
     seed: int = setting(0, "Same seed, same states.", at_least=0)
 
     def solve(self, problem, progress):
         """See `Method.analyse`."""
         rng = random_stream("optimal interpolation", self.seed)
-        steps = problem.shape[1]
-        states = sample_windows(problem.required_system(), self.training_windows, steps, rng)
+        # Without a system that can be simulated the observations themselves tell.
+        if problem.system is None:
+            states = stationary(problem).draw(self.training_windows, rng)
+        else:
+            states = sample_windows(problem.system, self.training_windows, problem.shape[1], rng)
         return optimal_interpolation(problem, states, progress)
 
 

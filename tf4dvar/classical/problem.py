@@ -28,7 +28,8 @@ class Problem:
     Attributes:
         observations: y, [window, time, observed], physical units, NaN = not observed.
         flow: the dynamics f, a `OneStepFlow` of dtype float64, which knows its time step; for
-            `fsgd` and `weak-lbfgs` any prior; None for methods that need neither.
+            `fsgd` and `weak-lbfgs` any prior; None where they are not known: `oi` and `enks`
+            need none.
         noise_variance: R, the variance of the errors of the observations: a number, or an array
             broadcastable to the observations. With four axes, broadcastable to
             [window, time, observed, observed], it is their covariance at every time.
@@ -40,6 +41,8 @@ class Problem:
         first_guess: states to begin with, [window, time, component], for the methods that take
             some; interpolation of the observations by default.
         system: where climatology, training states and free trajectories come from.
+        covariates: what the flow depends on besides the state, known at every time, [window, time,
+            covariate]; from one time to the next it is linear.
 
     Raises:
         InputError: shapes do not fit together, or a variance is negative or not finite.
@@ -52,11 +55,13 @@ class Problem:
     observation_operator: np.ndarray | Callable[[Any], Any] | None = None
     first_guess: np.ndarray | None = None
     system: System | None = None
+    covariates: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         check_observations(self.observations)
         self._check_noise()
         self._check_components()
+        self._check_covariates()
         guess = self.first_guess
         if guess is not None and (guess.shape != self.shape or not np.isfinite(guess).all()):
             raise InputError(
@@ -109,6 +114,14 @@ class Problem:
         return np.where(self.observed, self.observations, 0.0)
 
     @cached_property
+    def covariates_of_steps(self) -> np.ndarray | None:
+        """What `OneStepFlow.step` takes from every time on, [window, time, 2 * covariate]."""
+        if self.covariates is None:
+            return None
+        following = np.concatenate([self.covariates[:, 1:], self.covariates[:, -1:]], axis=1)
+        return np.concatenate([self.covariates, following], axis=-1)
+
+    @cached_property
     def prior(self) -> Gaussian | None:
         """The background, else the climatology of the system, else None."""
         if self.background is None and self.system is not None:
@@ -146,6 +159,7 @@ class Problem:
             observations=self.observations[windows],
             noise_variance=noise[windows] if noise.ndim > 2 and len(noise) > 1 else noise,
             first_guess=None if self.first_guess is None else self.first_guess[windows],
+            covariates=None if self.covariates is None else self.covariates[windows],
         )
 
     def with_first_guess(self, first_guess: np.ndarray | None) -> "Problem":
@@ -184,6 +198,11 @@ class Problem:
             )
         self._check_positive()
         return self.observed / np.where(self.observed, self._errors, 1.0)
+
+    @property
+    def error_variance(self) -> np.ndarray:
+        """The variance of every observation's error, shaped as the observations."""
+        return np.einsum("wtii->wti", self._errors) if self._full else self._errors
 
     def relative_weights(self) -> np.ndarray:
         """1 / R in any unit, zero where not observed: a single variance is 1, and may be zero."""
@@ -237,6 +256,17 @@ class Problem:
             raise InputError(
                 f"Received the noise variance {wrong[0]:g} of an observation; expected a positive, "
                 "finite number."
+            )
+
+    def _check_covariates(self) -> None:
+        given, wanted = self.covariates, getattr(self.flow, "covariates", 0)
+        shape = (*self.observations.shape[:2], wanted)
+        if given is None and not wanted:
+            return
+        if given is None or given.shape != shape or not np.isfinite(given).all():
+            raise InputError(
+                f"Received covariates of shape {None if given is None else given.shape}; expected "
+                f"finite ones of shape {shape}, those that the flow depends on."
             )
 
     def _check_positive(self) -> None:

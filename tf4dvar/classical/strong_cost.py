@@ -28,6 +28,7 @@ class StrongConstraint:
     def __init__(self, problem: Problem):
         self.model = one_step_model(problem.flow, problem.components)
         self.operator = problem.operator
+        self.covariates = problem.covariates_of_steps
         self.background = problem.required_prior()
         self.background_precision = self.background.precision()
         self.observed_times = np.flatnonzero(problem.observed.any(axis=(0, 2)))
@@ -42,7 +43,8 @@ class StrongConstraint:
 
     def evaluate(self, control, windows):
         """The costs and the trajectories."""
-        states = self.model.trajectory(control, self.steps)
+        known = None if self.covariates is None else self.covariates[windows]
+        states = self.model.trajectory(control, self.steps, known)
         departure = control - self.background.mean
         with np.errstate(over="ignore", invalid="ignore"):
             costs = np.einsum("wi,ij,wj->w", departure, self.background_precision, departure)
@@ -53,7 +55,9 @@ class StrongConstraint:
         """Gradient and Hessian through the propagators from the initial to the observed times."""
         _, weighted = self._misfit(states, windows)
         times = self.observed_times[: self._count]
-        jacobians = self.model.jacobians(states[:, : times.max(initial=0) + 1])
+        steps = slice(times.max(initial=0) + 1)
+        known = None if self.covariates is None else self.covariates[windows, steps]
+        jacobians = self.model.jacobians(states[:, steps], known)
         components = states.shape[-1]
         propagator = np.broadcast_to(np.eye(components), (len(windows), components, components))
         propagators = np.empty((len(windows), len(times), components, components))

@@ -84,6 +84,7 @@ class WeakConstraint:
     def __init__(self, problem: Problem, terms: Terms):
         self.model = one_step_model(problem.flow, problem.components)
         self.operator = problem.operator
+        self.covariates = problem.covariates_of_steps
         self.values = problem.values
         self.precision = terms.observation
         self.model_precision = terms.model
@@ -103,7 +104,7 @@ class WeakConstraint:
     def quadratic(self, states, windows):
         """Gradient, and diagonal and lower blocks of the Hessian."""
         misfit, residual, departure = self._errors(states, windows)
-        jacobians = self.model.jacobians(states[:, :-1])
+        jacobians = self.model.jacobians(states[:, :-1], self._covariates(windows))
         weighted = residual @ self.model_precision
         lower = -self.model_precision @ jacobians
         precision, observed = self.precision[windows], self.operator.jacobian(states)
@@ -143,8 +144,12 @@ class WeakConstraint:
         ]
         return np.reshape(increment, gradient.shape)
 
+    def _covariates(self, windows):
+        return None if self.covariates is None else self.covariates[windows, :-1]
+
     def _errors(self, states, windows):
         """Misfit to the observations, residual of the dynamics, departure from the background."""
         misfit = self.operator(states) - self.values[windows]
-        residual = states[:, 1:] - self.model.forecast(states[:, :-1])
+        predicted = self.model.forecast(states[:, :-1], self._covariates(windows))
+        residual = states[:, 1:] - predicted
         return misfit, residual, states[:, 0] - self.background_mean

@@ -34,10 +34,11 @@ class WeakLBFGS(WeightedMethod):
         evaluate = _cost_and_gradient(problem, self.terms(problem.part(slice(1))))
 
         def analyse(part: Problem) -> Analysis:
-            values, precision = part.values[0], self.terms(part).observation[0]
+            known = () if part.covariates is None else (part.covariates,)
+            given = part.values[0], self.terms(part).observation[0], *known
 
             def function(state):
-                cost, gradient = evaluate(state.reshape(shape), values, precision)
+                cost, gradient = evaluate(state.reshape(shape), *given)
                 return float(cost), gradient.numpy().ravel()
 
             result = minimize(
@@ -81,11 +82,11 @@ def _cost_and_gradient(problem: Problem, terms: Terms) -> Callable:
     model, mean, background = (tf.constant(term) for term in terms[1:])
 
     @tf.function(jit_compile=True)
-    def cost_and_gradient(state, values, precision):
+    def cost_and_gradient(state, values, precision, *covariates):
         with tf.GradientTape() as tape:
             tape.watch(state)
             misfit = (state if operator is None else operator(state[None])[0]) - values
-            residual = state - prior(state[None])[0]
+            residual = state - prior(state[None], *covariates)[0]
             departure = state[0] - mean
             cost = (
                 tf.reduce_sum(misfit * tf.linalg.matvec(precision, misfit))

@@ -20,7 +20,9 @@ from tf4dvar.cli.common import (
     ProtocolOption,
     WorkersOption,
     check_workers,
+    listed,
     report,
+    system_of,
 )
 from tf4dvar.cli.compare import compare, limit
 from tf4dvar.cli.export import export
@@ -30,7 +32,7 @@ from tf4dvar.cli.progress import verbose
 from tf4dvar.cli.reconstruct import reconstruct
 from tf4dvar.cli.serve import serve
 from tf4dvar.data import (
-    protocol_plan,
+    plan_of,
     read_windows,
     simulate_dataset,
     write_dataset,
@@ -39,7 +41,7 @@ from tf4dvar.errors import InputError
 from tf4dvar.runtime import load_tensorflow
 from tf4dvar.scale.simulation import with_workers
 from tf4dvar.storage import atomic_path, check_output
-from tf4dvar.systems import SYSTEMS, system_by_name, windows_from
+from tf4dvar.systems import SYSTEMS, windows_from
 
 # Not 0, that of trainings: their windows would be the same.
 SIMULATE_SEED = 1
@@ -66,11 +68,29 @@ for command in (
 
 @app.command()
 def simulate(
-    system: Annotated[str, typer.Argument(help=" or ".join(SYSTEMS))],
     out: OutOption,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[SYSTEM]", help=" or ".join(SYSTEMS))
+    ] = None,
+    own_system: Annotated[
+        str | None,
+        typer.Option("--system", help="One of your own: MODULE:NAME, or my_system.py:NAME."),
+    ] = None,
     windows: Annotated[int, typer.Option(help="Number of windows.")] = 200,
     steps: Annotated[int, typer.Option(help="Times in each window.")] = 200,
     protocol: ProtocolOption = None,
+    components: Annotated[
+        str | None, typer.Option(help="Observed components by name, with commas.")
+    ] = None,
+    every: Annotated[int | None, typer.Option(min=1, help="Steps between observed times.")] = None,
+    phase: Annotated[int | None, typer.Option(min=0, help="The first observed step.")] = None,
+    noise_variance: Annotated[
+        float | None, typer.Option(min=0.0, help="Of the observations.")
+    ] = None,
+    drawn: Annotated[
+        int | None,
+        typer.Option(min=1, help="Components observed at a time, drawn among the observed ones."),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same file.")] = SIMULATE_SEED,
     integrator: Annotated[str, typer.Option(help="rk4, or rk45 (SciPy, slow).")] = "rk4",
     workers: WorkersOption = None,
@@ -82,14 +102,22 @@ def simulate(
 
     Example: `tf4dvar simulate l63 --windows 200 --protocol C --seed 7 --out windows.nc`
 
+    What of the protocol is said otherwise is otherwise: `--components x,z --every 4 --phase 3`.
     With workers the file is the same.
     """
     check_output(out, force)
     check_workers(workers, address)
-    model = system_by_name(system)
-    plan = protocol_plan(system, protocol)
+    named = name or own_system
+    if named is None or (name and own_system):
+        raise InputError(
+            f"Received the systems {name} and {own_system}; expected one: {', '.join(SYSTEMS)}, or "
+            "--system MODULE:NAME."
+        )
+    system = system_of(named)
+    parts = every, phase, noise_variance, drawn
+    plan = plan_of(system, protocol, None if components is None else listed(components), *parts)
     with with_workers(workers, address) if workers else nullcontext(windows_from) as simulated:
-        dataset = simulate_dataset(model, plan, windows, steps, seed, integrator, simulated)
+        dataset = simulate_dataset(system, plan, windows, steps, seed, integrator, simulated)
     write_dataset(dataset, out, force)
     observed = int(dataset["observations"].notnull().sum())
     report({"out": str(out), "windows": windows, "observations": observed}, as_json)

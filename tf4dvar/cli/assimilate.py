@@ -16,8 +16,11 @@ from tf4dvar.cli.common import (
     ForceOption,
     Group,
     JsonOption,
+    NoiseVarianceOption,
     OutOption,
+    SystemOption,
     report,
+    system_of,
 )
 from tf4dvar.cli.progress import progress_bar
 from tf4dvar.data import DIMS, read_windows, states_dataset, write_dataset
@@ -26,7 +29,7 @@ from tf4dvar.runtime import load_tensorflow
 from tf4dvar.storage import check_output
 
 assimilate = typer.Typer(
-    help="Reconstruct windows by a classical method, with the true dynamics.",
+    help="Reconstruct windows by a classical method, with the dynamics of their system.",
     no_args_is_help=True,
     cls=Group,
 )
@@ -52,10 +55,13 @@ def command_of(method: type[Method]) -> Callable[..., None]:
         out: Path,
         force: bool,
         as_json: bool,
+        system: str | None,
+        noise_variance: float | None,
         first_guess: Path | None = None,
         **settings: Any,
     ) -> None:
-        _run(method(**settings), data, out, force, as_json, first_guess)
+        given = first_guess, system, noise_variance
+        _run(method(**settings), data, out, force, as_json, *given)
 
     example = f"`tf4dvar assimilate {method.name} --data windows.nc --out states.nc`"
     command.__doc__ = f"{method.summary()}\n\nExample: {example}"
@@ -69,6 +75,10 @@ def command_of(method: type[Method]) -> Callable[..., None]:
         options[each.name] = Annotated[_on_the_line(hints[each.name]), option], each.default
     if method.takes_first_guess:
         options["first_guess"] = FirstGuessOption, None
+    options |= {
+        "system": (SystemOption, None),
+        "noise_variance": (NoiseVarianceOption, None),
+    }
     options |= {"force": (ForceOption, False), "as_json": (JsonOption, False)}
     parameters = [
         Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
@@ -89,14 +99,27 @@ for each in METHODS.values():
 
 
 def _run(
-    method: Method, data: Path, out: Path, force: bool, as_json: bool, first_guess: Path | None
+    method: Method,
+    data: Path,
+    out: Path,
+    force: bool,
+    as_json: bool,
+    first_guess: Path | None,
+    system: str | None,
+    noise_variance: float | None,
 ) -> None:
     check_output(out, force)
     source = read_windows(data)
     load_tensorflow()
     from tf4dvar.evaluation.comparison import problem_of
 
-    problem = problem_of(source, None if first_guess is None else _states(first_guess, source))
+    problem = problem_of(
+        source,
+        None if first_guess is None else _states(first_guess, source),
+        None if system is None else system_of(system),
+        noise_variance,
+        method.needs_dynamics,
+    )
     with progress_bar(method.name) as progress:
         analysis = method.analyse(problem, progress)
     states = states_and_spread(source, analysis, method.name)

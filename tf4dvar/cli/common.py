@@ -1,6 +1,5 @@
 """What the commands share: options, one-line errors, reports."""
 
-import json
 import re
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,8 +7,10 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from tf4dvar.errors import InputError
-from tf4dvar.systems import SYSTEMS
+from tf4dvar.errors import InputError, shown
+from tf4dvar.own_code import import_own
+from tf4dvar.storage.records import json_text
+from tf4dvar.systems import SYSTEMS, System, system_by_name
 
 ModelArgument = Annotated[
     Path, typer.Argument(help="A run directory, a .keras file, or a published model's name.")
@@ -32,10 +33,28 @@ AddressOption = Annotated[
     typer.Option(help="Ray cluster of the workers, as ray://host:10001; else this machine."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+SystemOption = Annotated[
+    str | None,
+    typer.Option(
+        "--system",
+        help=f"{', '.join(SYSTEMS)}, or one of your own as MODULE:NAME, my_system.py:NAME. By "
+        "default what the attribute `system` of the data says.",
+    ),
+]
+NoiseVarianceOption = Annotated[
+    float | None,
+    typer.Option(min=0.0, help="Of the observations' errors, in place of what the data says."),
+]
 
 
 class Group(TyperGroup):
-    """Turns a user's mistake into one line and exit code 2."""
+    """Turns a user's mistake into one line and exit code 2; its commands take `--import`."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        for command in self.commands.values():
+            if not isinstance(command, TyperGroup):
+                command.params.append(_import_option())
 
     def invoke(self, ctx):
         """Run the command."""
@@ -57,16 +76,70 @@ class Group(TyperGroup):
         return message
 
 
+def _import_option():
+    """An option of any command, whose function need not know of it."""
+    holder = typer.Typer(add_completion=False)
+
+    @holder.command()
+    def command(
+        modules: Annotated[
+            list[str] | None,
+            typer.Option(
+                "--import",
+                help="Module of your own layers or systems, by name or my_layers.py; may be given "
+                "several times.",
+                callback=lambda modules: [import_own(module) for module in modules or ()],
+                expose_value=False,
+                is_eager=True,
+            ),
+        ] = None,
+    ) -> None: ...
+
+    return typer.main.get_command(holder).params[0]
+
+
+def system_of(text: str) -> System:
+    """The system that is named on the command line.
+
+    Args:
+        text: a short name, or MODULE:NAME for a `System` in a module of the user's.
+
+    Raises:
+        InputError: there is none.
+    """
+    module, _, name = text.rpartition(":")
+    if text in SYSTEMS:
+        return system_by_name(text)
+    if not (module and name):
+        raise InputError(
+            f"Received the system {shown(text)}; known systems: {', '.join(SYSTEMS)}. One of your "
+            "own is MODULE:NAME, for example my_system.py:lorenz."
+        )
+    found: Any = getattr(import_own(module), name, None)
+    if isinstance(found, type) and found in SYSTEMS.values():
+        found = found()
+    if not isinstance(found, System):
+        there = vars(import_own(module)).items()
+        others = ", ".join(key for key, value in there if isinstance(value, System))
+        raise InputError(f"{module} has no System {name}; it has {others or 'none'}.")
+    return found
+
+
 def check_workers(workers: int | None, address: str | None) -> None:
     """Refuse a cluster without workers on it."""
     if address is not None and workers is None:
         raise InputError(f"Received --address {address} without --workers; say how many.")
 
 
+def listed(names: str) -> list[str]:
+    """What is given with commas."""
+    return [name.strip() for name in names.split(",") if name.strip()]
+
+
 def report(values: dict[str, Any] | list[Any], as_json: bool) -> None:
     """Print values, as JSON or, by name, for people, who are spared the lists."""
     if as_json or isinstance(values, list):
-        typer.echo(json.dumps(values))
+        typer.echo(json_text(values))
         return
     for name, value in values.items():
         if isinstance(value, dict):
@@ -76,4 +149,6 @@ def report(values: dict[str, Any] | list[Any], as_json: bool) -> None:
 
 
 def _shown(value):
+    if value is None or value != value:
+        return "-"
     return f"{value:.4g}" if isinstance(value, float) else value

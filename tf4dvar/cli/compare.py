@@ -12,14 +12,17 @@ from tf4dvar.cli.common import (
     DataOption,
     ForceOption,
     JsonOption,
+    NoiseVarianceOption,
+    SystemOption,
+    listed,
     report,
+    system_of,
 )
 from tf4dvar.cli.progress import progress_bar
 from tf4dvar.data import read_windows, write_dataset
 from tf4dvar.errors import InputError
 from tf4dvar.runtime import load_tensorflow
 from tf4dvar.storage import check_output
-from tf4dvar.systems import system_by_name
 
 FEW_COMPONENTS = 5
 
@@ -34,6 +37,8 @@ def compare(
         ),
     ] = "",
     models: Annotated[str, typer.Option(help="Run directories or .keras files, with commas.")] = "",
+    system: SystemOption = None,
+    noise_variance: NoiseVarianceOption = None,
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -47,7 +52,9 @@ def compare(
     from tf4dvar.evaluation.comparison import compare as run_comparison
     from tf4dvar.evaluation.comparison import write_report
 
-    results = run_comparison(dataset, _listed(methods), _listed(models), progress_bar)
+    named = listed(methods), listed(models)
+    nature = None if system is None else system_of(system)
+    results = run_comparison(dataset, *named, progress_bar, nature, noise_variance)
     out.mkdir(exist_ok=True)
     write_report(results, dataset, out)
     if as_json:
@@ -57,7 +64,9 @@ def compare(
 
 
 def limit(
-    system: Annotated[str, typer.Argument(help="l63, or another of a few components.")],
+    system: Annotated[
+        str, typer.Argument(help="l63, another of a few components, or MODULE:NAME.")
+    ],
     data: DataOption,
     out: Annotated[
         Path | None, typer.Option("--out", help="File for the posterior mean and spread.")
@@ -75,7 +84,8 @@ def limit(
 
     Example: `tf4dvar limit l63 --data windows.nc`
     """
-    components = len(system_by_name(system).components)
+    nature = system_of(system)
+    components = len(nature.components)
     if components > FEW_COMPONENTS:
         raise InputError(
             f"Received the system {system} of {components} components; expected one of "
@@ -85,22 +95,24 @@ def limit(
     if out is not None:
         check_output(out, force)
     source = read_windows(data)
-    if str(source.attrs.get("system")) != system:
+    if str(source.attrs.get("system", nature.name)) != nature.name:
         raise InputError(
-            f"{data} has the attribute system={source.attrs.get('system')!r}; expected {system!r}."
+            f"{data} has the attribute system={source.attrs['system']!r}; expected {nature.name!r}."
         )
     load_tensorflow()
     from tf4dvar.evaluation.comparison import problem_of
     from tf4dvar.evaluation.scores import score
 
     with progress_bar("limit") as progress:
-        analysis = ImportanceSampling(samples, seed).analyse(problem_of(source), progress)
+        analysis = ImportanceSampling(samples, seed).analyse(
+            problem_of(source, system=nature), progress
+        )
     sizes = analysis.effective_sample_size
     assert sizes is not None
     assert analysis.spread is not None
     values: dict[str, Any] = {"windows": len(sizes)}
     if "truth" in source:
-        scores = score(analysis.states, source)
+        scores = score(analysis.states, source, nature)
         values |= {name: scores[name] for name in ("r_score", "r_score_se")}
     values |= {
         "posterior_variance": float(np.square(analysis.spread).mean()),
@@ -113,7 +125,3 @@ def limit(
         write_dataset(states, out, force)
         values["out"] = str(out)
     report(values, as_json)
-
-
-def _listed(names: str) -> list[str]:
-    return [name.strip() for name in names.split(",") if name.strip()]

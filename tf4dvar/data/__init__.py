@@ -12,6 +12,7 @@ from tf4dvar.data.checks import (
 )
 from tf4dvar.data.dataset import (
     DIMS,
+    covariates_of,
     number_of,
     open_windows,
     read_windows,
@@ -23,10 +24,11 @@ from tf4dvar.data.fill_values import fill_values_of, warn_of_fill_values
 from tf4dvar.data.layout import Layout
 from tf4dvar.data.opening import open_data
 from tf4dvar.data.patches import Patches
-from tf4dvar.data.protocols import default_protocol, protocol_plan
+from tf4dvar.data.protocols import default_protocol, plan_of, protocol_plan
 from tf4dvar.data.series import Series
 from tf4dvar.data.stores import readable
 from tf4dvar.data.time_axis import binned, regular
+from tf4dvar.data.time_step import time_step_of
 from tf4dvar.data.transforms import TRANSFORMS, restored, transformed
 from tf4dvar.data.writing import write_slabs, write_states
 from tf4dvar.systems.observation_plan import ObservationPlan
@@ -43,11 +45,13 @@ __all__ = [
     "check_observations",
     "check_states",
     "check_truth",
+    "covariates_of",
     "default_protocol",
     "fill_values_of",
     "number_of",
     "open_data",
     "open_windows",
+    "plan_of",
     "protocol_plan",
     "read_windows",
     "readable",
@@ -55,6 +59,7 @@ __all__ = [
     "restored",
     "simulate_dataset",
     "states_dataset",
+    "time_step_of",
     "transformed",
     "warn_of_fill_values",
     "warn_of_full_observation",

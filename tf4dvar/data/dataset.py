@@ -1,10 +1,11 @@
 """Windows as xarray data sets and NetCDF files.
 
 A data set has the dimensions `window, time, component`; `observations` (NaN = not observed),
-and, where they are known, `truth` or a reconstructed `state`, all in physical units.
+and, where they are known, `truth` or a reconstructed `state`, all in physical units. What forces
+the dynamics and is known are its `covariates`, `window, time, covariate`.
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from tf4dvar.systems import System, random_stream, sample_windows, windows_from
 from tf4dvar.systems.observation_plan import ObservationPlan
 
 DIMS = ("window", "time", "component")
+COVARIATE_DIMS = ("window", "time", "covariate")
 
 
 def simulate_dataset(
@@ -74,6 +76,14 @@ def simulate_dataset(
             "integrator": integrator,
         },
     )
+    if system.covariates:
+        known = system.covariates_at(dataset["time"].values)
+        dataset["covariates"] = (
+            COVARIATE_DIMS,
+            np.broadcast_to(known, (windows, *known.shape)),
+            {"long_name": "known in time"},
+        )
+        dataset = dataset.assign_coords(covariate=list(system.covariates))
     if not same_units:
         dataset = dataset.assign_coords(units=("component", list(system.units)))
     return dataset
@@ -127,12 +137,48 @@ def read_windows(path: str | Path, variable: str = "observations") -> xr.Dataset
         return dataset
 
 
-def number_of(dataset: xr.Dataset, attribute: str) -> float:
+def covariates_of(dataset: xr.Dataset, names: Sequence[str]) -> np.ndarray | None:
+    """The covariates of a data set, [window, time, covariate]; None if none are asked for.
+
+    Args:
+        dataset: with the variable `covariates`.
+        names: in which order; a data set without the coordinate `covariate` has them so.
+
+    Raises:
+        InputError: there are others, or some are not finite.
+    """
+    if not names:
+        return None
+    found = dataset.get("covariates")
+    if found is None or set(found.dims) != {*COVARIATE_DIMS}:
+        raise InputError(
+            f"The dynamics depend on {', '.join(names)}, known in time: expected a variable "
+            f"`covariates` with the dimensions {COVARIATE_DIMS} in the data set."
+        )
+    labels = [str(each) for each in found["covariate"].values]
+    if "covariate" in found.coords:
+        if missing := set(names) - set(labels):
+            raise InputError(
+                f"The data set has the covariates {', '.join(labels)}; the dynamics need "
+                f"{', '.join(sorted(missing))}, too."
+            )
+        found = found.sel(covariate=list(names))
+    values = found.transpose(*COVARIATE_DIMS).values.astype("float64")
+    if values.shape[-1] != len(names) or not np.isfinite(values).all():
+        raise InputError(
+            f"Received covariates of shape {values.shape}, {np.isnan(values).sum()} of them NaN; "
+            f"expected {', '.join(names)} at every time, none missing."
+        )
+    return values
+
+
+def number_of(dataset: xr.Dataset, attribute: str, otherwise: str | None = None) -> float:
     """A number of at least 0 among the attributes of a data set, as `noise_variance`.
 
     Args:
         dataset: the data set.
         attribute: its name.
+        otherwise: how else it may be given, for the message.
 
     Raises:
         InputError: there is none, or it is something else.
@@ -142,7 +188,7 @@ def number_of(dataset: xr.Dataset, attribute: str) -> float:
         return float(value)
     raise InputError(
         f"The data set has the attribute {attribute} = {value!r}; expected a number of at least 0. "
-        f"Set it: dataset.attrs[{attribute!r}] = ..."
+        f"Set it: dataset.attrs[{attribute!r}] = ...{f', or give {otherwise}' if otherwise else ''}"
     )
 
 

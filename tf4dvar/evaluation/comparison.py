@@ -1,8 +1,9 @@
 """Classical methods and trained models compared on the same windows."""
 
-import json
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,20 +11,25 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from tf4dvar.classical import METHODS, Analysis, Problem, Progress
-from tf4dvar.data import check_observations, number_of
+from tf4dvar.classical import METHODS, Analysis, Problem, Progress, stationary
+from tf4dvar.data import check_observations, covariates_of, number_of, time_step_of
 from tf4dvar.errors import InputError
-from tf4dvar.evaluation.metrics import r_score
+from tf4dvar.evaluation.metrics import mean_of_known, r_score
 from tf4dvar.evaluation.plots import plot_calibration, plot_error_by_time, plot_reconstructions
 from tf4dvar.evaluation.scores import (
     prior_ode_score,
     reconstruct,
     score,
+    system_of,
+    truth_of,
     warn_of_training_windows,
 )
 from tf4dvar.experiments import true_flow
 from tf4dvar.models import FourDVarNet, load_model, published_names
-from tf4dvar.systems import system_by_name
+from tf4dvar.storage.records import json_text
+from tf4dvar.systems import SYSTEMS, System
+
+logger = logging.getLogger(__name__)
 
 # First and last tenth of a window: fewer observations help there.
 EDGE = 0.1
@@ -45,23 +51,55 @@ class Compared(NamedTuple):
     scores: dict[str, Any]
 
 
-def problem_of(dataset: xr.Dataset, first_guess: np.ndarray | None = None) -> Problem:
+def problem_of(
+    dataset: xr.Dataset,
+    first_guess: np.ndarray | None = None,
+    system: System | None = None,
+    noise_variance: float | None = None,
+    needs_dynamics: bool = True,
+) -> Problem:
     """The problem of reconstructing a data set's windows with the true dynamics of its system.
 
+    The flow has the data set's time step.
+
     Args:
-        dataset: `observations` with the attributes `system` and `noise_variance`.
+        dataset: `observations`, whose attributes `system` and `noise_variance` say the rest.
         first_guess: states to begin with, [window, time, component], for the methods that take
             some.
+        system: in place of the attribute.
+        noise_variance: in place of the attribute.
+        needs_dynamics: whether data of no known system are refused; else they have no flow.
 
     Raises:
         InputError: the system is not known, or the noise is not, or is no number.
     """
-    name = str(dataset.attrs.get("system", ""))
-    flow, system = true_flow(name, dtype="float64"), system_by_name(name)
-    noise_variance = number_of(dataset, "noise_variance")
+    system = system_of(dataset) if system is None else system
+    if system is None and needs_dynamics:
+        raise InputError(
+            f"The data are of the system {dataset.attrs.get('system')!r}, whose equations are not "
+            f"known here; known systems: {', '.join(SYSTEMS)}. Give one as system=MODULE:NAME; the "
+            "methods oi and enks need none."
+        )
+    if noise_variance is None:
+        noise_variance = number_of(dataset, "noise_variance", "noise_variance=NUMBER")
     observations = dataset["observations"].values.astype("float64")
+    if system is None:
+        logger.info("The data are of no known system: only the observations tell of the states.")
+        return Problem(observations, None, noise_variance, first_guess=first_guess)
     check_observations(observations, components=len(system.components))
-    return Problem(observations, flow, noise_variance, first_guess=first_guess, system=system)
+    system = system.with_time_step(time_step_of(dataset, system))
+    problem = Problem(
+        observations,
+        true_flow(system, dtype="float64"),
+        noise_variance,
+        first_guess=first_guess,
+        system=system if system.can_be_simulated else None,
+        covariates=covariates_of(dataset, system.covariates),
+    )
+    if system.can_be_simulated:
+        return problem
+    # Without a climatology.
+    return replace(problem, background=stationary(problem).background)
 
 
 def compare(
@@ -69,6 +107,8 @@ def compare(
     methods: Sequence[str],
     models: Sequence[str | Path],
     progress: Callable[[str], AbstractContextManager[Progress]],
+    system: System | None = None,
+    noise_variance: float | None = None,
 ) -> dict[str, Compared]:
     """Reconstruct the windows by every method and model, and score them.
 
@@ -78,12 +118,12 @@ def compare(
             states of a, which may be a model, are the first guess of b.
         models: run directories or .keras files.
         progress: gives, for a label, the context of a progress function.
+        system, noise_variance: see `problem_of`.
 
     Raises:
         InputError: an unknown method or model, or no truth. Nothing is run then.
     """
-    if "truth" not in dataset:
-        raise InputError("The data set has no variable `truth`: there is nothing to score against.")
+    truth = truth_of(dataset)
     if not methods and not models:
         raise InputError("Received no methods and no models; name some to compare.")
     parts = [name.split("+") for name in methods]
@@ -101,14 +141,19 @@ def compare(
             f"{', '.join(METHODS)}, and chains such as enks+weak-annealed or "
             "runs/x+weak-annealed, which begins with a model."
         )
+    if methods:
+        needing = any(
+            METHODS[part].needs_dynamics for chain in parts for part in {*chain} & {*METHODS}
+        )
+        problem = problem_of(dataset, None, system, noise_variance, needing)
+    system = system_of(dataset) if system is None else system
     loaded = {str(path): load_model(path) for path in models}
     for path in (*loaded, *guesses):
         warn_of_training_windows(path, dataset)
-    truth = dataset["truth"].values
     results = {}
     if methods:
-        problem = problem_of(dataset)
-        known = prior_ode_score(problem.flow, truth)
+        flow, covariates = problem.flow, problem.covariates
+        known = None if flow is None else prior_ode_score(flow, truth, covariates)
     for name in methods:
         with progress(name) as report:
             analysis = _chain(name, problem, guesses, report)
@@ -116,21 +161,24 @@ def compare(
             analysis.states,
             analysis.spread,
             {
-                **scores_of(analysis.states, analysis.spread, dataset),
+                **scores_of(analysis.states, analysis.spread, dataset, system),
                 "ode_score": known,
                 "converged": int(analysis.converged.sum()),
                 "seconds_per_window": analysis.seconds_per_window,
             },
         )
-    return results | {name: compare_model(model, dataset) for name, model in loaded.items()}
+    return results | {name: compare_model(model, dataset, system) for name, model in loaded.items()}
 
 
-def compare_model(model: FourDVarNet, dataset: xr.Dataset) -> Compared:
+def compare_model(
+    model: FourDVarNet, dataset: xr.Dataset, system: System | None = None
+) -> Compared:
     """A trained model on windows with `truth`.
 
     Args:
         model: the model.
         dataset: the windows.
+        system: see `score`.
     """
     states, seconds = reconstruct(model, dataset["observations"].values)
     states = states.astype("float64")
@@ -138,7 +186,7 @@ def compare_model(model: FourDVarNet, dataset: xr.Dataset) -> Compared:
         states,
         None,
         {
-            **scores_of(states, None, dataset),
+            **scores_of(states, None, dataset, system),
             "ode_score": prior_ode_score(
                 model.prior_prediction, dataset["truth"].values.astype("float32")
             ),
@@ -163,34 +211,42 @@ def _chain(
     return analysis._replace(seconds_per_window=seconds)
 
 
-def scores_of(states: np.ndarray, spread: np.ndarray | None, dataset: xr.Dataset) -> dict[str, Any]:
+def scores_of(
+    states: np.ndarray,
+    spread: np.ndarray | None,
+    dataset: xr.Dataset,
+    system: System | None = None,
+) -> dict[str, Any]:
     """What `evaluation.score` gives, and median, parts of the window, calibration.
 
     Args:
         states: [window, time, component], physical units.
         spread: standard deviation of their error as estimated, same shape, or None.
         dataset: their windows, with `truth`.
+        system: see `score`.
     """
     truth = dataset["truth"].values
-    scores = score(states, dataset)
+    scores = score(states, dataset, system)
     by_time = np.array(scores["r_score_by_time"])
     edge = max(1, round(EDGE * len(by_time)))
     return {
         **scores,
-        "r_score_median": float(np.median(r_score(states, truth))),
+        "r_score_median": float(np.nanmedian(r_score(states, truth))),
         "r_score_by_part": {
-            "start": float(by_time[:edge].mean()),
-            "middle": float(by_time[edge:-edge].mean()),
-            "end": float(by_time[-edge:].mean()),
+            "start": mean_of_known(by_time[:edge]),
+            "middle": mean_of_known(by_time[edge:-edge]),
+            "end": mean_of_known(by_time[-edge:]),
         },
         "calibration": None if spread is None else _calibration(states - truth, spread),
     }
 
 
 def _calibration(error: np.ndarray, spread: np.ndarray) -> dict[str, float]:
-    """How the spread compares with the error: 1 and 0.9 are right."""
+    """How the spread compares with the error where that is known: 1 and 0.9 are right."""
+    known = ~np.isnan(error)
+    error, spread = error[known], spread[known]
     return {
-        "spread_over_error": float(np.sqrt(np.square(spread).mean() / np.nanmean(error**2))),
+        "spread_over_error": float(np.sqrt(np.square(spread).mean() / np.square(error).mean())),
         "within_90_percent": float((np.abs(error) <= NINETY_PERCENT * spread).mean()),
     }
 
@@ -210,7 +266,7 @@ def write_report(results: dict[str, Compared], dataset: xr.Dataset, folder: Path
     table = table.map(_shown)
     (folder / "table.md").write_text(table.to_markdown(index=False, disable_numparse=True) + "\n")
     scores = {name: result.scores for name, result in results.items()}
-    (folder / "report.json").write_text(json.dumps(scores, indent=1))
+    (folder / "report.json").write_text(json_text(scores, indent=1))
     truth = dataset["truth"].values
     states = {name: result.states for name, result in results.items()}
     spreads = {name: r.spread for name, r in results.items() if r.spread is not None}
@@ -248,4 +304,6 @@ def _row(name: str, scores: dict[str, Any]) -> dict[str, Any]:
 
 
 def _shown(value: Any) -> str:
-    return "-" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
+    if value is None or value != value:
+        return "-"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

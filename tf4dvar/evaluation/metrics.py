@@ -20,7 +20,7 @@ from tf4dvar.systems.axes import axes_but
 
 
 def r_score(state: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Mean squared error of every window.
+    """Mean squared error of every window; NaN where nothing of its truth is known.
 
     Args:
         state, truth: [window, time, component], physical units; an entry of `truth` that is
@@ -34,9 +34,25 @@ def mean_where_known(errors: np.ndarray, truth: np.ndarray, kept: int) -> np.nda
 
     Args:
         errors, truth: [window, time, component].
-        kept: the axis of which every entry has a mean.
+        kept: the axis of which every entry has a mean, NaN where nothing is known.
     """
-    return errors.mean(axes_but(kept, errors), where=~np.isnan(truth))
+    return _mean_where(errors, ~np.isnan(truth), kept)
+
+
+def mean_of_known(means: np.ndarray) -> float:
+    """The mean of means, without those of which nothing is known; NaN if that are all.
+
+    Args:
+        means: any shape, NaN where nothing is known.
+    """
+    known = means[~np.isnan(means)]
+    return float(known.mean()) if known.size else float("nan")
+
+
+def _mean_where(errors: np.ndarray, known: np.ndarray, kept: int) -> np.ndarray:
+    others = axes_but(kept, errors)
+    total, count = errors.sum(others, where=known), known.sum(others)
+    return np.where(count, total / np.maximum(count, 1), np.nan)
 
 
 def fourdvar_score(
@@ -65,9 +81,12 @@ def ode_score(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
     """Mean squared error of the prior's prediction Phi(truth), first time left out.
 
     Args:
-        truth, prediction: [window, time, component], physical units.
+        truth, prediction: [window, time, component], physical units. Where the truth is NaN, and
+            where that has made the prediction NaN, nothing is known.
     """
-    return np.square(prediction - truth)[:, 1:].mean(axes_but(0, truth))
+    gaps = np.isnan(truth)
+    unknown = gaps | (np.isnan(prediction) & gaps.any(axes_but(0, truth), keepdims=True))
+    return _mean_where(np.square(prediction - truth)[:, 1:], ~unknown[:, 1:], kept=0)
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")

@@ -79,9 +79,10 @@ def plot_calibration(
     figure = Figure(figsize=(4.5, 4), layout="constrained")
     axes = figure.subplots()
     for colour, (label, spread) in zip(cycle(COLOURS), spreads.items(), strict=False):
-        order = np.array_split(np.argsort(spread, axis=None), 10)
+        known = ~np.isnan(errors[label])
+        order = np.array_split(np.argsort(spread[known]), min(10, known.sum()))
         estimated, found = (
-            [np.sqrt(np.nanmean(np.square(values.ravel()[part]))) for part in order]
+            [np.sqrt(np.square(values[known][part]).mean()) for part in order]
             for values in (spread, errors[label])
         )
         axes.plot(estimated, found, "o-", color=colour, label=label)
@@ -159,13 +160,14 @@ def plot_densities(
         colours: one for each label.
         unit: of the errors, as `unit_of` has it.
     """
-    limit = max(np.nanquantile(np.abs(error), 0.995) for error in errors.values())
+    samples = {label: error[np.isfinite(error)] for label, error in errors.items()}
+    limits = [np.quantile(np.abs(sample), 0.995) for sample in samples.values() if sample.size]
+    limit = max(limits, default=1.0)
     grid = np.linspace(-limit, limit, 400)
     peak = LOWEST_DENSITY
-    for colour, (label, error) in zip(colours, errors.items(), strict=False):
-        sample = error[np.isfinite(error)]
+    for colour, (label, sample) in zip(colours, samples.items(), strict=False):
         sample = sample[:: max(1, len(sample) // DENSITY_SAMPLE)]
-        if np.ptp(sample) > 0:
+        if sample.size and np.ptp(sample) > 0:
             density = gaussian_kde(sample)(grid)
             peak = max(peak, density.max())
             axes.plot(grid, density, color=colour, label=label)

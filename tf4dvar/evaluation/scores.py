@@ -4,6 +4,7 @@ import logging
 import re
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,14 +13,27 @@ import numpy as np
 import tensorflow as tf
 import xarray as xr
 
-from tf4dvar.data import as_array, check_observations, check_states, number_of
+from tf4dvar.data import (
+    as_array,
+    check_observations,
+    check_states,
+    covariates_of,
+    time_step_of,
+)
 from tf4dvar.errors import InputError, first_line
-from tf4dvar.evaluation.metrics import fourdvar_score, mean_where_known, ode_score, r_score
+from tf4dvar.evaluation.metrics import (
+    fourdvar_score,
+    mean_of_known,
+    mean_where_known,
+    ode_score,
+    r_score,
+)
 from tf4dvar.experiments import EXPERIMENTS
 from tf4dvar.models import FourDVarNet
 from tf4dvar.models.loading import model_path
 from tf4dvar.storage.records import read_record
-from tf4dvar.systems import SYSTEMS, rk4_step, system_by_name
+from tf4dvar.systems import SYSTEMS, System, covariates_of_steps, rk4_step, system_by_name
+from tf4dvar.systems.axes import axes_but
 
 logger = logging.getLogger(__name__)
 
@@ -136,19 +150,49 @@ def reconstruct(model: FourDVarNet, observations: np.ndarray) -> Reconstruction:
     return Reconstruction(states, seconds / len(observations))
 
 
-def score(states: np.ndarray, dataset: xr.Dataset) -> dict[str, Any]:
-    """R-score and 4DVar-score of reconstructed states.
+def system_of(dataset: xr.Dataset) -> System | None:
+    """The system that a data set says it is of; None where that is not known here.
 
     Args:
-        states: [window, time, component], physical units.
-        dataset: their windows, with `truth`. The 4DVar-score is None where the data set's
-            `system` is not one of this package: the true dynamics are not known then.
+        dataset: with the attribute `system`, or without.
+    """
+    name = dataset.attrs.get("system")
+    return system_by_name(name) if isinstance(name, str) and name in SYSTEMS else None
+
+
+def truth_of(dataset: xr.Dataset) -> np.ndarray:
+    """The true states of a data set, NaN where they are not known.
+
+    Args:
+        dataset: with `truth`.
+
+    Raises:
+        InputError: there is none, or nothing of it is known.
     """
     if "truth" not in dataset:
         raise InputError("The data set has no variable `truth`: there is nothing to score against.")
     truth = dataset["truth"].values
+    if np.isnan(truth).all():
+        raise InputError(
+            "The variable `truth` is NaN throughout: there is nothing to score against."
+        )
+    return truth
+
+
+def score(states: np.ndarray, dataset: xr.Dataset, system: System | None = None) -> dict[str, Any]:
+    """R-score and 4DVar-score of reconstructed states, over what is known of the truth.
+
+    A component or time of which nothing is known has NaN, a window counts with what it has.
+
+    Args:
+        states: [window, time, component], physical units.
+        dataset: their windows, with `truth`.
+        system: whose dynamics they obey; by default what the data set says, see `system_of`. The
+            4DVar-score is None where that is not known.
+    """
+    truth = truth_of(dataset)
     squared = np.square(states - truth)
-    by_window = r_score(states, truth)
+    by_window = r_score(states, truth)[~np.isnan(truth).all(axes_but(0, truth))]
     scores: dict[str, Any] = {
         "r_score": float(by_window.mean()),
         "r_score_se": float(by_window.std(ddof=1) / np.sqrt(len(by_window)))
@@ -166,18 +210,16 @@ def score(states: np.ndarray, dataset: xr.Dataset) -> dict[str, Any]:
         "r_score_by_time": mean_where_known(squared, truth, kept=1).tolist(),
         "windows": len(states),
     }
-    name = dataset.attrs.get("system")
-    if isinstance(name, str) and name in SYSTEMS:
-        system = system_by_name(name)
+    system = system_of(dataset) if system is None else system
+    if system is not None:
         check_observations(states, components=len(system.components))
-        time_step = number_of(dataset, "time_step")
-        scores["fourdvar_score"] = float(
-            fourdvar_score(
-                states,
-                dataset["observations"].values,
-                lambda state: rk4_step(system, state, time_step),
-            ).mean()
+        known = covariates_of(dataset, system.covariates)
+        covariates = None if known is None else covariates_of_steps(known)
+        step = partial(rk4_step, system, time_step=time_step_of(dataset, system))
+        by_window = fourdvar_score(
+            states, dataset["observations"].values, partial(step, covariates=covariates)
         )
+        scores["fourdvar_score"] = float(by_window.mean())
     return scores
 
 
@@ -199,13 +241,21 @@ def evaluate(model: FourDVarNet, dataset: xr.Dataset) -> dict[str, Any]:
     return scores
 
 
-def prior_ode_score(prior: Callable[[np.ndarray], tf.Tensor], truth: np.ndarray) -> float:
+def prior_ode_score(
+    prior: Callable[..., tf.Tensor], truth: np.ndarray, covariates: np.ndarray | None = None
+) -> float:
     """Mean ODE-score of a prior on true states.
 
     Args:
         prior: Phi in physical units: a flow, or a model's `prior_prediction`.
-        truth: [window, time, component], physical units, of the prior's precision.
+        truth: [window, time, component], physical units, of the prior's precision; NaN where it is
+            not known.
+        covariates: if the prior takes some, [window, time, covariate].
+
+    Returns:
+        The mean; NaN where nothing of the truth, or of what the prior makes of it, is known.
     """
-    starts = range(0, len(truth), BATCH)
-    predictions = [prior(truth[start : start + BATCH]).numpy() for start in starts]
-    return float(ode_score(truth, np.concatenate(predictions)).mean())
+    given = (truth,) if covariates is None else (truth, covariates)
+    batches = [slice(start, start + BATCH) for start in range(0, len(truth), BATCH)]
+    predictions = [prior(*(values[batch] for values in given)).numpy() for batch in batches]
+    return mean_of_known(ode_score(truth, np.concatenate(predictions)))

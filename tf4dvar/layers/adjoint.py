@@ -11,7 +11,10 @@ from tf4dvar.layers.configured import ConfiguredLayer
 
 
 class StateMap(ConfiguredLayer):
-    """A map F of states. A subclass writes `call`, or `with_adjoint`; the other follows from it."""
+    """A map F of states. A subclass writes `call`, or `with_adjoint`; the other follows from it.
+
+    One that has covariates takes them as a second argument of both.
+    """
 
     def call(self, state):
         """F(x)."""
@@ -19,7 +22,7 @@ class StateMap(ConfiguredLayer):
             raise NotImplementedError(f"{type(self).__name__} has neither call nor with_adjoint.")
         return self.with_adjoint(state)[0]
 
-    def with_adjoint(self, state) -> tuple[Any, Callable]:
+    def with_adjoint(self, state, *covariates) -> tuple[Any, Callable]:
         """F(x), and its adjoint r -> (d F / d x)^T r at x, by `tf.GradientTape`.
 
         A subclass may write both in forward operations, which share what the two have in common,
@@ -27,12 +30,13 @@ class StateMap(ConfiguredLayer):
 
         Args:
             state: x, [batch, time, *space, variable].
+            *covariates: what is known in time, [batch, time, covariate], if it takes some.
 
         Returns:
             F(x), and a function from residuals shaped as F(x) to ones shaped as the state. Both are
             differentiable.
         """
-        return _differentiated(self, state)
+        return _differentiated(self, state, *covariates)
 
 
 def has_adjoint(layer: keras.layers.Layer) -> bool:
@@ -45,17 +49,18 @@ def has_adjoint(layer: keras.layers.Layer) -> bool:
     return written not in (None, StateMap.with_adjoint)
 
 
-def with_adjoint(layer: keras.layers.Layer, state) -> tuple[Any, Callable]:
+def with_adjoint(layer: keras.layers.Layer, state, *covariates) -> tuple[Any, Callable]:
     """The value of a layer and its adjoint, see `StateMap.with_adjoint`, in the dtype of the state.
 
     Args:
         layer: a `StateMap`, or any other layer, which is differentiated automatically. It computes
             in its own `compute_dtype`.
         state: x, [batch, time, *space, variable].
+        *covariates: [batch, time, covariate], if it takes some.
     """
-    given = tf.cast(state, layer.compute_dtype)
+    given = [tf.cast(each, layer.compute_dtype) for each in (state, *covariates)]
     differentiate = layer.with_adjoint if has_adjoint(layer) else partial(_differentiated, layer)
-    value, adjoint = differentiate(given)
+    value, adjoint = differentiate(*given)
 
     def adjoint_as_given(residual):
         return tf.cast(adjoint(tf.cast(residual, value.dtype)), state.dtype)
@@ -63,10 +68,10 @@ def with_adjoint(layer: keras.layers.Layer, state) -> tuple[Any, Callable]:
     return tf.cast(value, state.dtype), adjoint_as_given
 
 
-def _differentiated(layer, state):
+def _differentiated(layer, state, *covariates):
     with tf.GradientTape() as tape:
         tape.watch(state)
-        value = layer(state)
+        value = layer(state, *covariates)
 
     def adjoint(residual):
         return tape.gradient(

@@ -19,26 +19,35 @@ class Prior(StateMap):
 
     Traits:
         physical_units: whether Phi is of physical units; by default of normalised ones.
+        covariates: number of covariates that it takes; none by default.
 
     Call arguments:
         state: x, [batch, time, *space, variable].
+        covariates: [batch, time, covariate], as the user gives them; only if it takes some.
 
     Returns:
         Phi(x), same shape and units.
     """
 
     physical_units = False
+    covariates = 0
 
 
 class ODE(PreciseLayer, StateMap):
     """dx/dt of every state by itself, per unit of time.
 
+    Traits:
+        covariates: number of covariates that it takes, known in time; none by default.
+
     Call arguments:
         state: [batch, time, *space, variable], physical units.
+        covariates: [batch, time, covariate], of the states' times; only if it takes some.
 
     Returns:
         dx/dt, same shape.
     """
+
+    covariates = 0
 
 
 class ObservationOperator(PreciseLayer, StateMap):

@@ -82,6 +82,7 @@ class VariationalCost(PreciseLayer):
             observed.
         mask: Omega, same shape: 0 where not observed, else 1, or the inverse of the variance of
             the noise, in any unit.
+        covariates: of a prior that takes some, [batch, time, covariate].
 
     Returns:
         The cost, [batch], in squared units of the state.
@@ -123,10 +124,11 @@ class VariationalCost(PreciseLayer):
             name="log_weights",
         )
 
-    def call(self, state, observations, mask):
+    def call(self, state, observations, mask, covariates=None):
         """The weighted terms of every window."""
         simulated = state if self.operator is None else self.operator(state)
-        residual = state - tf.cast(self.prior(state), state.dtype)
+        given = () if covariates is None else (covariates,)
+        residual = state - tf.cast(self.prior(state, *given), state.dtype)
         return self.value(simulated - observations, residual, mask)
 
     def value(self, departure, residual, mask):

@@ -25,7 +25,7 @@ class CostGradient(PreciseLayer):
         cost: a `VariationalCost`.
 
     Call arguments:
-        state, observations, mask: as for the cost.
+        state, observations, mask, covariates: as for the cost.
 
     Returns:
         The gradient in the state, same shape, and the cost, [batch].
@@ -39,9 +39,10 @@ class CostGradient(PreciseLayer):
         """Build the cost."""
         build_once(self.cost, state_shape)
 
-    def call(self, state, observations, mask):
+    def call(self, state, observations, mask, covariates=None):
         """The gradient and the cost of every window."""
-        prediction, prior_adjoint = with_adjoint(self.cost.prior, state)
+        given = () if covariates is None else (covariates,)
+        prediction, prior_adjoint = with_adjoint(self.cost.prior, state, *given)
         simulated, operator_adjoint = state, tf.identity
         if self.cost.operator is not None:
             simulated, operator_adjoint = with_adjoint(self.cost.operator, state)

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from tf4dvar.layers.adjoint import with_adjoint
 from tf4dvar.layers.checks import build_once
-from tf4dvar.layers.contracts import Prior
+from tf4dvar.layers.contracts import Prior, trait
 from tf4dvar.layers.precise_layer import PreciseLayer, check_precise
 from tf4dvar.systems.axes import axes_but
 
@@ -101,6 +101,7 @@ class NormalisedPrior(PreciseLayer, Prior):
 
     Call arguments:
         state: [batch, time, *space, variable], normalised.
+        covariates: of a prior that takes some, [batch, time, covariate], as the user gives them.
 
     Returns:
         Same shape, normalised.
@@ -111,19 +112,22 @@ class NormalisedPrior(PreciseLayer, Prior):
         check_precise(prior)
         self.prior = prior
         self.normalisation = normalisation
+        self.covariates = trait(prior, Prior, "covariates")
 
     def build(self, input_shape):
         """Build the normalisation and the prior."""
         build_once(self.normalisation, input_shape)
         build_once(self.prior, input_shape)
 
-    def call(self, state):
+    def call(self, state, covariates=None):
         """Phi between the two scalings."""
-        return self.normalisation(self.prior(self.normalisation.inverse(state)))
+        given = () if covariates is None else (covariates,)
+        return self.normalisation(self.prior(self.normalisation.inverse(state), *given))
 
-    def with_adjoint(self, state):
+    def with_adjoint(self, state, *covariates):
         """The prior and its adjoint in normalised units; see `tf4dvar.layers.adjoint`."""
-        prediction, adjoint = with_adjoint(self.prior, self.normalisation.inverse(state))
+        state = self.normalisation.inverse(state)
+        prediction, adjoint = with_adjoint(self.prior, state, *covariates)
         deviation = self.normalisation.std
 
         def normalised_adjoint(residual):

@@ -61,7 +61,7 @@ class GradientSolver(PreciseLayer):
 
     Call arguments:
         first_guess: x0, [batch, time, component].
-        observations, mask: as for the cost.
+        observations, mask, covariates: as for the cost.
         cost_gradient: a `CostGradient`, by its name: Keras takes tensors alone without.
 
     Returns:
@@ -133,10 +133,20 @@ class GradientSolver(PreciseLayer):
             name="iterations",
         )
 
-    def call(self, first_guess, observations, mask, *, cost_gradient, training=None):
+    def call(
+        self,
+        first_guess,
+        observations,
+        mask,
+        covariates=None,
+        *,
+        cost_gradient,
+        training=None,
+    ):
         """Iterate K times."""
         build_once(cost_gradient, first_guess.shape)
-        first_guess, *data = map(_of_any_batch, (first_guess, observations, mask))
+        known = () if covariates is None else (covariates,)
+        first_guess, *data = map(_of_any_batch, (first_guess, observations, mask, *known))
         held = HeldState(self, cost_gradient)
 
         def solve(first_guess, *data):
@@ -181,12 +191,19 @@ class GradientSolver(PreciseLayer):
         return tuple(variables)
 
     def iterates(
-        self, first_guess, observations, mask, cost_gradient, iterations=None, every_state=True
+        self,
+        first_guess,
+        observations,
+        mask,
+        cost_gradient,
+        iterations=None,
+        every_state=True,
+        covariates=None,
     ):
         """The state and the cost at every iteration, not to be trained through.
 
         Args:
-            first_guess, observations, mask, cost_gradient: as for the call.
+            first_guess, observations, mask, cost_gradient, covariates: as for the call.
             iterations: another K for this call, an integer or a scalar tensor.
             every_state: keep the states of all iterations; else the last alone, in a memory
                 that does not grow with them.
@@ -196,7 +213,7 @@ class GradientSolver(PreciseLayer):
         """
         iterations = self._iterations if iterations is None else iterations
         iterations = tf.convert_to_tensor(iterations)
-        data = observations, mask
+        data = observations, mask, *(() if covariates is None else (covariates,))
         held = HeldState(self, cost_gradient)
 
         def iterate(k, state, scale, memory, costs, *states):

@@ -102,7 +102,7 @@ def _check_names(config: Any) -> None:
             raise ValueError(
                 f"it names {shown(name)} of the module {shown(module)}, which is not known here: "
                 "if it is yours, write @keras.saving.register_keras_serializable() above it and "
-                "import its module before the model is loaded"
+                "import its module first, in a command by --import MODULE"
             )
 
 

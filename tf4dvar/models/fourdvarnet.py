@@ -61,7 +61,8 @@ class FourDVarNet(CheckedModel):
             - `noise_variance`: of every observation, shaped as they are; NaN: the model's own.
             - `background`: a state to start from in place of the first guess, [batch, time,
               component], physical units; NaN: the first guess.
-            - `covariates`: [batch, time, covariate], as the first guess takes them, if it does.
+            - `covariates`: [batch, time, covariate], as the first guess or the prior takes them,
+              if one does.
 
     Returns:
         The state, [batch, time, component], physical units, no NaN.
@@ -196,19 +197,20 @@ class FourDVarNet(CheckedModel):
         if trait(self.first_guess, FirstGuess, "of_observations"):
             return self.operator.operators[0].components
         observations = keras.KerasTensor(shape, self.input_dtype)
-        covariates = [keras.KerasTensor((*shape[:-1], self.covariates), self.input_dtype)]
-        more = covariates if self.covariates else []
+        taken = _taken(self.first_guess, FirstGuess)
+        more = [keras.KerasTensor((*shape[:-1], taken), self.input_dtype)] if taken else []
         return self.first_guess.compute_output_spec(observations, observations, *more).shape[-1]
 
     def _first_first_guess(self, values):
         """A call by which its weights are made: observations and mask are of one shape."""
-        covariates = [tf.repeat(values[..., :1], self.covariates, axis=-1)]
-        return self.first_guess(values, values, *(covariates if self.covariates else []))
+        taken = _taken(self.first_guess, FirstGuess)
+        covariates = [tf.repeat(values[..., :1], taken, axis=-1)] if taken else []
+        return self.first_guess(values, values, *covariates)
 
     @property
     def covariates(self) -> int:
-        """Number of covariates that the first guess takes."""
-        return trait(self.first_guess, FirstGuess, "covariates")
+        """Number of covariates that the first guess, or the prior, takes."""
+        return max(_taken(self.first_guess, FirstGuess), _taken(self.prior, Prior))
 
     @property
     def observed_components(self) -> int:
@@ -234,16 +236,22 @@ class FourDVarNet(CheckedModel):
         }
         if not self.built:
             self.build(inputs["observations"].shape)
-        start, values, mask = self._prepare(inputs)
+        start, values, mask, *covariates = self._prepare(inputs)
         states, costs = self.solver.iterates(
-            start, values, mask, self.cost_gradient, iterations, every_state
+            start, values, mask, self.cost_gradient, iterations, every_state, *covariates
         )
         return Iterates(self.normalisation.inverse(states), costs)
 
-    def prior_prediction(self, state):
-        """Phi(state), physical units in and out, [batch, time, component]."""
+    def prior_prediction(self, state, covariates=None):
+        """Phi(state), physical units in and out, [batch, time, component].
+
+        Args:
+            state: [batch, time, component].
+            covariates: if the prior takes some, [batch, time, covariate].
+        """
         state = tf.cast(state, self.input_dtype)
-        prediction = self.normalised_prior(self.normalisation(state))
+        given = () if covariates is None else (tf.cast(covariates, self.input_dtype),)
+        prediction = self.normalised_prior(self.normalisation(state), *given)
         return self.normalisation.inverse(tf.cast(prediction, state.dtype))
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
@@ -259,26 +267,40 @@ class FourDVarNet(CheckedModel):
         return loss_of(self, x, y, y_pred, sample_weight, training)
 
     def _prepare(self, inputs):
-        """First guess, normalised observations with 0 for NaN, and weight of each, 0 for NaN."""
+        """What the solver takes: first guess, normalised observations with 0 for NaN, and more.
+
+        That is the weight of each, 0 for NaN, and the covariates, if the prior takes some.
+        """
         inputs = by_name(inputs)
         values, weights = self.normalised_observations(inputs)
         covariates = self._given_covariates(inputs)
-        start = self.first_guess(values, tf.cast(weights > 0, values.dtype), *covariates)
+        guessed_by = covariates if _taken(self.first_guess, FirstGuess) else []
+        start = self.first_guess(values, tf.cast(weights > 0, values.dtype), *guessed_by)
         start = tf.cast(start, values.dtype)
         if self.operator is not None and trait(self.first_guess, FirstGuess, "of_observations"):
             start = self.operator.pseudo_inverse(start)
         if "background" in inputs:
             background = self.normalisation(tf.cast(inputs["background"], values.dtype))
             start = tf.where(tf.math.is_nan(background), start, background)
-        return start, values, weights
+        return start, values, weights, *self.prior_covariates(inputs)
+
+    def prior_covariates(self, inputs):
+        """The covariates in a list, which is empty where the prior takes none.
+
+        Args:
+            inputs: by their names.
+        """
+        return [inputs["covariates"]] if _taken(self.prior, Prior) else []
 
     def _given_covariates(self, inputs):
         covariates = [inputs["covariates"]] if "covariates" in inputs else []
         given = covariates[0].shape[-1] if covariates else 0
         if given != self.covariates:
             raise InputError(
-                f"Received {given} covariates; {type(self.first_guess).__name__}, the first "
-                f"guess, takes {self.covariates}."
+                f"Received {given} covariates; the first guess, "
+                f"{type(self.first_guess).__name__}, takes "
+                f"{_taken(self.first_guess, FirstGuess)}, the prior, {type(self.prior).__name__}, "
+                f"{_taken(self.prior, Prior)}."
             )
         return covariates
 
@@ -336,6 +358,11 @@ class FourDVarNet(CheckedModel):
     def from_config(cls, config):
         """Rebuild the layers that it holds, then the model."""
         return cls(**held_layers(config))
+
+
+def _taken(layer, kind):
+    """Number of covariates that a layer takes."""
+    return trait(layer, kind, "covariates")
 
 
 def _check_layers(prior, solver, first_guess):

@@ -20,7 +20,7 @@ from tf4dvar.data import (
 from tf4dvar.errors import InputError
 from tf4dvar.layers.contracts import Prior, trait
 from tf4dvar.layers.normalisation import Moments
-from tf4dvar.models.inputs import as_arrays, observations_of
+from tf4dvar.models.inputs import as_arrays, by_name, observations_of
 from tf4dvar.models.known_metric import over_known
 from tf4dvar.models.losses import SupervisedLoss, TrainingLoss
 from tf4dvar.systems.axes import axes_but
@@ -156,7 +156,7 @@ class CheckedModel(keras.Model):
             received = self._received(*validation_data)
             validation_data = tuple(each for each in received if each is not None)
         if isinstance(y, np.ndarray):
-            self._warn_of_time_step(y)
+            self._warn_of_time_step(y, self.prior_covariates(by_name(x)))
         if self.built and self.compiled and self.optimizer is not None:
             # Else its variables are made while the step is traced, which is then traced twice.
             with self.distribute_strategy.scope():
@@ -259,12 +259,13 @@ class CheckedModel(keras.Model):
                     astray.argmax(),
                 )
 
-    def _warn_of_time_step(self, truth):
+    def _warn_of_time_step(self, truth, covariates):
         """Warn where known dynamics predict worse than that nothing changes."""
-        truth = truth[np.isfinite(truth).all(axes_but(0, truth))][:LOOK]
+        known = np.flatnonzero(np.isfinite(truth).all(axes_but(0, truth)))[:LOOK]
+        truth, covariates = truth[known], [values[known] for values in covariates]
         if not (trait(self.prior, Prior, "physical_units") and truth.size):
             return
-        error = np.square(self.prior_prediction(truth) - truth)[:, 1:].mean()
+        error = np.square(self.prior_prediction(truth, *covariates) - truth)[:, 1:].mean()
         change = np.square(np.diff(truth, axis=1)).mean()
         if not error <= 2 * change:  # NaN counts as an error too
             logger.warning(

@@ -161,8 +161,10 @@ def loss_of(model, inputs, truth, y_pred, weights, training):
     added = list(model.losses)
     state = model.normalisation(y_pred)
 
+    given = model.prior_covariates(by_name(inputs))
+
     def prior(state):
-        return tf.cast(model.normalised_prior(state, training=training), state.dtype)
+        return tf.cast(model.normalised_prior(state, *given, training=training), state.dtype)
 
     # What these calls would move or add has been, in the reconstruction.
     with keras.StatelessScope():

@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from tf4dvar.errors import InputError, first_line
+from tf4dvar.own_code import IMPORTED, import_own
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ def ray_workers(
         )
         # A worker that is started again needs them: this reference keeps them.
         kept = [ray.put(arg) for arg in args]
-        actors = [actor_class.remote(make, *kept) for _ in range(workers)]
+        actors = [actor_class.remote(IMPORTED, make, *kept) for _ in range(workers)]
         try:
             yield lambda calls: _spread(ray, actors, calls)
         finally:
@@ -97,7 +98,9 @@ def ray_at(address: str | None, workers: int) -> Iterator[ModuleType]:
 
 
 class _Worker:
-    def __init__(self, make, *args):
+    def __init__(self, imported, make, *args):
+        for module, folder in imported:
+            import_own(module, folder)
         self.function = make(*args)
 
     def call(self, *args):

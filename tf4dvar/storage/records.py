@@ -1,6 +1,7 @@
 """JSON records beside models and trainings, which may be damaged."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,24 @@ def write_record(path: Path, record: dict[str, Any]) -> None:
     """
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(record, indent=2) + "\n")
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """A value as JSON, in which a number that is not finite is null: JSON has no NaN.
+
+    Args:
+        value: of numbers, texts, lists and dicts.
+        indent: of its lines; all on one by default.
+    """
+    return json.dumps(_without_nan(value), indent=indent, allow_nan=False)
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _check(value, form, path, name):

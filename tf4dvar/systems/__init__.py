@@ -4,6 +4,7 @@ from tf4dvar.systems.lorenz63 import Lorenz63
 from tf4dvar.systems.lorenz96 import Lorenz96
 from tf4dvar.systems.random_streams import TEST_SEED, random_stream
 from tf4dvar.systems.simulation import (
+    covariates_of_steps,
     rk4_step,
     sample_windows,
     trajectories,
@@ -18,6 +19,7 @@ __all__ = [
     "Lorenz63",
     "Lorenz96",
     "System",
+    "covariates_of_steps",
     "random_stream",
     "rk4_step",
     "sample_windows",

@@ -14,12 +14,13 @@ class ObservationPlan:
 
     Attributes:
         components: indices of the observed components.
-        every: number of steps between observed times, which are its multiples.
+        every: number of steps between observed times.
         noise_variance: variance of the Gaussian noise, in squared units of the state.
         edge: number of steps at each end of the window with no observation.
         drawn: how many of `components` are observed at a time, drawn at random; all by default.
         shared: whether all windows of a data set share one draw (the paper's published code)
             instead of having their own.
+        phase: the first observed step, less than `every`.
     """
 
     components: tuple[int, ...]
@@ -28,11 +29,17 @@ class ObservationPlan:
     edge: int = 0
     drawn: int | None = None
     shared: bool = False
+    phase: int = 0
 
     def __post_init__(self) -> None:
-        if self.every < 1 or self.edge < 0 or not self.noise_variance >= 0:
+        if self.every < 1 or self.edge < 0 or not 0 <= self.noise_variance < np.inf:
             raise InputError(
-                f"Received {self}; expected every >= 1, edge >= 0 and noise_variance >= 0."
+                f"Received {self}; expected every >= 1, edge >= 0 and noise_variance >= 0, finite."
+            )
+        if not 0 <= self.phase < self.every:
+            raise InputError(
+                f"Received phase={self.phase}; expected 0 to {self.every - 1}, less than the "
+                f"{self.every} steps between observed times."
             )
         if self.drawn is not None and not 1 <= self.drawn <= len(self.components):
             raise InputError(
@@ -47,7 +54,7 @@ class ObservationPlan:
                 f"The plan observes the components {self.components}; "
                 f"the state has {components}, counted from 0."
             )
-        times = np.arange(0, steps, self.every)
+        times = np.arange(self.phase, steps, self.every)
         times = times[(times >= self.edge) & (times < steps - self.edge)]
         mask = np.zeros((steps, components), bool)
         mask[np.ix_(times, np.array(self.components, int))] = True

@@ -1,6 +1,7 @@
 """Trajectories and windows of a dynamical system."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from scipy.integrate import solve_ivp
@@ -12,20 +13,50 @@ from tf4dvar.systems.system import System
 INTEGRATORS = ("rk4", "rk45")
 
 
-def rk4_step(system: System, state: np.ndarray, time_step: float | None = None) -> np.ndarray:
+def rk4_step(
+    system: System,
+    state: np.ndarray,
+    time_step: float | None = None,
+    covariates: tuple[Any, Any, Any] | None = None,
+) -> np.ndarray:
     """The state one step later by the classical fourth-order Runge-Kutta scheme.
 
     Args:
         system: the dynamical system.
         state: [..., component].
         time_step: in units of time; the system's own by default.
+        covariates: of a forced system, at the beginning, the middle and the end of the step, each
+            [..., covariate].
     """
     h = system.time_step if time_step is None else time_step
-    k1 = system.tendency(state)
-    k2 = system.tendency(state + h / 2 * k1)
-    k3 = system.tendency(state + h / 2 * k2)
-    k4 = system.tendency(state + h * k3)
+    first, middle, last = ((), (), ()) if covariates is None else zip(covariates)
+    k1 = system.tendency(state, *first)
+    k2 = system.tendency(state + h / 2 * k1, *middle)
+    k3 = system.tendency(state + h / 2 * k2, *middle)
+    k4 = system.tendency(state + h * k3, *last)
     return state + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+
+
+def covariates_of_steps(covariates: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What `rk4_step` takes for the steps between times, from one to the next linear.
+
+    Args:
+        covariates: [..., time, covariate].
+    """
+    now, following = covariates[..., :-1, :], covariates[..., 1:, :]
+    return now, (now + following) / 2, following
+
+
+def _step_from(system: System, state: np.ndarray, time: float) -> np.ndarray:
+    """`rk4_step` from a time on, by the covariates that the system knows."""
+    if not system.covariates:
+        return rk4_step(system, state)
+    times = time + system.time_step * np.array([0.0, 0.5, 1.0])
+    first, middle, last = (
+        np.broadcast_to(each, (*state.shape[:-1], each.shape[-1]))
+        for each in system.covariates_at(times)
+    )
+    return rk4_step(system, state, covariates=(first, middle, last))
 
 
 def trajectories(system: System, initial: np.ndarray, steps: int) -> np.ndarray:
@@ -33,7 +64,7 @@ def trajectories(system: System, initial: np.ndarray, steps: int) -> np.ndarray:
 
     Args:
         system: the dynamical system.
-        initial: states at the first time, [window, component].
+        initial: states at the first time, which is 0, [window, component].
         steps: number of times, the first included.
 
     Returns:
@@ -44,7 +75,7 @@ def trajectories(system: System, initial: np.ndarray, steps: int) -> np.ndarray:
     for step in range(steps):
         states[:, step] = state
         if step + 1 < steps:
-            state = rk4_step(system, state)
+            state = _step_from(system, state, step * system.time_step)
     return states
 
 
@@ -57,7 +88,9 @@ def trajectories_rk45(system: System, initial: np.ndarray, steps: int) -> np.nda
     return np.stack(
         [
             solve_ivp(
-                lambda _, state: system.tendency(state),
+                lambda time, state: system.tendency(
+                    state, system.covariates_at(time) if system.covariates else None
+                ),
                 (0.0, times[-1]),
                 state,
                 t_eval=times,
@@ -74,6 +107,8 @@ def windows_from(
 ) -> np.ndarray:
     """The windows that follow the system's spin-up from initial states, each by itself.
 
+    Their first time is 0, which matters where covariates are functions of time.
+
     Args:
         system: the dynamical system.
         initial: [window, component].
@@ -86,8 +121,8 @@ def windows_from(
     state = initial
     integrate = trajectories if integrator == "rk4" else trajectories_rk45
     with np.errstate(over="ignore", invalid="ignore"):
-        for _ in range(system.spin_up):
-            state = rk4_step(system, state)
+        for step in range(-system.spin_up, 0):
+            state = _step_from(system, state, step * system.time_step)
         return integrate(system, state, steps)
 
 

@@ -115,7 +115,13 @@ class Equations:
             for u, stencil in self._slopes
         ]
         values = [*split, *([grid] if self._space else []), *slopes]
-        rates = self._program([*values, *(parameters[name] for name in self._parameters)], dtype)
+        # What is known in time has no axis of the components.
+        rank = len(state.shape) - 1
+        given = [parameters[name] for name in self._parameters]
+        given = [
+            each[..., None] if rank and len(np.shape(each)) == rank else each for each in given
+        ]
+        rates = self._program([*values, *given], dtype)
         # A rate may be a mere number.
         filled = [library.zeros_like(u) + rate for u, rate in zip(split, rates, strict=True)]
         return (np.concatenate if library is np else library.concat)(filled, -1)

@@ -1,6 +1,8 @@
-"""Dynamical systems dx/dt = f(x)."""
+"""Dynamical systems dx/dt = f(x), or f(x, t) by what is known in time."""
 
-from collections.abc import Callable, Mapping
+import copy
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,11 +14,13 @@ from tf4dvar.systems.tendency import (
     Components,
     Tendency,
     as_slopes,
+    by_name,
     check_parameters,
     component_names,
     tendency_name,
 )
 
+Covariates = Mapping[str, Callable[[np.ndarray], Any]] | Sequence[str]
 InitialStates = np.ndarray | Callable[[int, np.random.Generator], np.ndarray]
 
 SYSTEMS: dict[str, type[Any]] = {}
@@ -24,7 +28,7 @@ SYSTEMS: dict[str, type[Any]] = {}
 
 
 class System(Entry):
-    """An autonomous dynamical system, simulated with NumPy.
+    """A dynamical system, autonomous or forced, simulated with NumPy.
 
     Args:
         tendency: `f(state, **parameters)` with a state [..., component]: dx/dt, same shape, or
@@ -39,6 +43,9 @@ class System(Entry):
         spin_up: number of steps from the initial states to the beginning of a window, so that
             it begins on the attractor; 0 for a system that has none.
         name: short name, the function's own by default.
+        covariates: arguments of the function that are known in time, as a forcing or the time
+            itself: the function of time [...] of each by its name, or, where only data sets tell
+            them, their names. The tendency gets each as an array [...] without the components.
         **parameters: of the function, by name.
 
     Usage:
@@ -56,8 +63,17 @@ class System(Entry):
         plan = ObservationPlan(components=(0,), every=5, noise_variance=0.01)
         windows = simulate_dataset(system, plan, 200, seed=7)
 
+    A drag, and a wind that is known:
+
+        def drift(state, wind, drag):
+            return [drag * (wind - state[..., 0])]
+
+        System(drift, components=("speed",), time_step=0.1, initial=np.zeros((1, 1)), drag=0.5,
+               covariates={"wind": lambda time: 5.0 + np.sin(time)})
+
     A subclass may set the attributes and give `rates` and `initial_states` itself. With a `name` it
-    is in `SYSTEMS`: the commands and `tf4dvar.experiments.true_flow` know it. Each of its arguments
+    is in `SYSTEMS`: the commands and `tf4dvar.experiments.true_flow` know it. Its `covariates` are
+    names, which `rates` takes as arguments, and `covariates_at` is its own. Each of its arguments
     has a default then, and `rates` takes tensors too, as plain arithmetic does; for more see
     `tf4dvar.systems.tendency.library_of`.
     """
@@ -69,6 +85,8 @@ class System(Entry):
     units: str | tuple[str, ...] = "1"
     time_units: str = "1"
     spin_up: int = 0
+    covariates: tuple[str, ...] = ()
+    """Names of what it depends on besides its state, known in time."""
     protocols: ClassVar[Mapping[str, ObservationPlan]] = {}
     """Observation plans by name, the first of them the default one."""
     test_windows: ClassVar[int] = 1000
@@ -85,9 +103,10 @@ class System(Entry):
         time_units: str = "1",
         spin_up: int = 0,
         name: str | None = None,
+        covariates: Covariates = (),
         **parameters: Any,
     ):
-        check_parameters(tendency, parameters)
+        check_parameters(tendency, {**parameters, **dict.fromkeys(covariates)})
         if not time_step > 0:
             raise InputError(f"Received time_step={time_step}; expected a positive number.")
         self.components = component_names(tendency, components)
@@ -101,17 +120,64 @@ class System(Entry):
         self.units = units
         self.time_units = time_units
         self.spin_up = spin_up
+        self.covariates = tuple(covariates)
         self.parameters = parameters
+        self._covariates = covariates if isinstance(covariates, Mapping) else {}
         self._tendency = tendency
         self._initial = initial
 
-    def tendency(self, state: Any) -> Any:
-        """Right-hand side dx/dt of a state [..., component], same shape, per unit of time."""
-        return as_slopes(self.rates(state), state, self.name)
+    def tendency(self, state: Any, covariates: Any = None) -> Any:
+        """Right-hand side dx/dt of a state [..., component], same shape, per unit of time.
 
-    def rates(self, state: Any) -> Any:
+        Args:
+            state: [..., component].
+            covariates: [..., covariate], of those that it has.
+        """
+        known = by_name(covariates, self.covariates, self.name, state)
+        return as_slopes(self.rates(state, **known), state, self.name)
+
+    # A subclass has its own covariates as arguments, or none.
+    def rates(self, state: Any, *_: Any, **covariates: Any) -> Any:
         """The same as it is written: the list of the components' tendencies will do."""
-        return self._tendency(state, **self.parameters)
+        return self._tendency(state, **self.parameters, **covariates)
+
+    @property
+    def can_be_simulated(self) -> bool:
+        """Whether its covariates are known at all times, or there are none."""
+        own = type(self).covariates_at is not System.covariates_at
+        return own or not self.covariates or bool(self._covariates)
+
+    def covariates_at(self, times: np.ndarray) -> np.ndarray:
+        """The covariates at times [...], [..., covariate].
+
+        Raises:
+            InputError: they are not known as functions of time.
+        """
+        if not self.can_be_simulated:
+            raise InputError(
+                f"{self.name} has the covariates {', '.join(self.covariates)}, which it does not "
+                "know in time: it cannot be simulated. Give functions, covariates={name: function}."
+            )
+        times = np.asarray(times, "float64")
+        values = [np.asarray(self._covariates[name](times), "float64") for name in self.covariates]
+        return np.stack([np.broadcast_to(each, times.shape) for each in values], axis=-1)
+
+    def with_time_step(self, time_step: float) -> "System":
+        """The same with another time step, and a spin-up of the same time at least.
+
+        Args:
+            time_step: in units of time.
+        """
+        if time_step == self.time_step:
+            return self
+        if not 0 < time_step < math.inf:
+            raise InputError(f"Received time_step={time_step}; expected a positive number.")
+        other = copy.copy(self)
+        spin_up = math.ceil(self.spin_up * self.time_step / time_step)
+        # Some systems are frozen dataclasses.
+        object.__setattr__(other, "time_step", time_step)
+        object.__setattr__(other, "spin_up", spin_up)
+        return other
 
     def initial_states(self, count: int, rng: np.random.Generator) -> np.ndarray:
         """States [count, component] from which to spin up."""

@@ -76,6 +76,29 @@ def component_names(tendency: Tendency, components: Components) -> tuple[str, ..
     return tuple(components)
 
 
+def by_name(covariates: Any, names: Sequence[str], of: str, state: Any) -> dict[str, Any]:
+    """The covariates of a right-hand side by their names, without their axis.
+
+    Args:
+        covariates: [..., covariate], or None.
+        names: those that it has.
+        of: its name.
+        state: [..., component]; a field has axes of space that covariates have not.
+
+    Raises:
+        InputError: it has others.
+    """
+    given = 0 if covariates is None else covariates.shape[-1]
+    if given != len(names):
+        raise InputError(
+            f"{of} received {given} covariates; expected {len(names)}, "
+            f"{', '.join(names) or 'none'}."
+        )
+    for _ in range(len(state.shape) - len(covariates.shape) if names else 0):
+        covariates = covariates[..., None, :]
+    return {name: covariates[..., place] for place, name in enumerate(names)}
+
+
 def as_slopes(rates: Any, state: Any, name: str) -> Any:
     """dx/dt as one array or tensor; refuse what has not the shape of its state.
 

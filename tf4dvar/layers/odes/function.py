@@ -15,6 +15,7 @@ from tf4dvar.systems.tendency import (
     Components,
     Tendency,
     as_slopes,
+    by_name,
     check_parameters,
     component_names,
     tendency_name,
@@ -26,6 +27,7 @@ def ode_layer(
     *,
     components: Components = None,
     trainable: bool | Sequence[str] = True,
+    covariates: Sequence[str] = (),
     dtype: Any = None,
     name: str | None = None,
     **parameters: Any,
@@ -38,6 +40,8 @@ def ode_layer(
             tendencies. `tf4dvar.systems.symbolic.Equations` do as well, and need no registration.
         components: number or names of the state's components; the equations' own by default.
         trainable: whether the parameters are learned, or the names of those that are.
+        covariates: names of those of the function's arguments that are known in time, as a
+            forcing; it gets each as a tensor [...] without the components.
         dtype, name: of the layer.
         **parameters: initial values by name, numbers or arrays, per the function's unit of time.
 
@@ -60,6 +64,7 @@ def ode_layer(
         component_names(tendency, components),
         parameters,
         learned,
+        tuple(covariates),
         trainable=trainable if learned is None else True,
         dtype=dtype,
         name=name,
@@ -75,9 +80,11 @@ class FunctionODE(ODE):
         components: names of the state's components.
         parameters: initial values by name.
         learned: names of the parameters that are trained; all by default.
+        covariate_names: see `ode_layer`.
 
     Call arguments:
         state: [batch, time, *space, variable], physical units.
+        covariates: [batch, time, covariate], if it has some.
 
     Returns:
         dx/dt, same shape, per unit of time.
@@ -89,10 +96,11 @@ class FunctionODE(ODE):
         components: Sequence[str],
         parameters: Mapping[str, Any],
         learned: Sequence[str] | None = None,
+        covariate_names: Sequence[str] = (),
         **kwargs,
     ):
         super().__init__(**kwargs)
-        check_parameters(tendency, parameters)
+        check_parameters(tendency, {**parameters, **dict.fromkeys(covariate_names)})
         unknown = set(learned or ()) - set(parameters)
         if unknown:
             raise InputError(
@@ -104,6 +112,8 @@ class FunctionODE(ODE):
         self.components = tuple(components)
         self.initial_parameters = {k: np.asarray(v, "float64") for k, v in parameters.items()}
         self.learned = tuple(parameters if learned is None else learned)
+        self.covariate_names = tuple(covariate_names)
+        self.covariates = len(self.covariate_names)
 
     def build(self, input_shape):
         """Create the parameters."""
@@ -125,11 +135,12 @@ class FunctionODE(ODE):
             return dict(self.initial_parameters)
         return {weight.name: weight.numpy() for weight in self._parameters}
 
-    def call(self, state):
+    def call(self, state, covariates=None):
         """The function at the current parameters."""
+        name = tendency_name(self.tendency)
         parameters = {weight.name: tf.convert_to_tensor(weight) for weight in self._parameters}
-        rates = self.tendency(state, **parameters)
-        return as_slopes(rates, state, tendency_name(self.tendency))
+        parameters |= by_name(covariates, self.covariate_names, name, state)
+        return as_slopes(self.tendency(state, **parameters), state, name)
 
     def get_config(self):
         """The function by its registered name, or the equations; the initial parameters."""
@@ -143,6 +154,7 @@ class FunctionODE(ODE):
             "components": list(self.components),
             "parameters": {k: v.tolist() for k, v in self.initial_parameters.items()},
             "learned": list(self.learned),
+            "covariate_names": list(self.covariate_names),
         }
 
     @classmethod
@@ -164,7 +176,7 @@ class FunctionODE(ODE):
             if config["tendency"] is None:
                 raise InputError(
                     f"The right-hand side {shown(name)} is not known here; import the module in "
-                    "which it is registered before the model is loaded."
+                    "which it is registered first, in a command by --import MODULE."
                 )
         return cls(**config)
 

@@ -6,7 +6,7 @@ import tensorflow as tf
 from tf4dvar.errors import InputError
 from tf4dvar.layers.checks import check_components
 from tf4dvar.layers.contracts import ODE
-from tf4dvar.systems import system_by_name
+from tf4dvar.systems import System, system_by_name
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
@@ -14,10 +14,11 @@ class SystemODE(ODE):
     """The system's own tendency; nothing of it is trained.
 
     Args:
-        system: short name.
+        system: short name, or the system itself: a model with that cannot be saved.
 
     Call arguments:
         state: [batch, time, *space, variable], physical units.
+        covariates: those of the system, [batch, time, covariate], if it has some.
 
     Returns:
         dx/dt, same shape, per unit of time.
@@ -26,24 +27,43 @@ class SystemODE(ODE):
         InputError: no system has the name, or it computes its tendency in NumPy alone.
     """
 
-    def __init__(self, system: str, **kwargs):
+    def __init__(self, system: str | System, **kwargs):
         super().__init__(**kwargs)
         self.system = system
-        self._nature = system_by_name(system)
+        self._nature = system_by_name(system) if isinstance(system, str) else system
+        self.covariates = len(self._nature.covariates)
 
     def build(self, input_shape):
         """Refuse a tendency that would be no function of tensors, or one without derivatives."""
         check_components(self, input_shape, len(self._nature.components))
         # In a graph: an eager tensor becomes an array where NumPy is called, and its slope zero.
         tendency = tf.function(self._nature.tendency, autograph=False)
+        shapes = [input_shape, (*input_shape[:-1], self.covariates)][: 1 + bool(self.covariates)]
         try:
-            tendency.get_concrete_function(tf.TensorSpec(input_shape, self.compute_dtype))
+            tendency.get_concrete_function(
+                *(tf.TensorSpec(shape, self.compute_dtype) for shape in shapes)
+            )
         except (NotImplementedError, TypeError) as error:
             raise InputError(
-                f"The tendency of {self.system} takes no tensors; write it in plain "
+                f"The tendency of {self._nature.name} takes no tensors; write it in plain "
                 "arithmetic, and library_of(state).stack, .roll or .sin in place of NumPy's."
             ) from error
 
-    def call(self, state):
+    def call(self, state, covariates=None):
         """The tendency."""
-        return self._nature.tendency(state)
+        given = () if covariates is None else (covariates,)
+        return self._nature.tendency(state, *given)
+
+    def get_config(self):
+        """The system's name.
+
+        Raises:
+            InputError: it is not known by a name.
+        """
+        if not isinstance(self.system, str):
+            raise InputError(
+                f"The system {self._nature.name} was given as an object, which a saved model could "
+                "not find again: take ode_layer of a registered function, or give a class derived "
+                "from System a name."
+            )
+        return super().get_config()

@@ -3,9 +3,10 @@
 import keras
 import tensorflow as tf
 
+from tf4dvar.errors import InputError
 from tf4dvar.layers.adjoint import with_adjoint
 from tf4dvar.layers.checks import build_once
-from tf4dvar.layers.contracts import Prior
+from tf4dvar.layers.contracts import ODE, Prior, trait
 from tf4dvar.layers.kernels.times import first_times, last_times, pad_times
 from tf4dvar.layers.precise_layer import PreciseLayer, check_precise
 
@@ -22,6 +23,7 @@ class OneStepFlow(PreciseLayer, Prior):
 
     Call arguments:
         state: [batch, time, *space, variable], physical units.
+        covariates: of a forced ODE, [batch, time, covariate]; between two times they are linear.
 
     Returns:
         Same shape: at t the prediction from t - 1; at the first time `state` itself, so that
@@ -36,20 +38,34 @@ class OneStepFlow(PreciseLayer, Prior):
             raise ValueError(f"Received time_step={time_step}; expected a positive number.")
         check_precise(ode)
         self.ode = ode
+        self.covariates = trait(ode, ODE, "covariates")
         self.time_step = float(time_step)
 
     def build(self, input_shape):
         """Build the ODE."""
         build_once(self.ode, input_shape)
 
-    def step(self, state):
-        """Advance every state by one time step."""
-        return self.step_with_adjoint(state)[0]
+    def step(self, state, covariates=None):
+        """Advance every state by one time step.
 
-    def with_adjoint(self, state):
+        Args:
+            state: [batch, time, *space, variable].
+            covariates: of a forced ODE, those at the states' times beside those one step on,
+                [batch, time, 2 * covariate].
+        """
+        return self.step_with_adjoint(state, covariates)[0]
+
+    def call(self, state, covariates=None):
+        """The prediction."""
+        return self.with_adjoint(state, covariates)[0]
+
+    def with_adjoint(self, state, covariates=None):
         """The flow and its adjoint; see `tf4dvar.layers.adjoint`."""
         steps = tf.shape(state)[1]
-        advanced, adjoint_step = self.step_with_adjoint(first_times(state, steps - 1))
+        if covariates is not None:
+            ends = first_times(covariates, steps - 1), last_times(covariates, steps - 1)
+            covariates = tf.concat(ends, axis=-1)
+        advanced, adjoint_step = self.step_with_adjoint(first_times(state, steps - 1), covariates)
 
         def adjoint(residual):
             first = pad_times(first_times(residual, 1), 0, steps - 1)
@@ -58,19 +74,32 @@ class OneStepFlow(PreciseLayer, Prior):
 
         return tf.concat([first_times(state, 1), advanced], axis=1), adjoint
 
-    def step_with_adjoint(self, state):
+    def step_with_adjoint(self, state, covariates=None):
         """`step` and its adjoint."""
         raise NotImplementedError
+
+    def _of_stages(self, covariates) -> tuple[list, list, list]:
+        """What the ODE is given besides the state, at the beginning, the middle and the end."""
+        given = 0 if covariates is None else covariates.shape[-1] // 2
+        if given != self.covariates:
+            raise InputError(
+                f"{type(self).__name__} received {given} covariates; its ODE "
+                f"{type(self.ode).__name__} takes {self.covariates}."
+            )
+        if not given:
+            return [], [], []
+        first, last = tf.split(covariates, 2, axis=-1)
+        return [first], [(first + last) / 2], [last]
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
 class EulerFlow(OneStepFlow):
     """One-step-ahead prediction by the explicit Euler scheme (eq. 7); see `OneStepFlow`."""
 
-    def step_with_adjoint(self, state):
+    def step_with_adjoint(self, state, covariates=None):
         """x + h f(x)."""
         h = self.time_step
-        slope, adjoint = with_adjoint(self.ode, state)
+        slope, adjoint = with_adjoint(self.ode, state, *self._of_stages(covariates)[0])
         return state + h * slope, lambda residual: residual + adjoint(h * residual)
 
 
@@ -78,13 +107,14 @@ class EulerFlow(OneStepFlow):
 class RK4Flow(OneStepFlow):
     """One-step-ahead prediction by fourth-order Runge-Kutta (eq. 8); see `OneStepFlow`."""
 
-    def step_with_adjoint(self, state):
+    def step_with_adjoint(self, state, covariates=None):
         """x + h (k1 + 2 k2 + 2 k3 + k4) / 6, and the stages back in reverse order."""
         h = self.time_step
-        k1, back_1 = with_adjoint(self.ode, state)
-        k2, back_2 = with_adjoint(self.ode, state + h / 2 * k1)
-        k3, back_3 = with_adjoint(self.ode, state + h / 2 * k2)
-        k4, back_4 = with_adjoint(self.ode, state + h * k3)
+        first, middle, last = self._of_stages(covariates)
+        k1, back_1 = with_adjoint(self.ode, state, *first)
+        k2, back_2 = with_adjoint(self.ode, state + h / 2 * k1, *middle)
+        k3, back_3 = with_adjoint(self.ode, state + h / 2 * k2, *middle)
+        k4, back_4 = with_adjoint(self.ode, state + h * k3, *last)
 
         def adjoint(residual):
             sixth = h / 6 * residual
