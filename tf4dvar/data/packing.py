@@ -1,7 +1,7 @@
 """How the values of a variable are stored: its type, scale, offset and fill value."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -24,13 +24,13 @@ class Packing:
         encoding: `dtype`, `scale_factor`, `add_offset`, `_FillValue` and others, as of xarray.
     """
 
-    name: str
-    dims: tuple[str, ...]
+    name: Hashable
+    dims: tuple[Hashable, ...]
     attrs: dict[str, Any]
     encoding: dict[str, Any]
 
     @classmethod
-    def of(cls, name: str, variable: xr.Variable) -> "Packing":
+    def of(cls, name: Hashable, variable: xr.Variable) -> "Packing":
         """The storage of a variable as it was read; one made in memory is stored as it is.
 
         Args:
@@ -98,10 +98,10 @@ def with_one_fill_value(attrs: dict, encoding: dict) -> tuple[dict, dict]:
         attrs, encoding: of a variable as it was read.
     """
     encoding = dict(encoding)
-    if encoding.get("_FillValue") is None and np.ndim(encoding.get("missing_value")) == 0:
+    missing = encoding.get("missing_value")
+    if missing is None or (encoding.get("_FillValue") is None and np.ndim(missing) == 0):
         return dict(attrs), encoding
-    told = {key: encoding.pop(key) for key in ("missing_value",) if key in encoding}
-    return attrs | told, encoding
+    return attrs | {"missing_value": encoding.pop("missing_value")}, encoding
 
 
 @contextmanager

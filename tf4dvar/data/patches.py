@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import reduce
-from itertools import islice, product
+from itertools import chain, islice, product
 from math import prod
 
 import numpy as np
@@ -100,26 +100,25 @@ class Patches:
             touches them; the memory holds one window of the whole space.
         """
         weight = self._weight()
-        total = weights = None
-        start = 0
         each = (answer for several in answers for answer in several)
-        for (window, *tile), answer in zip(self, each, strict=True):
+        first = next(each)
+        slab = self.patch[0], *self.shape[1:]
+        total, weights = np.zeros((*slab, first.shape[-1])), np.zeros((*slab, 1))
+        start = 0
+        for (window, *tile), answer in zip(self, chain([first], each), strict=True):
             if answer.shape[:-1] != self.patch:
                 raise InputError(
                     f"Received an answer of shape {answer.shape} for a patch; expected "
                     f"{self.patch} and the components."
                 )
-            if total is None:
-                shape = self.patch[0], *self.shape[1:]
-                total, weights = np.zeros((*shape, answer.shape[-1])), np.zeros((*shape, 1))
             if window.start > start:
                 done = window.start - start
-                yield (total[:done] / weights[:done]).astype(answer.dtype)
+                yield (total[:done] / weights[:done]).astype(first.dtype)
                 total, weights = _shifted(total, done), _shifted(weights, done)
                 start = window.start
             total[:, *tile] += weight * answer
             weights[:, *tile] += weight
-        yield (total / weights).astype(answer.dtype)
+        yield (total / weights).astype(first.dtype)
 
     def _starts(self, axis):
         """Where patches begin along an axis, but for the last."""
