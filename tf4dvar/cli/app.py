@@ -1,7 +1,6 @@
 """The command line: `tf4dvar --help`."""
 
 import logging
-import sys
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
@@ -31,6 +30,7 @@ from tf4dvar.cli.paper import experiments, figures, tables
 from tf4dvar.cli.progress import verbose
 from tf4dvar.cli.reconstruct import reconstruct
 from tf4dvar.cli.serve import serve
+from tf4dvar.cli.train import train
 from tf4dvar.data import (
     plan_of,
     read_windows,
@@ -61,7 +61,7 @@ app.add_typer(assimilate, name="assimilate")
 for command in (
     *(experiments, tables, figures),
     *(publish, models, compare, limit),
-    *(reconstruct, export, serve),
+    *(train, reconstruct, export, serve),
 ):
     app.command()(command)
 
@@ -121,58 +121,6 @@ def simulate(
     write_dataset(dataset, out, force)
     observed = int(dataset["observations"].notnull().sum())
     report({"out": str(out), "windows": windows, "observations": observed}, as_json)
-
-
-@app.command()
-def train(
-    name: Annotated[str, typer.Argument(help="Name of an experiment, as l63-sup-rk4-conv.")],
-    out: Annotated[Path, typer.Option("--out", help="Run directory.")],
-    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs in all.")] = None,
-    minutes: Annotated[
-        float | None, typer.Option(help="Time budget; with --epochs, whichever is used up first.")
-    ] = None,
-    iterations: Annotated[
-        int | None, typer.Option(min=1, help="K throughout, in place of its schedule.")
-    ] = None,
-    windows: Annotated[
-        int | None, typer.Option(min=1, help="Training windows, in place of its own number.")
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of data and initial weights.")] = 0,
-    resume: Annotated[bool, typer.Option(help="Continue a training that was stopped.")] = False,
-    workers: WorkersOption = None,
-    address: AddressOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Train an experiment into a run directory.
-
-    Example: `tf4dvar train l63-sup-rk4-conv --out runs/x --minutes 20`
-
-    Workers share every batch: with as many epochs the result is the same.
-    """
-    check_workers(workers, address)
-    if workers and minutes is not None:
-        raise InputError(
-            "--minutes follows one machine's clock, which workers do not share; give --epochs."
-        )
-    load_tensorflow()
-    from tf4dvar.experiments import experiment_by_name
-    from tf4dvar.scale.training import train_with_workers
-    from tf4dvar.training import learned_weights
-    from tf4dvar.training import train as run_training
-
-    experiment = experiment_by_name(name)
-    options = (iterations, windows, seed, resume)
-    # With --json the standard output is one document: the progress goes to the other stream.
-    stdout, sys.stdout = sys.stdout, sys.stderr if as_json else sys.stdout
-    try:
-        if workers:
-            model = train_with_workers(experiment, out, workers, address, epochs, *options)
-        else:
-            model = run_training(experiment, out, epochs, minutes, *options, verbose())
-    finally:
-        sys.stdout = stdout
-    parameters = learned_weights(experiment, model)
-    report({"run": str(out), "iterations": model.iterations, "parameters": parameters}, as_json)
 
 
 @app.command()

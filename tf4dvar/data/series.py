@@ -10,11 +10,10 @@ import xarray as xr
 from tf4dvar.data.layout import COMPONENT, Layout, as_dataset
 from tf4dvar.data.time_axis import regular
 from tf4dvar.data.transforms import restored, transformed
+from tf4dvar.errors import InputError
 
-# Steps of a window into which a series is cut, and the share of it that two neighbours have in
-# common at least.
-WINDOW = 40
-OVERLAP = 4
+# Steps of the windows into which a series is cut, and those that neighbours have in common.
+WINDOW, OVERLAP = 40, 10
 
 
 @dataclass(frozen=True)
@@ -112,6 +111,51 @@ class Series:
         cut = stacked.coarsen({time: steps}, boundary="trim").construct({time: ("window", time)})
         cut = cut.transpose("window", ...)
         return cut if times is None else cut.assign_coords({time: times})
+
+    def cut(self, window: int, truth: "Series | None" = None) -> xr.Dataset:
+        """A data set of windows, one after the other; what is left at the end is none.
+
+        Args:
+            window: steps of each.
+            truth: the true states, if they are known.
+
+        Returns:
+            `observations` and, where they are known, `truth` and `noise_variance`, in memory.
+        """
+        parts = {"observations": self.observations, "noise_variance": self.noise_variance}
+        if truth is not None:
+            parts["truth"] = truth.at_times_of(self)
+        cut = {name: self.windows(each, window) for name, each in parts.items() if each is not None}
+        dataset = xr.Dataset(cut).rename({self.layout.time: "time"})
+        windows = np.arange(dataset.sizes["window"])
+        return dataset.assign_coords(window=windows).assign_attrs(self.dataset.attrs).load()
+
+    def at_times_of(self, other: "Series") -> xr.DataArray:
+        """The states at the times and of the components of another series, NaN where unknown.
+
+        Args:
+            other: it.
+
+        Raises:
+            InputError: its components are others.
+        """
+        if set(self.layout.variables) != set(other.layout.variables):
+            raise InputError(
+                f"Received true states of {', '.join(self.layout.variables)}; expected the "
+                f"variables of the observations, {', '.join(other.layout.variables)}."
+            )
+        like = other.observations
+        states = self.observations.rename(dict(zip(self.layout.dims, like.dims, strict=True)))
+        places = {dim: like[dim] for dim in like.dims if dim in like.coords}
+        return states.reindex(places).transpose(*like.dims)
+
+    @property
+    def like(self) -> xr.Dataset:
+        """The data set with its variables alone, the form of their states."""
+        names = [self.layout.held] if self.layout.held else list(self.layout.variables)
+        return self.dataset.drop_vars(
+            [each for each in self.dataset.data_vars if each not in names]
+        )
 
     def restored(self, slabs: Iterable[np.ndarray]) -> Iterator[xr.Dataset]:
         """States in the form of the data set, slab by slab, at its own times.

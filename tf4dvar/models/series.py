@@ -64,13 +64,14 @@ def states_of_series(
     """
     observations, variance = series.observations, series.noise_variance
     signature = model.signature
-    window = WINDOW if signature is None or signature.window is None else signature.window
+    window, overlap = WINDOW, OVERLAP
     indices = {}
     if signature is not None:
+        window, overlap = signature.window, signature.overlap
         indices = signature.arrangement(observations)
         signature.warn_of(series.windows(observations.isel(indices), window))
     shape = observations.shape[:-1]
-    patches = Patches(shape, (window, *shape[1:]), (window // OVERLAP, *[0] * len(shape[1:])))
+    patches = Patches(shape, (window, *shape[1:]), (overlap, *[0] * len(shape[1:])))
 
     given = {"observations": observations}
     if variance is not None:

@@ -5,6 +5,7 @@ from tf4dvar.training.divergence_guard import DivergenceGuard
 from tf4dvar.training.identification import identify_prior
 from tf4dvar.training.job import check_minutes, learned_weights, train
 from tf4dvar.training.loop import train_loop
+from tf4dvar.training.own_data import train_on
 from tf4dvar.training.run_directory import RunDirectory
 
 __all__ = [
@@ -16,4 +17,5 @@ __all__ = [
     "learned_weights",
     "train",
     "train_loop",
+    "train_on",
 ]

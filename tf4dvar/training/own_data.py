@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tf4dvar.data import Series, check_observations, check_truth
+from tf4dvar.data import Series, Signature, check_observations, check_truth
 from tf4dvar.data.pipeline import batches_of
-from tf4dvar.data.series import WINDOW
+from tf4dvar.data.series import OVERLAP, WINDOW
 from tf4dvar.data.transforms import restored
 from tf4dvar.errors import InputError
 from tf4dvar.experiments import Experiment
@@ -50,6 +50,7 @@ def train_on(
     truth: Series | None = None,
     *,
     window: int = WINDOW,
+    overlap: int = OVERLAP,
     flow: Prior | None = None,
     epochs: int | None = None,
     minutes: float | None = None,
@@ -70,7 +71,8 @@ def train_on(
         series: the observations.
         out: the run directory; see `RunDirectory`.
         truth: true states of the same variables, at the same times or some of them.
-        window: steps of the windows.
+        window, overlap: steps of the windows, and those that neighbours share when a series is
+            reconstructed.
         flow: known dynamics as the prior.
         epochs, minutes, iterations, seed, resume, verbose: as for `train`.
         told: what else the run directory is to record.
@@ -83,7 +85,7 @@ def train_on(
         InputError: the series is too short or has too little in it; see `RunDirectory.claimed`.
     """
     check_minutes(minutes)
-    windows = OwnWindows(series, truth, window, seed)
+    windows = OwnWindows(series, truth, window, overlap, seed)
     prior = (1.0 if truth is not None else 0.0) * PRIOR
     experiment = Experiment(
         name="own data",
@@ -102,6 +104,7 @@ def train_on(
     options = {
         **(told or {}),
         "window": window,
+        "overlap": overlap,
         "epochs": epochs or (None if minutes else experiment.epochs),
         "minutes": minutes,
         "iterations": iterations,
@@ -129,17 +132,17 @@ class OwnWindows(TrainingWindows):
     Args:
         series: the observations.
         truth: the true states, NaN where they are not known; or None.
-        window: steps of a window.
+        window, overlap: steps of a window, and those that it shares with its neighbour later.
         seed: of the times at which windows begin, and of what is withheld.
     """
 
-    def __init__(self, series: Series, truth: Series | None, window: int, seed: int):
+    def __init__(self, series: Series, truth: Series | None, window: int, overlap: int, seed: int):
         values = series.observations.values
         check_observations(values[None], rank=values.ndim + 1)
         self.series, self._seed, self.supervised = series, seed, truth is not None
         variance = series.noise_variance
         self._noise_variance = None if variance is None else variance.values
-        target = values if truth is None else _in_place(truth, series)
+        target = values if truth is None else truth.at_times_of(series).values
         check_truth(values[None], target[None])
         first = round(len(values) * (1 - VALIDATION_SHARE))
         if min(first, len(values) - first) < window:
@@ -148,7 +151,7 @@ class OwnWindows(TrainingWindows):
                 f"{VALIDATION_SHARE:.0%} are for validation; expected at least one window in each "
                 f"part: {int(window / VALIDATION_SHARE) + 1} times, or a shorter window."
             )
-        self.window, self._first = window, first
+        self.window, self._overlap, self._first = window, overlap, first
         self._values, self._target = values, target
         self.observations, self.truth = values[None, :first], target[None, :first]
         self.number = max(OVERLAPPING * first // window, 1)
@@ -160,6 +163,8 @@ class OwnWindows(TrainingWindows):
         series = self.series
         windows = series.windows(series.observations[: self._first], self.window)
         model.adapt(windows, self.truth if self.supervised else None)
+        transforms = [series.transforms.get(name) for name in series.layout.variables]
+        model.signature = Signature.of(windows, transforms=transforms, overlap=self._overlap)
 
     def batches(self, batch_size, first_pass, share):
         """See `TrainingWindows`."""
@@ -250,17 +255,3 @@ def interpolated(observations: np.ndarray) -> np.ndarray:
     filled = np.moveaxis(series.reshape(places), -1, 1)
     mean = np.nanmean(filled, axes_but(-1, filled))
     return np.where(np.isnan(filled), mean, filled)
-
-
-def _in_place(truth, series):
-    """The truth at the times of the series, NaN where it is not known."""
-    if set(truth.layout.variables) != set(series.layout.variables):
-        raise InputError(
-            f"Received true states of {', '.join(truth.layout.variables)}; expected the variables "
-            f"of the observations, {', '.join(series.layout.variables)}."
-        )
-    states, observed = truth.observations, series.observations
-    time = series.layout.time
-    wanted = {time: observed[time]} if time in observed.coords else {}
-    found = states.rename(dict(zip(states.dims, observed.dims, strict=True))).reindex(wanted)
-    return found.sel(component=observed["component"]).transpose(*observed.dims).values

@@ -1,0 +1,184 @@
+"""How the commands open a user's file: one's own, or one of windows."""
+
+import functools
+import inspect
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import xarray as xr
+
+from tf4dvar.cli.common import listed
+from tf4dvar.data import TRANSFORMS, Series, open_data, read_windows
+from tf4dvar.data.series import WINDOW
+from tf4dvar.data.stores import open_source
+from tf4dvar.data.writing import write_slabs
+from tf4dvar.errors import InputError
+from tf4dvar.storage import check_output
+
+DataOption = Annotated[
+    str,
+    typer.Option(
+        "--data", help="NetCDF file, zarr store or glob: a table or maps in time, or windows."
+    ),
+]
+WindowOption = Annotated[
+    int | None, typer.Option(min=2, help="Steps of the windows that a series is cut into.")
+]
+TruthOption = Annotated[
+    str | None, typer.Option("--truth", help="File of the true states of a series.")
+]
+
+TransformOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--transform",
+        help=f"Of a positive variable, in which the model works, as VARIABLE={next(iter(TRANSFORMS))}.",
+    ),
+]
+
+OPENING: dict[str, Any] = {
+    "variables": Annotated[
+        str | None,
+        typer.Option(help="Of the file, with commas; by default all measurements in time."),
+    ],
+    "mask": Annotated[
+        str | None,
+        typer.Option(help="Variable that is not 0 where there is a value, or NAME==1 of it."),
+    ],
+    "quality": Annotated[str | None, typer.Option(help="What has to hold, NAME>=3.")],
+    "error": Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Variable of the observations' standard deviation or variance; of several "
+            "variables each as VARIABLE=NAME."
+        ),
+    ],
+    "dims": Annotated[
+        str | None,
+        typer.Option(help="Dimensions that are not recognised, as time=t,y=row,x=column."),
+    ],
+    "time_step": Annotated[
+        str | None,
+        typer.Option(help="Of a regular grid for observations at irregular times, as 1h."),
+    ],
+}
+
+
+class DataFile:
+    """What `--data` and the options beside it say.
+
+    Args:
+        path: a file, a store or a glob.
+        options: by their names in `OPENING`, as they were given.
+    """
+
+    def __init__(self, path: str, options: dict[str, Any]):
+        self.path = path
+        self._options = {name: value for name, value in options.items() if value}
+
+    def beside(self, path: str) -> "DataFile":
+        """Another file, opened with the same options.
+
+        Args:
+            path: of it.
+        """
+        return DataFile(path, self._options)
+
+    @functools.cached_property
+    def is_of_windows(self) -> bool:
+        """Whether it is a file of windows, of which nothing is cut."""
+        if not Path(self.path).is_file():
+            return False
+        try:
+            return "window" in open_source(self.path).dims
+        except InputError:
+            return True  # `read_windows` says what is wrong with it
+
+    def series(self, transforms: dict[str, str] | None = None) -> Series:
+        """The series of one's own file.
+
+        Args:
+            transforms: see `Series`.
+        """
+        dims = dict(pairs_of("dims", listed(self._options.get("dims", ""))))
+        given = {key: self._options.get(key) for key in ("mask", "quality", "time_step")}
+        errors = self._options.get("error", [])
+        error = errors[0] if errors and "=" not in errors[0] else dict(pairs_of("error", errors))
+        variables = listed(self._options["variables"]) if "variables" in self._options else None
+        dataset = open_data(self.path, variables, error=error or None, dims=dims or None, **given)
+        return Series.of(dataset, dims or None, transforms)
+
+    def windows(self, window: int = WINDOW, truth: str | None = None) -> xr.Dataset:
+        """A data set of windows: those of a file of them, or a series cut up.
+
+        Args:
+            window: steps of those of a series.
+            truth: a file of the true states of a series, opened with the same options.
+        """
+        if not self.is_of_windows:
+            true = None if truth is None else self.beside(truth).series()
+            return self.series().cut(window, true)
+        if self._options or truth:
+            names = sorted({*self._options, *(["truth"] if truth else [])})
+            options = ", ".join("--" + name.replace("_", "-") for name in names)
+            raise InputError(
+                f"{self.path} is a file of windows; expected none of the options {options}, which "
+                "are of one's own file."
+            )
+        return read_windows(self.path)
+
+
+def opens_files(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options by which its file is opened.
+
+    Args:
+        command: its parameter `data`, a path on the command line, is a `DataFile`.
+    """
+
+    @functools.wraps(command)
+    def with_options(**given: Any) -> None:
+        options = {name: given.pop(name) for name in OPENING}
+        if given["data"] is not None:
+            given["data"] = DataFile(given["data"], options)
+        command(**given)
+
+    signature = inspect.signature(command)
+    own = list(signature.parameters.values())
+    added = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=option)
+        for name, option in OPENING.items()
+    ]
+    keyword = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own]
+    with_options.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=[*keyword, *added]
+    )
+    with_options.__annotations__ = {each.name: each.annotation for each in [*keyword, *added]}
+    return with_options
+
+
+def write_series(series: Series, slabs: Iterable[xr.Dataset], out: Path, force: bool) -> None:
+    """Write states in the form of the file that they are of.
+
+    Args:
+        series: of the file.
+        slabs: of `Series.restored`.
+        out: the file.
+        force: overwrite one that exists.
+    """
+    check_output(out, force)
+    write_slabs(series.like, slabs, series.layout.time, out)
+
+
+def pairs_of(option: str, texts: list[str]) -> list[tuple[str, str]]:
+    """What is given as NAME=NAME.
+
+    Args:
+        option: its name.
+        texts: what was given.
+    """
+    pairs = [tuple(each.split("=")) for each in texts]
+    if any(len(pair) != 2 for pair in pairs):
+        raise InputError(f"Received {option}={','.join(texts)}; expected NAME=NAME of each.")
+    return pairs  # type: ignore[return-value]

@@ -1,0 +1,183 @@
+"""`tf4dvar train`: an experiment, or a model of one's own data."""
+
+import sys
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tf4dvar.cli.common import (
+    AddressOption,
+    JsonOption,
+    SystemOption,
+    WorkersOption,
+    check_workers,
+    report,
+    system_of,
+)
+from tf4dvar.cli.data import DataFile, TransformOption, TruthOption, opens_files, pairs_of
+from tf4dvar.cli.progress import verbose
+from tf4dvar.data.series import OVERLAP, WINDOW
+from tf4dvar.errors import InputError
+from tf4dvar.runtime import load_tensorflow
+
+
+class PriorName(StrEnum):
+    """The priors of one's own data."""
+
+    GENN = "genn"
+    FLOW = "flow"
+
+
+@opens_files
+def train(
+    out: Annotated[Path, typer.Option("--out", help="Run directory.")],
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[EXPERIMENT]", help="As l63-sup-rk4-conv; none where --data is given."
+        ),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option("--data", help="One's own series: NetCDF file, zarr store or glob."),
+    ] = None,
+    truth: TruthOption = None,
+    transform: TransformOption = None,
+    window: Annotated[
+        int, typer.Option(min=4, help="Steps of the windows that a series is cut into.")
+    ] = WINDOW,
+    overlap: Annotated[
+        int, typer.Option(min=0, help="Steps that two of them share when they are reconstructed.")
+    ] = OVERLAP,
+    prior: Annotated[
+        PriorName, typer.Option(help="Of one's own data: a network, or the dynamics of --system.")
+    ] = PriorName.GENN,
+    system: SystemOption = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs in all.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Time budget; with --epochs, whichever is used up first.")
+    ] = None,
+    iterations: Annotated[
+        int | None, typer.Option(min=1, help="K throughout, in place of its schedule.")
+    ] = None,
+    windows: Annotated[
+        int | None, typer.Option(min=1, help="Training windows, in place of its own number.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of data and initial weights.")] = 0,
+    resume: Annotated[bool, typer.Option(help="Continue a training that was stopped.")] = False,
+    workers: WorkersOption = None,
+    address: AddressOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train an experiment, or a model of one's own data, into a run directory.
+
+    Example: `tf4dvar train l63-sup-rk4-conv --out runs/x --minutes 20`
+
+    Of one's own data the last 15 % of the times are for validation. Without true states some
+    observations are withheld, and the errors on them are printed beside those of linear
+    interpolation.
+
+    Example: `tf4dvar train --data stations.nc --out runs/stations --minutes 2`
+
+    Workers share every batch of an experiment: with as many epochs the result is the same.
+    """
+    check_workers(workers, address)
+    if (name is None) == (data is None):
+        raise InputError(
+            f"Received the experiment {name} and --data {data and data.path}; expected one of them."
+        )
+    if workers and minutes is not None:
+        raise InputError(
+            "--minutes follows one machine's clock, which workers do not share; give --epochs."
+        )
+    load_tensorflow()
+    if data is not None:
+        if workers or windows:
+            raise InputError("--workers and --windows are of experiments; expected none of them.")
+        settings = (window, overlap, prior, system, epochs, minutes, iterations, seed, resume)
+        _train_on(data, truth, transform, out, *settings, as_json)
+        return
+    from tf4dvar.experiments import experiment_by_name
+    from tf4dvar.scale.training import train_with_workers
+    from tf4dvar.training import learned_weights
+    from tf4dvar.training import train as run_training
+
+    experiment = experiment_by_name(name)
+    options = (iterations, windows, seed, resume)
+    with _progress_beside(as_json):
+        if workers:
+            model = train_with_workers(experiment, out, workers, address, epochs, *options)
+        else:
+            model = run_training(experiment, out, epochs, minutes, *options, verbose())
+    parameters = learned_weights(experiment, model)
+    report({"run": str(out), "iterations": model.iterations, "parameters": parameters}, as_json)
+
+
+def _train_on(
+    data: DataFile,
+    truth,
+    transform,
+    out,
+    window,
+    overlap,
+    prior,
+    system,
+    epochs,
+    minutes,
+    iterations,
+    seed,
+    resume,
+    as_json,
+):
+    from tf4dvar.experiments.dynamics import true_flow
+    from tf4dvar.training import train_on
+
+    if (prior is PriorName.FLOW) != (system is not None):
+        raise InputError(
+            f"Received --prior {prior.value} and --system {system}; expected a system with "
+            "--prior flow, and none with genn."
+        )
+    transforms = dict(pairs_of("transform", transform or []))
+    series = data.series(transforms)
+    nature = None
+    if system is not None:
+        nature = system_of(system)
+        nature = nature.with_time_step(time_step_of(series.dataset, nature))
+    with _progress_beside(as_json):
+        model, errors = train_on(
+            series,
+            out,
+            None if truth is None else data.beside(truth).series(transforms),
+            window=window,
+            overlap=overlap,
+            flow=None if nature is None else true_flow(nature),
+            epochs=epochs,
+            minutes=minutes,
+            iterations=iterations,
+            seed=seed,
+            resume=resume,
+            told={"data": data.path, "truth": truth, "system": system, "transforms": transforms},
+            verbose=verbose(),
+        )
+    report(
+        {
+            "run": str(out),
+            "iterations": model.iterations,
+            "parameters": model.count_params(),
+            **{f"rmse {name}": error._asdict() for name, error in errors.items()},
+        },
+        as_json,
+    )
+
+
+@contextmanager
+def _progress_beside(as_json: bool):
+    """With --json the standard output is one document: the progress goes to the other stream."""
+    stdout, sys.stdout = sys.stdout, sys.stderr if as_json else sys.stdout
+    try:
+        yield
+    finally:
+        sys.stdout = stdout
