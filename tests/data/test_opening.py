@@ -437,6 +437,18 @@ def test_errors_without_units_are_told_by_their_names(attributes, power):
     assert (open_data(data, error="e")["sst_noise_variance"] == 3.0**power).all()
 
 
+def test_an_error_of_each_place_holds_at_all_times():
+    data = field()
+    data["err"] = (("lon", "lat"), np.full((5, 4), 2.0), {"units": "K"})
+    opened = open_data(data, error="err")
+    variance = Layout.of(opened).noise_variance(opened)
+    assert variance.shape == (6, 4, 5, 1)
+    assert (variance == 4).all()
+    data["err"] = ("other", [1.0, 2.0], {"units": "K"})
+    with pytest.raises(InputError, match="'err' has the dimensions"):
+        open_data(data, error="err")
+
+
 def test_what_has_no_known_error_does_not_count():
     data = field().fillna(1.0)
     data["err"] = (data["sst"].dims, np.ones((6, 4, 5)), {"units": "K"})
@@ -464,6 +476,7 @@ def test_the_variances_of_a_file_of_windows_are_taken_by_themselves(name, said):
     windows = simulate_dataset(Lorenz63(), protocol_plan("l63", "C"), 3, seed=7)
     windows[name] = windows["truth"] ** 2 + 1
     opened = open_data(windows)
+    assert opened["observations_noise_variance"].attrs["long_name"] == "noise variance"
     variance = Layout.of(opened).noise_variance(opened)
     np.testing.assert_array_equal(variance, windows[name])
     xr.testing.assert_equal(opened["observations"], windows["observations"])

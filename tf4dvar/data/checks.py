@@ -148,7 +148,7 @@ def warn_of_swapped_components(observations: np.ndarray, truth: np.ndarray) -> N
     own, nearest = departure.diagonal(), departure.argmin(axis=1)
     least = departure.min(axis=1)
     # What is left of the sums of squares by rounding is no departure.
-    rounding = 1e-9 * np.square(values).sum(0) / np.maximum(count, 1)
+    rounding = 1e-12 * np.square(values).sum(0) / np.maximum(count, 1)
     variance = np.square(truth - truth.mean(0)).mean(0)
     swapped = np.flatnonzero(
         (count > 0) & (own > 4 * least + rounding) & (least < variance[nearest] / 2)

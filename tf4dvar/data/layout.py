@@ -115,8 +115,11 @@ class Layout:
         told = {name: dataset.get(f"{name}{VARIANCE}") for name in names}
         if all(variance is None for variance in told.values()):
             return None
-        unknown = {name: dataset[name] * np.nan for name in names if told[name] is None}
-        return self._stacked(dataset.assign({**told, **unknown}), names)
+        variances = {
+            name: dataset[name].variable * np.nan if variance is None else variance.variable
+            for name, variance in told.items()
+        }
+        return self._stacked(dataset.assign(variances), names)
 
     def unstack(self, states: xr.DataArray, like: xr.Dataset | xr.DataArray) -> xr.Dataset:
         """The inverse of `stack`, in the form of the data set that was stacked.
@@ -143,7 +146,8 @@ class Layout:
             values = _reshaped(part.variable, target)
             if domain is not None:
                 values = values.where(domain.variable).transpose(*target.dims)
-            result[name] = target.copy(data=values.astype(float_of(target.dtype)).data)
+            values = values.astype(float_of(target.dtype))
+            result[name] = target.variable.copy(data=values.data)
         return result
 
     def _stacked(self, dataset, names):

@@ -33,9 +33,8 @@ def variance_of(error: xr.DataArray, variable: xr.DataArray) -> xr.DataArray:
     variance = known if squared else known**2
     simple = re.fullmatch(r"[^\W\d]+", units)
     described = {"units": f"{units}2" if simple else f"({units})^2"} if units else {}
-    return (
-        variance.drop_attrs().drop_encoding().assign_attrs(long_name="noise variance", **described)
-    )
+    variance.attrs, variance.encoding = {"long_name": "noise variance", **described}, {}
+    return variance
 
 
 def _is_variance(error, variable, units, of_error):

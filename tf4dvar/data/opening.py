@@ -74,10 +74,14 @@ def open_data(
     found |= {name: _where(found[name], variance.notnull()) for name, variance in variances.items()}
     for variable in found.values():
         _look_at(variable, layout)
-    found |= {f"{name}{VARIANCE}": variance for name, variance in variances.items()}
+    for name, variance in variances.items():
+        variance = variance.broadcast_like(found[name]).transpose(*found[name].dims)
+        found[f"{name}{VARIANCE}"] = variance
     domain = _domain(holds.get("mask"), layout)
     result = dataset.drop_vars([*dataset.data_vars, *(set(domain) & set(dataset.coords))])
-    result = result.assign(found).assign_coords(domain)
+    # Without their coordinates, which are there.
+    result = result.assign({name: each.variable for name, each in found.items()})
+    result = result.assign_coords({name: each.variable for name, each in domain.items()})
     return result if time_step is None else binned(result, layout.time, time_step)
 
 
@@ -172,7 +176,8 @@ def _domain(mask, layout):
     if mask is None or not set(mask.dims) & set(layout.space):
         return {}
     within = mask.any(set(mask.dims) - set(layout.space)).load()
-    return {mask.name: within.drop_attrs().assign_attrs(long_name="within the domain")}
+    within.attrs = {"long_name": "within the domain"}
+    return {mask.name: within}
 
 
 def _look_at(variable, layout):

@@ -12,8 +12,9 @@ from tf4dvar.data.conventions import VARIANCE
 from tf4dvar.data.layout import float_of
 from tf4dvar.errors import InputError, shown
 
-# Of a step, by which times may be off: single precision in days since 1950 is off by minutes.
-TOLERANCE = 0.05
+# Of a step, by which times may be off: hours in days since 1950 are off by minutes in single
+# precision, and months, of 28 to 31 days, by two days.
+TOLERANCE = 0.1
 # Rows of a grid for each that is there: beyond, it is a few times far apart, and no grid.
 LONGEST = 100
 
@@ -141,7 +142,8 @@ def binned(dataset: xr.Dataset, time: str, step: Step, start: Any = None) -> xr.
         elif variance is not None:
             of_each = 0.0 * variable + variance
             of_mean, _ = _means(of_each, time, inside, cells.astype(int), rows)
-            of_mean = (of_mean / number).assign_attrs(getattr(variance, "attrs", {}))
+            of_mean = of_mean / number
+            of_mean.attrs = getattr(variance, "attrs", {})
             result = result.assign({f"{name}{VARIANCE}": of_mean})
     result = _encoded_as(result, dataset)
     # The unit in the file need not tell the new times.
