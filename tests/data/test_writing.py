@@ -172,6 +172,18 @@ def test_states_in_memory_are_written_in_their_own_type(tmp_path):
         np.testing.assert_allclose(found["a"], np.arange(5) + 0.3, rtol=1e-6)
 
 
+def test_a_level_may_be_left_out_of_the_form(tmp_path):
+    """Then the chunks that the file had are those of another form; and units of time are plain."""
+    a_file(tmp_path / "in.nc", PACKINGS[3], DATES[0], ("time", "depth", "lat", "lon"))
+    with xr.open_dataset(tmp_path / "in.nc") as dataset:
+        dataset["sst"].attrs["units"] = "days"
+        level = dataset.isel(depth=0)
+        level["sst"].encoding["chunksizes"] = (12, 1, 3, 4)
+        write_slabs(level, slabs_of(level, (4, 8)), "time", tmp_path / "out.nc")
+        with xr.open_dataset(tmp_path / "out.nc", decode_timedelta=False) as found:
+            xr.testing.assert_identical(found, level)
+
+
 def test_the_values_of_the_source_are_not_read(packed, tmp_path):
     dask = pytest.importorskip("dask")
     unread = dask.array.from_delayed(dask.delayed(pytest.fail)("read"), packed["sst"].shape, float)

@@ -83,8 +83,9 @@ class Packing:
         """The same variable stored as plain floating-point numbers, NaN where there are none.
 
         Args:
-            dtype: of the numbers.
+            dtype: of the values.
         """
+        dtype = np.result_type(dtype, np.float32)  # the format has no half precision
         attrs = {key: value for key, value in self.attrs.items() if key not in OF_PACKED}
         return Packing(self.name, self.dims, attrs, {"dtype": dtype, "_FillValue": np.nan})
 
@@ -106,7 +107,7 @@ def with_one_fill_value(attrs: dict, encoding: dict) -> tuple[dict, dict]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """What cannot be stored is found by reading it again."""
+    """Without the warnings of what cannot be stored, which `misfits` counts."""
     with np.errstate(invalid="ignore", over="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", xr.SerializationWarning)
         yield

@@ -71,6 +71,10 @@ def write_slabs(like: xr.Dataset, slabs: Iterable[xr.Dataset], dim: str, path: s
     variables, attributes = xr.conventions.encode_dataset_coordinates(like)
     packings = {name: Packing.of(name, variables.pop(name)) for name in first.data_vars}
     with atomic_path(path) as temporary, TemporaryFile(dir=temporary.parent) as held:
+        with writable():
+            frame = xr.Dataset(_encoded(variables), attrs=attributes)
+        frame.encoding = {key: of for key, of in like.encoding.items() if key == UNLIMITED}
+        write_netcdf(frame, temporary, keep=("_FillValue", *COMPRESSION))
         # A variable keeps its type once it is in a file: all slabs are seen before one is written.
         packings, lengths = _hold(packings, chain([first], slabs), dim, held)
         if sum(lengths) != like.sizes[dim]:
@@ -78,11 +82,7 @@ def write_slabs(like: xr.Dataset, slabs: Iterable[xr.Dataset], dim: str, path: s
                 f"Received slabs of {sum(lengths)} entries along {dim!r}; expected the "
                 f"{like.sizes[dim]} of the data set."
             )
-        with writable():
-            frame = xr.Dataset(_encoded(variables), attrs=attributes)
-            frame.encoding = {key: of for key, of in like.encoding.items() if key == UNLIMITED}
-        write_netcdf(frame, temporary, keep=("_FillValue", *COMPRESSION))
-        with h5netcdf.File(temporary, "a") as file:
+        with writable(), h5netcdf.File(temporary, "a") as file:
             for name, packing in packings.items():
                 _create(file, packing, like[name].variable, dim, lengths[0])
             held.seek(0)
@@ -132,12 +132,10 @@ def _encoded(variables):
         stored = attrs | encoded[name].attrs
         if stored.get("calendar") == "standard" and "calendar" not in encoding:
             del stored["calendar"]
-        # Those that xarray only writes in another way.
-        if (
-            "units" in stored
-            and stored["units"].split()[:1] == encoding.get("units", "").split()[:1]
-        ):
-            stored["units"] = encoding["units"]
+        # The same unit since the same date, which xarray writes in its own way.
+        units = encoding.get("units", "")
+        if units.split()[:1] == str(stored.get("units")).split()[:1]:
+            stored["units"] = units
         encoded[name].attrs = stored
     return encoded
 
@@ -170,9 +168,13 @@ def _create(file, packing, like, dim, length):
 
 
 def _chunks(like, dim, length):
-    """Those of the source, but such that each belongs to one slab: no chunk is written twice."""
-    chunks = like.encoding.get("chunksizes") or like.shape
-    chunks = dict(zip(like.dims, map(min, chunks, like.shape), strict=True))
+    """Across slabs those of the source; along them such that few belong to two slabs."""
+    told = like.encoding.get("chunksizes") or ()
+    chunks = dict(like.sizes)
+    if len(told) == like.ndim:
+        chunks = {
+            each: min(chunk, chunks[each]) for each, chunk in zip(like.dims, told, strict=True)
+        }
     across = prod(size for each, size in chunks.items() if each != dim)
     chunks[dim] = min(length, max(1, CHUNK // across))
     return tuple(chunks.values())
