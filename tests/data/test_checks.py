@@ -13,6 +13,7 @@ from tf4dvar.data import (
     warn_of_units,
 )
 from tf4dvar.errors import InputError
+from tf4dvar.layers import Normalisation
 from tf4dvar.systems import SYSTEMS, system_by_name
 
 
@@ -117,3 +118,30 @@ def test_good_data_raise_no_alarm(system, protocol, said):
     for window in other["observations"].values:
         warn_of_units(window[None], mean, deviation)
     assert said() == ""
+
+
+@pytest.mark.parametrize("components", [3, 40, 100])
+@pytest.mark.parametrize("offset", [0.0, 101325.0])
+def test_observations_without_noise_are_in_the_order_of_the_truth(components, offset, said):
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        truth = rng.normal(size=(20, 50, components)) + offset
+        observations = np.where(rng.random(truth.shape) < 0.3, truth, np.nan)
+        warn_of_swapped_components(observations, truth)
+        assert said() == ""
+    warn_of_swapped_components(np.roll(observations, 1, -1), truth)
+    assert "nearer to component" in said()
+
+
+@pytest.mark.parametrize("constant", [0.0, 0.1, -3.7, 101325.0])
+def test_a_component_that_was_constant_and_still_is_raises_no_alarm(constant, rng, said):
+    observations = rng.normal(5, 2, size=(20, 30, 3)).astype("float32")
+    observations[..., 1] = constant
+    normalisation = Normalisation()
+    normalisation.adapt(observations)
+    numbers = normalisation.mean.numpy(), normalisation.std.numpy()
+    warn_of_units(observations, *numbers)
+    assert said() == ""
+    observations[..., 1] = constant + 1000
+    warn_of_units(observations, *numbers)
+    assert "Component 1 of the observations has the mean" in said()

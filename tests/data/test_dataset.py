@@ -34,6 +34,20 @@ def test_a_file_gives_back_what_was_written(tmp_path):
     assert read["truth"].dims == ("window", "time", "component")
 
 
+@pytest.mark.parametrize("kind", ["scipy", 2, 3])
+def test_windows_in_other_formats_are_read_as_well(kind, tmp_path):
+    """NetCDF-3, and zarr of both formats."""
+    dataset = simulate(seed=7)
+    path = tmp_path / "windows"
+    if kind == "scipy":
+        dataset.to_netcdf(path, engine=kind)
+    else:
+        dataset.to_zarr(path, zarr_format=kind, consolidated=False)
+    read = read_windows(path)
+    xr.testing.assert_identical(read, dataset)
+    assert read["observations"].dtype.isnative
+
+
 def test_a_seed_gives_the_same_data_set_and_plans_share_their_truth():
     assert simulate(seed=7).identical(simulate(seed=7))
     assert not simulate(seed=7)["truth"].equals(simulate(seed=8)["truth"])

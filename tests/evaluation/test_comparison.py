@@ -2,7 +2,9 @@ import csv
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
+import xarray as xr
 
 from tests.cli.test_app import fail, succeed
 from tf4dvar.data import read_windows, states_dataset, write_dataset
@@ -46,6 +48,26 @@ def test_the_report_compares_methods_chains_and_models(folder, tmp_path):
     for figure in ("windows.png", "error_by_time.png", "calibration.png"):
         assert (out / figure).read_bytes().startswith(b"\x89PNG")
     assert "--force" in fail("compare", *data, "--methods", "oi", "--out", out)
+
+
+@pytest.mark.parametrize("labels", [None, {"component": [("a", 1), ("b", 2), ("b", 3)]}])
+def test_windows_without_labels_or_with_those_of_two_parts_are_compared(folder, tmp_path, labels):
+    windows = read_windows(folder / "windows.nc").drop_vars("component")
+    if labels:
+        index = pd.MultiIndex.from_tuples(labels["component"], names=["lat", "lon"])
+        windows = windows.assign_coords(xr.Coordinates.from_pandas_multiindex(index, "component"))
+    write_dataset(windows, tmp_path / "windows.nc")
+    data, model = ("--data", tmp_path / "windows.nc"), folder / "model.keras"
+    succeed("compare", *data, "--models", model, "--out", tmp_path / "report")
+    scores = json.loads((tmp_path / "report" / "report.json").read_text())[str(model)]
+    names = list(map(str, labels["component"])) if labels else ["0", "1", "2"]
+    assert list(scores["r_score_by_component"]) == names
+    assert (tmp_path / "report" / "windows.png").is_file()
+    succeed("reconstruct", model, *data, "--out", tmp_path / "states.nc")
+    states = read_windows(tmp_path / "states.nc", "state")
+    assert ("component" in states.coords) == bool(labels)
+    succeed("plot", model, *data, "--out", tmp_path / "figure.png")
+    succeed("evaluate", model, *data)
 
 
 def test_scores_of_a_known_error(windows):

@@ -28,6 +28,14 @@ def test_without_truth_there_are_the_windows_alone(windows):
     assert len(figure.get_axes()) == 3
 
 
+def test_what_has_no_labels_is_numbered(windows):
+    bare = windows.drop_vars(["window", "time", "component"])
+    axes = plot_reconstructions(bare, {"states": windows["truth"].values}).get_axes()
+    assert [panel.get_title() for panel in axes[:4]] == [f"window 0, {i}" for i in range(3)] + [
+        "window 1, 0"
+    ]
+
+
 @pytest.mark.parametrize(
     ("units", "unit", "square"),
     [("1", "(dimensionless)", "(dimensionless)"), ("m/s", "(m/s)", "((m/s)^2)")],

@@ -5,7 +5,6 @@ from tf4dvar.data.checks import (
     check_observations,
     check_states,
     check_truth,
-    warn_of_fill_values,
     warn_of_full_observation,
     warn_of_scale,
     warn_of_swapped_components,
@@ -16,32 +15,45 @@ from tf4dvar.data.dataset import (
     number_of,
     open_windows,
     read_windows,
-    readable,
     simulate_dataset,
     states_dataset,
     write_dataset,
 )
+from tf4dvar.data.fill_values import fill_values_of, warn_of_fill_values
+from tf4dvar.data.layout import Layout
+from tf4dvar.data.opening import open_data
 from tf4dvar.data.patches import Patches
 from tf4dvar.data.protocols import default_protocol, protocol_plan
+from tf4dvar.data.stores import readable
+from tf4dvar.data.time_axis import binned, regular
+from tf4dvar.data.transforms import TRANSFORMS, restored, transformed
 from tf4dvar.data.writing import write_slabs, write_states
 from tf4dvar.systems.observation_plan import ObservationPlan
 
 __all__ = [
     "DIMS",
+    "TRANSFORMS",
+    "Layout",
     "ObservationPlan",
     "Patches",
     "as_array",
+    "binned",
     "check_observations",
     "check_states",
     "check_truth",
     "default_protocol",
+    "fill_values_of",
     "number_of",
+    "open_data",
     "open_windows",
     "protocol_plan",
     "read_windows",
     "readable",
+    "regular",
+    "restored",
     "simulate_dataset",
     "states_dataset",
+    "transformed",
     "warn_of_fill_values",
     "warn_of_full_observation",
     "warn_of_scale",

@@ -13,9 +13,6 @@ from tf4dvar.systems.axes import axes_but
 
 logger = logging.getLogger(__name__)
 
-FILL_VALUES = (0.0, -99.0, -999.0, -9999.0, 1e20, float(np.float32(9.96921e36)))
-"""Numbers that stand for a missing value elsewhere, the last two in NetCDF files."""
-
 # Windows that a look at the components' order takes.
 LOOK = 64
 
@@ -115,26 +112,6 @@ def check_states(states: np.ndarray, reason: str) -> None:
         )
 
 
-def warn_of_fill_values(observations: np.ndarray) -> None:
-    """Warn where a fill value is more than a fifth of a component's entries.
-
-    Args:
-        observations: [window, time, component].
-    """
-    for fill in FILL_VALUES:
-        share = np.mean(observations == fill, axes_but(-1, observations))
-        often = np.flatnonzero(share > 0.2)
-        if often.size:
-            logger.warning(
-                "%s of the observations is exactly %g in %.0f %% of the entries. If that means "
-                "not observed, make it NaN: np.where(observations == %g, np.nan, observations).",
-                _named(often),
-                fill,
-                100 * share[often[0]],
-                fill,
-            )
-
-
 def warn_of_full_observation(observations: np.ndarray) -> None:
     """Warn where nothing is missing.
 
@@ -170,8 +147,12 @@ def warn_of_swapped_components(observations: np.ndarray, truth: np.ndarray) -> N
     ) / np.maximum(count, 1)[:, None]
     own, nearest = departure.diagonal(), departure.argmin(axis=1)
     least = departure.min(axis=1)
+    # What is left of the sums of squares by rounding is no departure.
+    rounding = 1e-12 * np.square(values).sum(0) / np.maximum(count, 1)
     variance = np.square(truth - truth.mean(0)).mean(0)
-    swapped = np.flatnonzero((count > 0) & (own > 4 * least) & (least < variance[nearest] / 2))
+    swapped = np.flatnonzero(
+        (count > 0) & (own > 4 * least + rounding) & (least < variance[nearest] / 2)
+    )
     if swapped.size:
         first = swapped[0]
         logger.warning(
@@ -234,8 +215,10 @@ def _far_from(windows, mean, deviation):
     departures = np.where(known, (windows - mean.astype("float64")) / deviation, 0.0)
     square = np.square(departures).sum(every) / np.maximum(count, 1)
     spread = square - np.square(departures.sum(every) / np.maximum(count, 1))
-    # One window may be calm; many that hardly differ are in a larger unit.
-    calm = (spread < 0.01**2) & (len(windows) > 1)
+    # One window may be calm; many that hardly differ are in a larger unit, but for what was
+    # constant when the model was adapted, and is it still.
+    same = np.sqrt(square) * deviation <= 1e-5 * np.abs(mean)
+    calm = (spread < 0.01**2) & (len(windows) > 1) & ~same
     return np.flatnonzero((count > 1) & ((square > 10**2) | calm))
 
 

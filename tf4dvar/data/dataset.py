@@ -8,13 +8,13 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import h5py
 import numpy as np
-import psutil
 import xarray as xr
 
 from tf4dvar.data.checks import check_observations
-from tf4dvar.errors import InputError, first_line
+from tf4dvar.data.multi_index import with_multi_indexes, without_multi_indexes
+from tf4dvar.data.stores import open_store, readable, text_of, with_attributes
+from tf4dvar.errors import InputError
 from tf4dvar.storage.files import atomic_path, check_output
 from tf4dvar.systems import System, random_stream, sample_windows, windows_from
 from tf4dvar.systems.observation_plan import ObservationPlan
@@ -80,29 +80,13 @@ def simulate_dataset(
 
 
 @contextmanager
-def readable(path: Path) -> Iterator[None]:
-    """Turn whatever reading a file raises into an `InputError` that names it.
-
-    Args:
-        path: the file.
-    """
-    try:
-        yield
-    except Exception as error:  # h5netcdf raises many kinds for a damaged file
-        raise InputError(
-            f"{path} cannot be read as NetCDF-4 ({first_line(error)}); "
-            "it may be truncated: write it again."
-        ) from error
-
-
-@contextmanager
 def open_windows(
     path: str | Path, variable: str = "observations", in_memory: bool = False
 ) -> Iterator[xr.Dataset]:
-    """A NetCDF file of windows, whose arrays are read when they are asked for.
+    """A file of windows, NetCDF or zarr, whose arrays are read when they are asked for.
 
     Args:
-        path: the file.
+        path: the file, or the store.
         variable: the variable it must have, `observations` or `state`.
         in_memory: whether a file that is larger than the memory is refused.
 
@@ -112,14 +96,7 @@ def open_windows(
     Raises:
         InputError: not there, not readable, or not a file of windows.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"There is no file {path}.")
-    with readable(path):
-        complaint = _storage_complaint(path, in_memory)
-        if complaint:
-            raise InputError(complaint)
-        opened = xr.open_dataset(path, engine="h5netcdf")
+    opened = with_multi_indexes(open_store(path, in_memory, lazily=False))
     with opened as dataset:
         if variable not in dataset:
             raise InputError(
@@ -133,7 +110,7 @@ def open_windows(
                     f"{name!r} of {path} has the dimensions {dims} and the type {dtype}; "
                     f"expected {DIMS} and floating-point numbers."
                 )
-        yield _with_attributes(dataset, _text).transpose(*DIMS, ..., missing_dims="ignore")
+        yield dataset.transpose(*DIMS, ..., missing_dims="ignore")
 
 
 def read_windows(path: str | Path, variable: str = "observations") -> xr.Dataset:
@@ -148,26 +125,6 @@ def read_windows(path: str | Path, variable: str = "observations") -> xr.Dataset
             dataset.load()
         check_observations(dataset[variable].values)
         return dataset
-
-
-def _storage_complaint(path, in_memory):
-    """What in a file would hang its reader or fill the memory; None if nothing.
-
-    HDF5 lets values lie in any other file or device, and be declared without being there.
-    """
-    most = psutil.virtual_memory().total if in_memory else np.inf
-    # Groups inside are not looked into: nothing of them is read.
-    with h5py.File(path) as file:
-        for name in file:
-            if not isinstance(file.get(name, getlink=True), h5py.HardLink):
-                return f"{name} is a link"
-            item = file[name]
-            if isinstance(item, h5py.Dataset):
-                if item.is_virtual or item.external:
-                    return f"the values of {name} are in another file"
-                if item.size is not None and item.nbytes > most:
-                    return f"{name} of shape {item.shape} is larger than the memory"
-    return None
 
 
 def number_of(dataset: xr.Dataset, attribute: str) -> float:
@@ -256,7 +213,7 @@ def writable() -> Iterator[None]:
 def _with_checksums(dataset, keep):
     """A data set and its encoding, so that damage is noticed."""
     # The format has checksums of its metadata, but for texts of any length; not of values.
-    dataset = _with_attributes(dataset, of_fixed_length)
+    dataset = with_attributes(without_multi_indexes(dataset), of_fixed_length)
     encoding = {
         name: {key: variable.encoding[key] for key in keep if key in variable.encoding}
         | {"fletcher32": True}
@@ -266,38 +223,13 @@ def _with_checksums(dataset, keep):
     return dataset, encoding
 
 
-def _with_attributes(dataset, change):
-    """A data set in which something is done to all names and values of attributes."""
-    dataset = dataset.copy()
-    for holder in (dataset, *dataset.variables.values()):
-        holder.attrs = {_text(name): change(value) for name, value in holder.attrs.items()}
-    return dataset
-
-
-def _text(value):
-    """A text as it was meant; what is none as it is.
-
-    Bytes that are not UTF-8, as h5py hands them on, are Latin-1 in files of other programs: °C.
-    """
-    if isinstance(value, list):
-        return [_text(each) for each in value]
-    if isinstance(value, str):
-        value = value.encode("utf-8", "surrogateescape")
-    if not isinstance(value, bytes):
-        return value
-    try:
-        return value.decode("utf-8")
-    except UnicodeDecodeError:
-        return value.decode("latin-1")
-
-
 def of_fixed_length(value):
     """An attribute's text of a fixed length, which ASCII alone can be: the file has its checksum.
 
     Args:
         value: the attribute, of any type.
     """
-    value = _text(value)
+    value = text_of(value)
     return (
         np.bytes_(value.encode()) if isinstance(value, str) and value and value.isascii() else value
     )

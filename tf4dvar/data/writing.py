@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 
 from tf4dvar.data.dataset import DIMS, of_fixed_length, states_dataset, writable, write_netcdf
+from tf4dvar.data.multi_index import without_multi_indexes
 from tf4dvar.data.packing import Packing, with_one_fill_value
 from tf4dvar.errors import InputError
 from tf4dvar.storage.files import atomic_path
@@ -68,6 +69,7 @@ def write_slabs(like: xr.Dataset, slabs: Iterable[xr.Dataset], dim: str, path: s
     """
     slabs = iter(slabs)
     first = next(slabs)
+    like = without_multi_indexes(like)
     variables, attributes = xr.conventions.encode_dataset_coordinates(like)
     packings = {name: Packing.of(name, variables.pop(name)) for name in first.data_vars}
     with atomic_path(path) as temporary, TemporaryFile(dir=temporary.parent) as held:

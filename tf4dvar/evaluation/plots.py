@@ -107,6 +107,9 @@ def plot_windows(
         states: reconstructions by label, each [window, time, component], physical units.
         colours: one for each label.
     """
+    # What has no labels is numbered.
+    unlabelled = set(dataset.dims) - set(dataset.coords)
+    dataset = dataset.assign_coords({name: dataset[name] for name in unlabelled})
     for (row, column), panel in np.ndenumerate(axes):
         window = dataset.isel(window=row, component=column)
         some = {label: state[row, :, column] for label, state in states.items()}
