@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from tf4dvar.data.conventions import in_valid_range
+
 # Attributes in packed numbers; the first two tell missing values.
 OF_PACKED = ("missing_value", "_Unsigned", "valid_min", "valid_max", "valid_range")
 
@@ -78,6 +80,17 @@ class Packing:
         precision = 1e-6 * np.abs(self.encoding.get("add_offset", 0)) + np.finfo("float32").tiny
         same = np.isclose(read, values, rtol=1e-6, atol=0.51 * step + precision, equal_nan=True)
         return same.size - int(np.count_nonzero(same))
+
+    def invalid(self, values: xr.Variable) -> int:
+        """How many values the attributes `valid_min`, `valid_max` and `valid_range` do not allow.
+
+        Args:
+            values: as for `encoded`.
+        """
+        variable = xr.DataArray(values.data, dims=values.dims, name=self.name, attrs=self.attrs)
+        variable.encoding = self.encoding
+        valid = in_valid_range(variable)
+        return 0 if valid is None else int((values.notnull() & ~valid.variable).sum())
 
     def unpacked(self, dtype: np.dtype) -> "Packing":
         """The same variable stored as plain floating-point numbers, NaN where there are none.

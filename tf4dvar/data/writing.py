@@ -101,22 +101,28 @@ def _hold(packings, slabs, dim, held):
     Returns:
         Packings that hold all of them, and their lengths.
     """
-    misfits = dict.fromkeys(packings, 0)
+    misfits, invalid = dict.fromkeys(packings, 0), dict.fromkeys(packings, 0)
     lengths = []
     for slab in slabs:
         lengths.append(slab.sizes[dim])
         for name, packing in packings.items():
             values = slab[name].variable.transpose(*packing.dims)
             misfits[name] += packing.misfits(values)
+            invalid[name] += packing.invalid(values)
             np.save(held, values.values)
-    for name, count in misfits.items():
-        if count:
-            packing = packings[name]
+    for name, packing in packings.items():
+        if misfits[name]:
             packings[name] = packing.unpacked(slab[name].dtype)
             logger.warning(
                 "%s values of %r are not among those that its packing as %s can hold; it is "
                 "written unpacked, as %s.",
-                *(f"{count:,}", name, packing.dtype, packings[name].dtype),
+                *(f"{misfits[name]:,}", name, packing.dtype, packings[name].dtype),
+            )
+        elif invalid[name]:
+            logger.warning(
+                "%s values of %r are outside the valid range that its attributes tell; who reads "
+                "them takes them for missing.",
+                *(f"{invalid[name]:,}", name),
             )
     return packings, lengths
 
