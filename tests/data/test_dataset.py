@@ -149,6 +149,13 @@ def test_other_variables_and_dimensions_do_no_harm(tmp_path):
     assert read_windows(tmp_path / "windows.nc").identical(dataset)
 
 
+def test_attributes_that_name_other_variables_are_written(tmp_path):
+    dataset = simulate().assign(time_bounds=(("time", "bounds"), np.zeros((200, 2))))
+    dataset["time"].attrs["bounds"] = "time_bounds"
+    write_dataset(dataset, tmp_path / "windows.nc")
+    assert read_windows(tmp_path / "windows.nc").identical(dataset)
+
+
 def test_a_flipped_bit_in_the_values_is_noticed(tmp_path):
     path = tmp_path / "windows.nc"
     dataset = simulate()

@@ -10,7 +10,7 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tf4dvar.data import Patches, write_slabs
+from tf4dvar.data import Layout, Patches, open_data, write_slabs
 from tf4dvar.errors import InputError
 
 PACKINGS = [
@@ -45,7 +45,7 @@ def a_file(path, packing, dates, dims=("time", "lat", "lon"), unlimited=(), seed
     values[rng.random(values.shape) < 0.2] = np.nan
     dataset = xr.Dataset(
         {
-            "sst": (dims, values, {"units": "kelvin", "bounds_of": "°", "valid_max": np.int16(9)}),
+            "sst": (dims, values, {"units": "kelvin", "comment": "°"}),
             "crs": ((), np.int32(7), {"grid_mapping_name": "latitude_longitude"}),
             "lat_bnds": (("lat", "nv"), np.zeros((3, 2), "float32"), {"units": "degrees_north"}),
         },
@@ -170,6 +170,62 @@ def test_states_in_memory_are_written_in_their_own_type(tmp_path):
     with xr.open_dataset(tmp_path / "out.nc") as found:
         assert (found["a"].dtype, found["b"].dtype) == ("float32", "float64")
         np.testing.assert_allclose(found["a"], np.arange(5) + 0.3, rtol=1e-6)
+
+
+def test_what_the_valid_range_does_not_allow_is_said(packed, tmp_path, caplog):
+    """In packed numbers, as they are in files: 300 K are 2685."""
+    packed["sst"].attrs["valid_max"] = np.int16(2685)
+    states = packed[["sst"]].load()
+    states["sst"][:] = 288
+    states["sst"][5, 0, :3] = [300.004, 300.02, np.nan]
+    write_slabs(packed, [states], "time", tmp_path / "out.nc")
+    assert "1 values of 'sst' are outside the valid range" in caplog.text
+
+
+def test_labels_of_two_parts_are_written(tmp_path):
+    field = xr.Dataset(
+        {"observations": (("time", "y", "x"), np.arange(24.0).reshape(4, 3, 2))},
+        {"y": [3, 2, 1], "x": [0, 1]},
+    ).stack(component=("y", "x"))
+    write_slabs(field, [field.isel(time=[i]) for i in range(4)], "time", tmp_path / "out.nc")
+    xr.testing.assert_identical(open_data(tmp_path / "out.nc"), field)
+
+
+@pytest.mark.parametrize("packing", PACKINGS[1:])
+def test_a_file_that_is_opened_cut_joined_and_written_is_the_same(tmp_path, packing):
+    a_file(tmp_path / "in.nc", packing, DATES[0], ("lon", "depth", "time", "lat"))
+    dataset = open_data(tmp_path / "in.nc")
+    layout = Layout.of(dataset)
+    series = layout.stack(dataset)
+    patches = Patches(series.shape[:-1], (5, 2, 3), (2, 1, 1))
+
+    def slabs():
+        start = 0
+        for states in patches.join(patches.cut(series, 4)):
+            here = {layout.time: slice(start, start + len(states))}
+            yield layout.unstack(series.isel(here).copy(data=states), dataset.isel(here))
+            start += len(states)
+
+    write_slabs(dataset, slabs(), layout.time, tmp_path / "out.nc")
+    with (
+        xr.open_dataset(tmp_path / "in.nc", decode_cf=False) as expected,
+        xr.open_dataset(tmp_path / "out.nc", decode_cf=False) as found,
+    ):
+        kept = [name for name in expected.variables if name in found.variables]
+        assert {"sst", "time", "lat", "area"} <= set(kept)
+        xr.testing.assert_identical(found[kept], expected[kept])
+
+
+def test_a_level_may_be_left_out_of_the_form(tmp_path):
+    """Then the chunks that the file had are those of another form; and units of time are plain."""
+    a_file(tmp_path / "in.nc", PACKINGS[3], DATES[0], ("time", "depth", "lat", "lon"))
+    with xr.open_dataset(tmp_path / "in.nc") as dataset:
+        dataset["sst"].attrs["units"] = "days"
+        level = dataset.isel(depth=0)
+        level["sst"].encoding["chunksizes"] = (12, 1, 3, 4)
+        write_slabs(level, slabs_of(level, (4, 8)), "time", tmp_path / "out.nc")
+        with xr.open_dataset(tmp_path / "out.nc", decode_timedelta=False) as found:
+            xr.testing.assert_identical(found, level)
 
 
 def test_the_values_of_the_source_are_not_read(packed, tmp_path):

@@ -34,7 +34,8 @@ TransformOption = Annotated[
     list[str] | None,
     typer.Option(
         "--transform",
-        help=f"Of a positive variable, in which the model works, as VARIABLE={next(iter(TRANSFORMS))}.",
+        help="Of a positive variable, in which the model works: VARIABLE=NAME, of "
+        f"{', '.join(TRANSFORMS)}.",
     ),
 ]
 

@@ -19,6 +19,7 @@ from tf4dvar.cli.common import (
 )
 from tf4dvar.cli.data import DataFile, TransformOption, TruthOption, opens_files, pairs_of
 from tf4dvar.cli.progress import verbose
+from tf4dvar.data import time_step_of
 from tf4dvar.data.series import OVERLAP, WINDOW
 from tf4dvar.errors import InputError
 from tf4dvar.runtime import load_tensorflow

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from tf4dvar.data.conventions import in_valid_range
+
 # Attributes in packed numbers; the first two tell missing values.
 OF_PACKED = ("missing_value", "_Unsigned", "valid_min", "valid_max", "valid_range")
 
@@ -79,12 +81,24 @@ class Packing:
         same = np.isclose(read, values, rtol=1e-6, atol=0.51 * step + precision, equal_nan=True)
         return same.size - int(np.count_nonzero(same))
 
+    def invalid(self, values: xr.Variable) -> int:
+        """How many values the attributes `valid_min`, `valid_max` and `valid_range` do not allow.
+
+        Args:
+            values: as for `encoded`.
+        """
+        variable = xr.DataArray(values.data, dims=values.dims, name=self.name, attrs=self.attrs)
+        variable.encoding = self.encoding
+        valid = in_valid_range(variable)
+        return 0 if valid is None else int((values.notnull() & ~valid.variable).sum())
+
     def unpacked(self, dtype: np.dtype) -> "Packing":
         """The same variable stored as plain floating-point numbers, NaN where there are none.
 
         Args:
-            dtype: of the numbers.
+            dtype: of the values.
         """
+        dtype = np.result_type(dtype, np.float32)  # the format has no half precision
         attrs = {key: value for key, value in self.attrs.items() if key not in OF_PACKED}
         return Packing(self.name, self.dims, attrs, {"dtype": dtype, "_FillValue": np.nan})
 
@@ -106,7 +120,7 @@ def with_one_fill_value(attrs: dict, encoding: dict) -> tuple[dict, dict]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """What cannot be stored is found by reading it again."""
+    """Without the warnings of what cannot be stored, which `misfits` counts."""
     with np.errstate(invalid="ignore", over="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", xr.SerializationWarning)
         yield

@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 
 from tf4dvar.data.dataset import DIMS, of_fixed_length, states_dataset, writable, write_netcdf
+from tf4dvar.data.multi_index import without_multi_indexes
 from tf4dvar.data.packing import Packing, with_one_fill_value
 from tf4dvar.errors import InputError
 from tf4dvar.storage.files import atomic_path
@@ -68,9 +69,14 @@ def write_slabs(like: xr.Dataset, slabs: Iterable[xr.Dataset], dim: str, path: s
     """
     slabs = iter(slabs)
     first = next(slabs)
+    like = without_multi_indexes(like)
     variables, attributes = xr.conventions.encode_dataset_coordinates(like)
     packings = {name: Packing.of(name, variables.pop(name)) for name in first.data_vars}
     with atomic_path(path) as temporary, TemporaryFile(dir=temporary.parent) as held:
+        with writable():
+            frame = xr.Dataset(_encoded(variables), attrs=attributes)
+        frame.encoding = {key: of for key, of in like.encoding.items() if key == UNLIMITED}
+        write_netcdf(frame, temporary, keep=("_FillValue", *COMPRESSION))
         # A variable keeps its type once it is in a file: all slabs are seen before one is written.
         packings, lengths = _hold(packings, chain([first], slabs), dim, held)
         if sum(lengths) != like.sizes[dim]:
@@ -78,11 +84,7 @@ def write_slabs(like: xr.Dataset, slabs: Iterable[xr.Dataset], dim: str, path: s
                 f"Received slabs of {sum(lengths)} entries along {dim!r}; expected the "
                 f"{like.sizes[dim]} of the data set."
             )
-        with writable():
-            frame = xr.Dataset(_encoded(variables), attrs=attributes)
-            frame.encoding = {key: of for key, of in like.encoding.items() if key == UNLIMITED}
-        write_netcdf(frame, temporary, keep=("_FillValue", *COMPRESSION))
-        with h5netcdf.File(temporary, "a") as file:
+        with writable(), h5netcdf.File(temporary, "a") as file:
             for name, packing in packings.items():
                 _create(file, packing, like[name].variable, dim, lengths[0])
             held.seek(0)
@@ -99,22 +101,28 @@ def _hold(packings, slabs, dim, held):
     Returns:
         Packings that hold all of them, and their lengths.
     """
-    misfits = dict.fromkeys(packings, 0)
+    misfits, invalid = dict.fromkeys(packings, 0), dict.fromkeys(packings, 0)
     lengths = []
     for slab in slabs:
         lengths.append(slab.sizes[dim])
         for name, packing in packings.items():
             values = slab[name].variable.transpose(*packing.dims)
             misfits[name] += packing.misfits(values)
+            invalid[name] += packing.invalid(values)
             np.save(held, values.values)
-    for name, count in misfits.items():
-        if count:
-            packing = packings[name]
+    for name, packing in packings.items():
+        if misfits[name]:
             packings[name] = packing.unpacked(slab[name].dtype)
             logger.warning(
                 "%s values of %r are not among those that its packing as %s can hold; it is "
                 "written unpacked, as %s.",
-                *(f"{count:,}", name, packing.dtype, packings[name].dtype),
+                *(f"{misfits[name]:,}", name, packing.dtype, packings[name].dtype),
+            )
+        elif invalid[name]:
+            logger.warning(
+                "%s values of %r are outside the valid range that its attributes tell; who reads "
+                "them takes them for missing.",
+                *(f"{invalid[name]:,}", name),
             )
     return packings, lengths
 
@@ -132,12 +140,10 @@ def _encoded(variables):
         stored = attrs | encoded[name].attrs
         if stored.get("calendar") == "standard" and "calendar" not in encoding:
             del stored["calendar"]
-        # Those that xarray only writes in another way.
-        if (
-            "units" in stored
-            and stored["units"].split()[:1] == encoding.get("units", "").split()[:1]
-        ):
-            stored["units"] = encoding["units"]
+        # The same unit since the same date, which xarray writes in its own way.
+        units = encoding.get("units", "")
+        if units.split()[:1] == str(stored.get("units")).split()[:1]:
+            stored["units"] = units
         encoded[name].attrs = stored
     return encoded
 
@@ -170,9 +176,13 @@ def _create(file, packing, like, dim, length):
 
 
 def _chunks(like, dim, length):
-    """Those of the source, but such that each belongs to one slab: no chunk is written twice."""
-    chunks = like.encoding.get("chunksizes") or like.shape
-    chunks = dict(zip(like.dims, map(min, chunks, like.shape), strict=True))
+    """Across slabs those of the source; along them such that few belong to two slabs."""
+    told = like.encoding.get("chunksizes") or ()
+    chunks = dict(like.sizes)
+    if len(told) == like.ndim:
+        chunks = {
+            each: min(chunk, chunks[each]) for each, chunk in zip(like.dims, told, strict=True)
+        }
     across = prod(size for each, size in chunks.items() if each != dim)
     chunks[dim] = min(length, max(1, CHUNK // across))
     return tuple(chunks.values())
