@@ -10,7 +10,6 @@ import typer
 from tf4dvar.cli.assimilate import assimilate
 from tf4dvar.cli.common import (
     AddressOption,
-    DataOption,
     ForceOption,
     Group,
     JsonOption,
@@ -24,6 +23,7 @@ from tf4dvar.cli.common import (
     system_of,
 )
 from tf4dvar.cli.compare import compare, limit
+from tf4dvar.cli.data import DataOption, TruthOption, WindowOption, opens_files, window_of
 from tf4dvar.cli.export import export
 from tf4dvar.cli.models import models, publish
 from tf4dvar.cli.paper import experiments, figures, tables
@@ -37,6 +37,7 @@ from tf4dvar.data import (
     simulate_dataset,
     write_dataset,
 )
+from tf4dvar.data.series import WINDOW
 from tf4dvar.errors import InputError
 from tf4dvar.runtime import load_tensorflow
 from tf4dvar.scale.simulation import with_workers
@@ -124,26 +125,40 @@ def simulate(
 
 
 @app.command()
-def evaluate(model: ModelArgument, data: DataOption, as_json: JsonOption = False) -> None:
+@opens_files
+def evaluate(
+    model: ModelArgument,
+    data: DataOption,
+    truth: TruthOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Score a model on windows whose truth is known.
 
     Example: `tf4dvar evaluate runs/x --data windows.nc --json`
+
+    A series of one's own is cut into windows, and its true states are in a file beside it.
+
+    Example: `tf4dvar evaluate runs/x --data stations.nc --truth truth.nc`
     """
     load_tensorflow()
     from tf4dvar.evaluation.scores import evaluate as score_model
     from tf4dvar.evaluation.scores import warn_of_training_windows
     from tf4dvar.models import load_model
 
-    loaded, dataset = load_model(model), read_windows(data)
+    loaded = load_model(model)
+    dataset = data.windows(window_of(loaded), truth, loaded.transforms)
     warn_of_training_windows(model, dataset)
     report(score_model(loaded, dataset), as_json)
 
 
 @app.command()
+@opens_files
 def plot(
     data: DataOption,
     states: Annotated[list[Path], typer.Option("--states", help="May be given several times.")],
     out: OutOption,
+    truth: TruthOption = None,
+    window: WindowOption = WINDOW,
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -154,14 +169,17 @@ def plot(
     from tf4dvar.evaluation.plots import plot_reconstructions
 
     check_output(out, force)
-    dataset = read_windows(data)
+    dataset = data.windows(window, truth)
     reconstructions = {}
     for path in states:
-        state = read_windows(path, "state")["state"]
+        if data.is_of_windows:
+            state = read_windows(path, "state")["state"]
+        else:
+            state = data.beside(str(path)).windows(window)["observations"]
         if state.shape != dataset["observations"].shape:
             raise InputError(
                 f"{path} has states of shape {state.shape}; "
-                f"{data} has windows of shape {dataset['observations'].shape}."
+                f"{data.path} has windows of shape {dataset['observations'].shape}."
             )
         reconstructions[path.stem] = state.values
     figure = plot_reconstructions(dataset, reconstructions)

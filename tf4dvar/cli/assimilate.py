@@ -12,7 +12,6 @@ import xarray as xr
 
 from tf4dvar.classical import METHODS, Analysis, Method
 from tf4dvar.cli.common import (
-    DataOption,
     ForceOption,
     Group,
     JsonOption,
@@ -22,8 +21,10 @@ from tf4dvar.cli.common import (
     report,
     system_of,
 )
+from tf4dvar.cli.data import DataFile, DataOption, WindowOption, opens_files, write_series
 from tf4dvar.cli.progress import progress_bar
 from tf4dvar.data import DIMS, read_windows, states_dataset, write_dataset
+from tf4dvar.data.series import WINDOW, with_errors
 from tf4dvar.errors import InputError
 from tf4dvar.runtime import load_tensorflow
 from tf4dvar.storage import check_output
@@ -51,17 +52,25 @@ def command_of(method: type[Method]) -> Callable[..., None]:
     """
 
     def command(
-        data: Path,
+        data: DataFile,
         out: Path,
         force: bool,
         as_json: bool,
         system: str | None,
         noise_variance: float | None,
+        window: int,
         first_guess: Path | None = None,
         **settings: Any,
     ) -> None:
-        given = first_guess, system, noise_variance
-        _run(method(**settings), data, out, force, as_json, *given)
+        check_output(out, force)
+        nature = None if system is None else system_of(system)
+        given = method(**settings), nature, noise_variance
+        if data.is_of_windows:
+            _on_windows(*given, data.windows(), first_guess, out, force, as_json)
+        elif first_guess is None:
+            _on_series(*given, data.series(), window, out, force, as_json)
+        else:
+            raise InputError("--first-guess is for files of windows; expected none with a series.")
 
     example = f"`tf4dvar assimilate {method.name} --data windows.nc --out states.nc`"
     command.__doc__ = f"{method.summary()}\n\nExample: {example}"
@@ -78,6 +87,7 @@ def command_of(method: type[Method]) -> Callable[..., None]:
     options |= {
         "system": (SystemOption, None),
         "noise_variance": (NoiseVarianceOption, None),
+        "window": (WindowOption, WINDOW),
     }
     options |= {"force": (ForceOption, False), "as_json": (JsonOption, False)}
     parameters = [
@@ -86,7 +96,7 @@ def command_of(method: type[Method]) -> Callable[..., None]:
     ]
     command.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {name: annotation for name, (annotation, _) in options.items()}
-    return command
+    return opens_files(command)
 
 
 def _on_the_line(hint: Any) -> Any:
@@ -98,46 +108,52 @@ for each in METHODS.values():
     assimilate.command(each.name)(command_of(each))
 
 
-def _run(
-    method: Method,
-    data: Path,
-    out: Path,
-    force: bool,
-    as_json: bool,
-    first_guess: Path | None,
-    system: str | None,
-    noise_variance: float | None,
-) -> None:
-    check_output(out, force)
-    source = read_windows(data)
+def _analysed(method, system, noise_variance, source, first_guess=None):
     load_tensorflow()
     from tf4dvar.evaluation.comparison import problem_of
 
-    problem = problem_of(
-        source,
-        None if first_guess is None else _states(first_guess, source),
-        None if system is None else system_of(system),
-        noise_variance,
-        method.needs_dynamics,
-    )
+    guess = None if first_guess is None else _states(first_guess, source)
+    problem = problem_of(source, guess, system, noise_variance, method.needs_dynamics)
     with progress_bar(method.name) as progress:
-        analysis = method.analyse(problem, progress)
+        return method.analyse(problem, progress)
+
+
+def _on_windows(method, system, noise_variance, source, first_guess, out, force, as_json):
+    analysis = _analysed(method, system, noise_variance, source, first_guess)
     states = states_and_spread(source, analysis, method.name)
     states["cost"] = ("window", analysis.costs, {"long_name": "cost of the method"})
     states["iterations"] = ("window", analysis.iterations)
     states["converged"] = ("window", analysis.converged.astype(np.int8))
     write_dataset(states, out, force)
-    report(
-        {
-            "out": str(out),
-            "windows": len(analysis.states),
-            "converged": int(analysis.converged.sum()),
-            "mean_cost": float(analysis.costs.mean()),
-            "mean_iterations": float(analysis.iterations.mean()),
-            "seconds_per_window": analysis.seconds_per_window,
-        },
-        as_json,
-    )
+    report({"out": str(out), **_summary(analysis)}, as_json)
+
+
+def _on_series(method, system, noise_variance, series, window, out, force, as_json):
+    """Windows that overlap by a quarter, blended; beside a variable its error, if it is told."""
+    overlap = window // 4
+    analysis = _analysed(method, system, noise_variance, series.cut(window, overlap))
+
+    def slabs(windows):
+        return series.restored(series.patches(window, overlap).join([windows]))
+
+    written = slabs(analysis.states)
+    like = series.like
+    if analysis.spread is not None:
+        errors = slabs(analysis.spread)
+        written = (with_errors(*each) for each in zip(written, errors, strict=True))
+        like = with_errors(like, like)
+    write_series(like, written, series.layout.time, out, force)
+    report({"out": str(out), **_summary(analysis)}, as_json)
+
+
+def _summary(analysis):
+    return {
+        "windows": len(analysis.states),
+        "converged": int(analysis.converged.sum()),
+        "mean_cost": float(analysis.costs.mean()),
+        "mean_iterations": float(analysis.iterations.mean()),
+        "seconds_per_window": analysis.seconds_per_window,
+    }
 
 
 def states_and_spread(source: xr.Dataset, analysis: Analysis, method: str) -> xr.Dataset:

@@ -9,7 +9,6 @@ import typer
 from tf4dvar.classical import ImportanceSampling
 from tf4dvar.cli.assimilate import states_and_spread
 from tf4dvar.cli.common import (
-    DataOption,
     ForceOption,
     JsonOption,
     NoiseVarianceOption,
@@ -18,8 +17,10 @@ from tf4dvar.cli.common import (
     report,
     system_of,
 )
+from tf4dvar.cli.data import DataOption, TruthOption, WindowOption, opens_files
 from tf4dvar.cli.progress import progress_bar
-from tf4dvar.data import read_windows, write_dataset
+from tf4dvar.data import write_dataset
+from tf4dvar.data.series import WINDOW
 from tf4dvar.errors import InputError
 from tf4dvar.runtime import load_tensorflow
 from tf4dvar.storage import check_output
@@ -27,6 +28,7 @@ from tf4dvar.storage import check_output
 FEW_COMPONENTS = 5
 
 
+@opens_files
 def compare(
     data: DataOption,
     out: Annotated[Path, typer.Option("--out", help="Folder to write the report into.")],
@@ -37,6 +39,8 @@ def compare(
         ),
     ] = "",
     models: Annotated[str, typer.Option(help="Run directories or .keras files, with commas.")] = "",
+    truth: TruthOption = None,
+    window: WindowOption = WINDOW,
     system: SystemOption = None,
     noise_variance: NoiseVarianceOption = None,
     force: ForceOption = False,
@@ -47,7 +51,7 @@ def compare(
     Example: `tf4dvar compare --data windows.nc --methods oi,enks --models runs/x --out report/`
     """
     check_output(out, force)
-    dataset = read_windows(data)
+    dataset = data.windows(window, truth)
     load_tensorflow()
     from tf4dvar.evaluation.comparison import compare as run_comparison
     from tf4dvar.evaluation.comparison import write_report
@@ -63,6 +67,7 @@ def compare(
         typer.echo((out / "table.md").read_text(), nl=False)
 
 
+@opens_files
 def limit(
     system: Annotated[
         str, typer.Argument(help="l63, another of a few components, or MODULE:NAME.")
@@ -94,10 +99,10 @@ def limit(
         )
     if out is not None:
         check_output(out, force)
-    source = read_windows(data)
+    source = data.windows()
     if str(source.attrs.get("system", nature.name)) != nature.name:
         raise InputError(
-            f"{data} has the attribute system={source.attrs['system']!r}; expected {nature.name!r}."
+            f"{data.path} has the attribute system={source.attrs['system']!r}; expected {nature.name!r}."
         )
     load_tensorflow()
     from tf4dvar.evaluation.comparison import problem_of

@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,7 +24,7 @@ DataOption = Annotated[
     ),
 ]
 WindowOption = Annotated[
-    int | None, typer.Option(min=2, help="Steps of the windows that a series is cut into.")
+    int, typer.Option(min=2, help="Steps of the windows that a series is cut into.")
 ]
 TruthOption = Annotated[
     str | None, typer.Option("--truth", help="File of the true states of a series.")
@@ -97,7 +97,7 @@ class DataFile:
         except InputError:
             return True  # `read_windows` says what is wrong with it
 
-    def series(self, transforms: dict[str, str] | None = None) -> Series:
+    def series(self, transforms: Mapping[str, str] | None = None) -> Series:
         """The series of one's own file.
 
         Args:
@@ -111,16 +111,22 @@ class DataFile:
         dataset = open_data(self.path, variables, error=error or None, dims=dims or None, **given)
         return Series.of(dataset, dims or None, transforms)
 
-    def windows(self, window: int = WINDOW, truth: str | None = None) -> xr.Dataset:
+    def windows(
+        self,
+        window: int = WINDOW,
+        truth: str | None = None,
+        transforms: Mapping[str, str] | None = None,
+    ) -> xr.Dataset:
         """A data set of windows: those of a file of them, or a series cut up.
 
         Args:
             window: steps of those of a series.
             truth: a file of the true states of a series, opened with the same options.
+            transforms: see `Series`.
         """
         if not self.is_of_windows:
-            true = None if truth is None else self.beside(truth).series()
-            return self.series().cut(window, true)
+            true = None if truth is None else self.beside(truth).series(transforms)
+            return self.series(transforms).cut(window, truth=true)
         if self._options or truth:
             names = sorted({*self._options, *(["truth"] if truth else [])})
             options = ", ".join("--" + name.replace("_", "-") for name in names)
@@ -159,17 +165,29 @@ def opens_files(command: Callable[..., None]) -> Callable[..., None]:
     return with_options
 
 
-def write_series(series: Series, slabs: Iterable[xr.Dataset], out: Path, force: bool) -> None:
+def window_of(model: Any) -> int:
+    """Steps of the windows that a model was trained on.
+
+    Args:
+        model: a `FourDVarNet`.
+    """
+    return WINDOW if model.signature is None else model.signature.window
+
+
+def write_series(
+    like: xr.Dataset, slabs: Iterable[xr.Dataset], time: str, out: Path, force: bool
+) -> None:
     """Write states in the form of the file that they are of.
 
     Args:
-        series: of the file.
+        like: the file's data set.
         slabs: of `Series.restored`.
+        time: dimension of time.
         out: the file.
         force: overwrite one that exists.
     """
     check_output(out, force)
-    write_slabs(series.like, slabs, series.layout.time, out)
+    write_slabs(like, slabs, time, out)
 
 
 def pairs_of(option: str, texts: list[str]) -> list[tuple[str, str]]:

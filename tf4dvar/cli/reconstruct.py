@@ -2,6 +2,7 @@
 
 import time
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -16,18 +17,18 @@ from tf4dvar.cli.common import (
     check_workers,
     report,
 )
+from tf4dvar.cli.data import DataOption, opens_files, write_series
 from tf4dvar.cli.progress import progress_bar
-from tf4dvar.data import read_windows, states_dataset, write_dataset
+from tf4dvar.data import states_dataset, write_dataset
 from tf4dvar.errors import InputError
 from tf4dvar.runtime import load_tensorflow
 from tf4dvar.storage import check_output
 
 
+@opens_files
 def reconstruct(
     model: ModelArgument,
-    data: Annotated[
-        str, typer.Option("--data", help="NetCDF file of windows; for a folder, a pattern.")
-    ],
+    data: DataOption,
     out: Annotated[
         Path, typer.Option("--out", help="File to write, or, without a suffix, a folder.")
     ],
@@ -36,9 +37,13 @@ def reconstruct(
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Reconstruct the states of observed windows with a model.
+    """Reconstruct the states of observed windows, or of a series of one's own, with a model.
 
     Example: `tf4dvar reconstruct runs/x --data windows.nc --out states.nc`
+
+    A table, or maps in time, come out as they went in, with a value at every time and place.
+
+    Example: `tf4dvar reconstruct runs/stations --data stations.nc --out filled.nc`
 
     Into a folder all files of a pattern are reconstructed, each into one of the same name, with
     bounded memory. Stopped, the same command goes on where it was. Exit code 1: some files
@@ -58,13 +63,28 @@ def reconstruct(
     from tf4dvar.models import load_model
 
     if archive:
-        _reconstruct_archive(model, data, out, workers, address, force, as_json)
+        _reconstruct_archive(model, data.path, out, workers, address, force, as_json)
         return
     check_output(out, force)
-    source = read_windows(data)
-    states, seconds = reconstruct_states(load_model(model), source["observations"].values)
+    loaded = load_model(model)
+    if not data.is_of_windows:
+        _reconstruct_series(loaded, data, out, force, as_json)
+        return
+    source = data.windows()
+    states, seconds = reconstruct_states(loaded, source)
     write_dataset(states_dataset(source, states, method=str(model)), out, force)
     report({"out": str(out), "windows": len(states), "seconds_per_window": seconds}, as_json)
+
+
+def _reconstruct_series(model, data, out, force, as_json):
+    from tf4dvar.evaluation.scores import predicted
+    from tf4dvar.models.series import states_of_series
+
+    series, started = data.series(model.transforms), time.monotonic()
+    with progress_bar("series") as bar:
+        slabs = states_of_series(model, series, partial(predicted, model), bar)
+        write_series(series.like, slabs, series.layout.time, out, force)
+    report({"out": str(out), "seconds": time.monotonic() - started}, as_json)
 
 
 def _reconstruct_archive(model, data, out, workers, address, force, as_json):

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from tf4dvar.data.layout import COMPONENT, Layout, as_dataset
+from tf4dvar.data.patches import Patches
 from tf4dvar.data.time_axis import regular
 from tf4dvar.data.transforms import restored, transformed
 from tf4dvar.errors import InputError
@@ -112,11 +113,21 @@ class Series:
         cut = cut.transpose("window", ...)
         return cut if times is None else cut.assign_coords({time: times})
 
-    def cut(self, window: int, truth: "Series | None" = None) -> xr.Dataset:
-        """A data set of windows, one after the other; what is left at the end is none.
+    def patches(self, window: int, overlap: int) -> Patches:
+        """How the series is cut into windows of the whole space.
 
         Args:
-            window: steps of each.
+            window: steps of each; of a series that is shorter, all.
+            overlap: steps that neighbours share, at least.
+        """
+        time, *space = self.observations.shape[:-1]
+        return Patches((time, *space), (window, *space), (overlap, *[0] * len(space)))
+
+    def cut(self, window: int, overlap: int = 0, truth: "Series | None" = None) -> xr.Dataset:
+        """A data set of windows that cover the series; the last one begins early enough.
+
+        Args:
+            window, overlap: see `patches`.
             truth: the true states, if they are known.
 
         Returns:
@@ -125,10 +136,16 @@ class Series:
         parts = {"observations": self.observations, "noise_variance": self.noise_variance}
         if truth is not None:
             parts["truth"] = truth.at_times_of(self)
-        cut = {name: self.windows(each, window) for name, each in parts.items() if each is not None}
-        dataset = xr.Dataset(cut).rename({self.layout.time: "time"})
-        windows = np.arange(dataset.sizes["window"])
-        return dataset.assign_coords(window=windows).assign_attrs(self.dataset.attrs).load()
+        patches = self.patches(window, overlap)
+        dims = ("window", "time", *self.layout.space, COMPONENT)
+        observed = self.observations.rename({self.layout.time: "time"})[: patches.patch[0]]
+        along = {key: of for key, of in observed.coords.items() if set(of.dims) <= set(dims)}
+        cut = {
+            name: (dims, np.concatenate(list(patches.cut(each, 1))))
+            for name, each in parts.items()
+            if each is not None
+        }
+        return xr.Dataset(cut, along, self.dataset.attrs)
 
     def at_times_of(self, other: "Series") -> xr.DataArray:
         """The states at the times and of the components of another series, NaN where unknown.
@@ -181,3 +198,19 @@ class Series:
             labels = {COMPONENT: list(self.layout.variables)}
             states = xr.DataArray(slab[kept], labels, self.layout.dims)
             yield self.layout.unstack(self._by_component(states, restored), like)
+
+
+def with_errors(states: xr.Dataset, errors: xr.Dataset) -> xr.Dataset:
+    """A data set of states with `NAME_error` beside each variable, their standard deviations.
+
+    Args:
+        states, errors: of the same form.
+    """
+    named = {}
+    for name, error in errors.data_vars.items():
+        units = {key: of for key, of in error.attrs.items() if key == "units"}
+        told = {"long_name": f"standard deviation of the error of {name}", **units}
+        # Packing is of the values, and may not have the room for their errors.
+        named[f"{name}_error"] = xr.DataArray(error.variable).drop_encoding().assign_attrs(told)
+        named[f"{name}_error"].attrs = told
+    return states.assign(named)

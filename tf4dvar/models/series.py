@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from tf4dvar.data import Patches, Series
+from tf4dvar.data import Series
 from tf4dvar.data.series import OVERLAP, WINDOW
 from tf4dvar.errors import InputError
 
@@ -70,9 +70,7 @@ def states_of_series(
         window, overlap = signature.window, signature.overlap
         indices = signature.arrangement(observations)
         signature.warn_of(series.windows(observations.isel(indices), window))
-    shape = observations.shape[:-1]
-    patches = Patches(shape, (window, *shape[1:]), (overlap, *[0] * len(shape[1:])))
-
+    patches = series.patches(window, overlap)
     given = {"observations": observations}
     if variance is not None:
         given["noise_variance"] = variance * noise_scale(model, variance[:window].values)
