@@ -31,6 +31,7 @@ from tf4dvar.cli.reconstruct import reconstruct
 from tf4dvar.cli.serve import serve
 from tf4dvar.data import (
     protocol_plan,
+    read_states,
     read_windows,
     simulate_dataset,
     write_dataset,
@@ -181,13 +182,7 @@ def plot(
     dataset = read_windows(data)
     reconstructions = {}
     for path in states:
-        state = read_windows(path, "state")["state"]
-        if state.shape != dataset["observations"].shape:
-            raise InputError(
-                f"{path} has states of shape {state.shape}; "
-                f"{data} has windows of shape {dataset['observations'].shape}."
-            )
-        reconstructions[path.stem] = state.values
+        reconstructions[path.stem] = read_states(path, dataset)
     figure = plot_reconstructions(dataset, reconstructions)
     with atomic_path(out) as temporary:
         figure.savefig(temporary, dpi=150)

@@ -20,8 +20,7 @@ from tf4dvar.cli.common import (
     report,
 )
 from tf4dvar.cli.progress import progress_bar
-from tf4dvar.data import DIMS, read_windows, states_dataset, write_dataset
-from tf4dvar.errors import InputError
+from tf4dvar.data import DIMS, like, read_states, read_windows, states_dataset, write_dataset
 from tf4dvar.runtime import load_tensorflow
 from tf4dvar.storage import check_output
 
@@ -95,11 +94,13 @@ def _run(
     source = read_windows(data)
     load_tensorflow()
     from tf4dvar.evaluation.comparison import problem_of
+    from tf4dvar.evaluation.scores import in_order
 
-    problem = problem_of(source, None if first_guess is None else _states(first_guess, source))
+    ordered = in_order(source)
+    problem = problem_of(ordered, None if first_guess is None else _states(first_guess, ordered))
     with progress_bar(method.name) as progress:
         analysis = method.analyse(problem, progress)
-    states = states_and_spread(source, analysis, method.name)
+    states = like(states_and_spread(ordered, analysis, method.name), source)
     states["cost"] = ("window", analysis.costs, {"long_name": "cost of the method"})
     states["iterations"] = ("window", analysis.iterations)
     states["converged"] = ("window", analysis.converged.astype(np.int8))
@@ -140,11 +141,5 @@ def _states(path: Path, source: xr.Dataset) -> np.ndarray:
 
     path = model_path(path)
     if path.is_dir() or path.suffix == ".keras":
-        return reconstruct(load_model(path), source["observations"].values).states.astype("float64")
-    states = read_windows(path, "state")["state"].values
-    if states.shape != source["observations"].shape:
-        raise InputError(
-            f"{path} has states of shape {states.shape}; "
-            f"the data has windows of shape {source['observations'].shape}."
-        )
-    return states
+        return reconstruct(load_model(path), source).states.astype("float64")
+    return read_states(path, source)

@@ -15,7 +15,7 @@ from tf4dvar.cli.common import (
     report,
 )
 from tf4dvar.cli.progress import progress_bar
-from tf4dvar.data import read_windows, write_dataset
+from tf4dvar.data import like, read_windows, write_dataset
 from tf4dvar.errors import InputError
 from tf4dvar.runtime import load_tensorflow
 from tf4dvar.storage import check_output
@@ -91,16 +91,17 @@ def limit(
         )
     load_tensorflow()
     from tf4dvar.evaluation.comparison import problem_of
-    from tf4dvar.evaluation.scores import score
+    from tf4dvar.evaluation.scores import in_order, score
 
+    ordered = in_order(source)
     with progress_bar("limit") as progress:
-        analysis = ImportanceSampling(samples, seed).analyse(problem_of(source), progress)
+        analysis = ImportanceSampling(samples, seed).analyse(problem_of(ordered), progress)
     sizes = analysis.effective_sample_size
     assert sizes is not None
     assert analysis.spread is not None
     values: dict[str, Any] = {"windows": len(sizes)}
     if "truth" in source:
-        scores = score(analysis.states, source)
+        scores = score(analysis.states, ordered)
         values |= {name: scores[name] for name in ("r_score", "r_score_se")}
     values |= {
         "posterior_variance": float(np.square(analysis.spread).mean()),
@@ -108,7 +109,7 @@ def limit(
         "windows_of_small_sample": int((~analysis.converged).sum()),
     }
     if out is not None:
-        states = states_and_spread(source, analysis, "Bayes limit")
+        states = like(states_and_spread(ordered, analysis, "Bayes limit"), source)
         states["effective_sample_size"] = ("window", sizes)
         write_dataset(states, out, force)
         values["out"] = str(out)

@@ -62,7 +62,7 @@ def reconstruct(
         return
     check_output(out, force)
     source = read_windows(data)
-    states, seconds = reconstruct_states(load_model(model), source["observations"].values)
+    states, seconds = reconstruct_states(load_model(model), source)
     write_dataset(states_dataset(source, states, method=str(model)), out, force)
     report({"out": str(out), "windows": len(states), "seconds_per_window": seconds}, as_json)
 

@@ -13,8 +13,11 @@ from tf4dvar.data.checks import (
 )
 from tf4dvar.data.dataset import (
     DIMS,
+    like,
+    noise_variance_of,
     number_of,
     open_windows,
+    read_states,
     read_windows,
     readable,
     simulate_dataset,
@@ -23,19 +26,24 @@ from tf4dvar.data.dataset import (
     write_states,
 )
 from tf4dvar.data.protocols import default_protocol, protocol_plan
+from tf4dvar.data.signature import Signature
 from tf4dvar.systems.observation_plan import ObservationPlan
 
 __all__ = [
     "DIMS",
     "ObservationPlan",
+    "Signature",
     "as_array",
     "check_observations",
     "check_states",
     "check_truth",
     "default_protocol",
+    "like",
+    "noise_variance_of",
     "number_of",
     "open_windows",
     "protocol_plan",
+    "read_states",
     "read_windows",
     "readable",
     "simulate_dataset",

@@ -12,7 +12,8 @@ TOLERANCE = 0.05
 def step_of(times: xr.DataArray) -> tuple[float, str]:
     """The step between times, and its unit.
 
-    The step is that which most neighbours have; times may be missing.
+    The step is that which most neighbours have; times may be missing. Rounding of single times,
+    as single precision has it, is averaged out.
 
     Args:
         times: the coordinate: dates (`datetime64` or cftime), or numbers, whose unit is their
@@ -33,7 +34,8 @@ def step_of(times: xr.DataArray) -> tuple[float, str]:
             f"more that ascend. Sort them, and drop what stands twice: "
             f"dataset.sortby({times.name!r}).drop_duplicates({times.name!r})."
         )
-    step = float(np.median(steps))
+    step, whole = float(np.median(steps)), float(values[-1] - values[0])
+    step = whole / round(whole / step)
     unit = "s" if is_dates(times) else str(times.attrs.get("units", ""))
     return step, unit
 

@@ -11,11 +11,12 @@ import pandas as pd
 import xarray as xr
 
 from tf4dvar.classical import METHODS, Analysis, Problem, Progress
-from tf4dvar.data import check_observations, number_of
+from tf4dvar.data import check_observations, noise_variance_of, number_of
 from tf4dvar.errors import InputError
 from tf4dvar.evaluation.metrics import r_score
 from tf4dvar.evaluation.plots import plot_calibration, plot_error_by_time, plot_reconstructions
 from tf4dvar.evaluation.scores import (
+    in_order,
     prior_ode_score,
     reconstruct,
     score,
@@ -23,6 +24,7 @@ from tf4dvar.evaluation.scores import (
 )
 from tf4dvar.experiments import true_flow
 from tf4dvar.models import FourDVarNet, load_model, published_names
+from tf4dvar.models.labelled import arranged_truth
 from tf4dvar.systems import system_by_name
 
 # First and last tenth of a window: fewer observations help there.
@@ -48,20 +50,36 @@ class Compared(NamedTuple):
 def problem_of(dataset: xr.Dataset, first_guess: np.ndarray | None = None) -> Problem:
     """The problem of reconstructing a data set's windows with the true dynamics of its system.
 
+    The components are in the system's order, see `in_order`.
+
     Args:
-        dataset: `observations` with the attributes `system` and `noise_variance`.
-        first_guess: states to begin with, [window, time, component], for the methods that take
-            some.
+        dataset: `observations` with the attributes `system` and `noise_variance`; a variable
+            `noise_variance` beside them, of every observation, comes before the attribute.
+        first_guess: states to begin with, [window, time, component] in the system's order, for
+            the methods that take some.
 
     Raises:
         InputError: the system is not known, or the noise is not, or is no number.
     """
     name = str(dataset.attrs.get("system", ""))
     flow, system = true_flow(name, dtype="float64"), system_by_name(name)
-    noise_variance = number_of(dataset, "noise_variance")
+    dataset = in_order(dataset)
     observations = dataset["observations"].values.astype("float64")
+    noise_variance = _noise_variance(dataset)
     check_observations(observations, components=len(system.components))
     return Problem(observations, flow, noise_variance, first_guess=first_guess, system=system)
+
+
+def _noise_variance(dataset: xr.Dataset) -> float | np.ndarray:
+    """Of every observation, where the data set tells it; the attribute's where it does not."""
+    variance = noise_variance_of(dataset)
+    if variance is None:
+        return number_of(dataset, "noise_variance")
+    values = variance.values.astype("float64")
+    unknown = np.isnan(values)
+    if (unknown & dataset["observations"].notnull().values).any():
+        values = np.where(unknown, number_of(dataset, "noise_variance"), values)
+    return values
 
 
 def compare(
@@ -104,6 +122,7 @@ def compare(
     loaded = {str(path): load_model(path) for path in models}
     for path in (*loaded, *guesses):
         warn_of_training_windows(path, dataset)
+    dataset = in_order(dataset)
     truth = dataset["truth"].values
     results = {}
     if methods:
@@ -111,7 +130,7 @@ def compare(
         known = prior_ode_score(problem.flow, truth)
     for name in methods:
         with progress(name) as report:
-            analysis = _chain(name, problem, guesses, report)
+            analysis = _chain(name, problem, guesses, dataset, report)
         results[name] = Compared(
             analysis.states,
             analysis.spread,
@@ -132,7 +151,7 @@ def compare_model(model: FourDVarNet, dataset: xr.Dataset) -> Compared:
         model: the model.
         dataset: the windows.
     """
-    states, seconds = reconstruct(model, dataset["observations"].values)
+    states, seconds = reconstruct(model, dataset)
     states = states.astype("float64")
     return Compared(
         states,
@@ -140,7 +159,7 @@ def compare_model(model: FourDVarNet, dataset: xr.Dataset) -> Compared:
         {
             **scores_of(states, None, dataset),
             "ode_score": prior_ode_score(
-                model.prior_prediction, dataset["truth"].values.astype("float32")
+                model.prior_prediction, arranged_truth(model, dataset["truth"]).astype("float32")
             ),
             "converged": None,
             "seconds_per_window": seconds,
@@ -149,13 +168,17 @@ def compare_model(model: FourDVarNet, dataset: xr.Dataset) -> Compared:
 
 
 def _chain(
-    name: str, problem: Problem, models: dict[str, FourDVarNet], progress: Progress
+    name: str,
+    problem: Problem,
+    models: dict[str, FourDVarNet],
+    dataset: xr.Dataset,
+    progress: Progress,
 ) -> Analysis:
     """The last method of a chain, in the time of all."""
     seconds, states = 0.0, None
     for part in name.split("+"):
         if part in models:
-            states, seconds = reconstruct(models[part], problem.observations)
+            states, seconds = reconstruct(models[part], dataset)
             states = states.astype("float64")
             continue
         analysis = METHODS[part]().analyse(problem.with_first_guess(states), progress)

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf4dvar.data import as_array
+from tf4dvar.data import Signature, as_array
 from tf4dvar.errors import InputError
 from tf4dvar.layers import (
     CostGradient,
@@ -330,12 +330,17 @@ class FourDVarNet(CheckedModel):
             "observation_weight": cost.observation_weight,
             "prior_weight": cost.prior_weight,
             "learn_weights": cost.learn_weights,
+            "signature": self.signature and self.signature.to_json(),
         }
 
     @classmethod
     def from_config(cls, config):
         """Rebuild the layers that it holds, then the model."""
-        return cls(**held_layers(config))
+        config = dict(config)
+        signature = config.pop("signature", None)  # of the data, no argument
+        model = cls(**held_layers(config))
+        model.signature = None if signature is None else Signature.from_json(signature)
+        return model
 
 
 def _check_layers(prior, solver, first_guess):

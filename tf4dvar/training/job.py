@@ -10,8 +10,9 @@ from typing import Any
 
 import keras
 import numpy as np
+import xarray as xr
 
-from tf4dvar.data import protocol_plan, simulate_dataset
+from tf4dvar.data import Signature, number_of, protocol_plan, simulate_dataset
 from tf4dvar.data.pipeline import fixed_windows, simulated_windows
 from tf4dvar.errors import InputError
 from tf4dvar.evaluation.metrics import RScore
@@ -36,8 +37,9 @@ VALIDATION_SEED = 1_000_003
 # What a training may be asked beyond its experiment; of it a run directory keeps a record.
 ASKED = ("epochs", "minutes", "iterations", "windows", "seed")
 CLIPNORM = 1.0
-# What changes in a training: K by its schedule, what is frozen when the prior was identified.
-PASSING = {"name", "iterations", "trainable", "build_config", "shared_object_id"}
+# What changes in a training: K by its schedule, what is frozen when the prior was identified; and
+# what the data tell, not the experiment.
+PASSING = {"name", "iterations", "trainable", "build_config", "shared_object_id", "signature"}
 
 # Keras asks for a number of epochs also where the clock ends a training.
 NO_END = 1_000_000
@@ -182,7 +184,7 @@ def work(
 
     resumed = run.model.is_file()
     if worker.keeps_the_run and not resumed:
-        _begin(experiment, run, observations, truth, seed)
+        _begin(experiment, run, data, seed)
     worker.wait_for_all()
     model = load_model(run.model)
     if resumed:
@@ -264,12 +266,12 @@ def learned_weights(experiment: Experiment, model: FourDVarNet) -> int:
     return sum(int(np.prod(weight.shape)) for weight in weights)
 
 
-def _begin(experiment, run, observations, truth, seed):
+def _begin(experiment, run, data, seed):
     """Save the model with which the training begins."""
-    model = _new_model(experiment, observations, seed)
+    model = _new_model(experiment, data, seed)
     if experiment.identification_epochs:
         started = time.monotonic()
-        identify_prior(model, truth, experiment.identification_epochs)
+        identify_prior(model, data["truth"].values, experiment.identification_epochs)
         run.note_identification(time.monotonic() - started)
     model.optimizer.build(model.trainable_variables)
     with run.replacing(run.model) as temporary:
@@ -319,12 +321,13 @@ def _is_used_up(history: list[dict[str, Any]], identification: float, budget: fl
     return len(ends) > 1 and 2 * ends[-1] - ends[-2] > budget
 
 
-def _new_model(experiment: Experiment, observations: np.ndarray, seed: int) -> FourDVarNet:
-    """A model with initial weights, adapted to training observations and compiled."""
+def _new_model(experiment: Experiment, data: xr.Dataset, seed: int) -> FourDVarNet:
+    """A model with initial weights, adapted to training windows and compiled."""
     assert experiment.build is not None
     keras.utils.set_random_seed(seed)
     model = experiment.build()
-    model.adapt(observations)
+    model.adapt(data["observations"].values)
+    model.signature = Signature.of(data["observations"], number_of(data, "noise_variance"))
     optimizer = keras.optimizers.Adam(experiment.learning_rate, clipnorm=CLIPNORM)
     model.compile(optimizer, experiment.loss, metrics=[RScore()])
     return model
