@@ -61,4 +61,4 @@ def write(path, windows, seed=0, window_numbers=True):
 def first_guesses(chunks):
     """A reconstructor that is quick: 0 where nothing is observed."""
     for chunk in chunks:
-        yield chunk, np.nan_to_num(chunk.observations).astype("float32")
+        yield chunk, np.nan_to_num(chunk.data["observations"].values).astype("float32")

@@ -33,11 +33,11 @@ from tf4dvar.cli.serve import serve
 from tf4dvar.cli.train import train
 from tf4dvar.data import (
     plan_of,
-    read_windows,
+    read_states,
     simulate_dataset,
     write_dataset,
 )
-from tf4dvar.data.series import WINDOW
+from tf4dvar.data.signature import WINDOW
 from tf4dvar.errors import InputError
 from tf4dvar.runtime import load_tensorflow
 from tf4dvar.scale.simulation import with_workers
@@ -173,9 +173,9 @@ def plot(
     reconstructions = {}
     for path in states:
         if data.is_of_windows:
-            state = read_windows(path, "state")["state"]
-        else:
-            state = data.beside(str(path)).windows(window)["observations"]
+            reconstructions[path.stem] = read_states(path, dataset)
+            continue
+        state = data.beside(str(path)).windows(window)["observations"]
         if state.shape != dataset["observations"].shape:
             raise InputError(
                 f"{path} has states of shape {state.shape}; "

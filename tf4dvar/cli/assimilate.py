@@ -23,8 +23,9 @@ from tf4dvar.cli.common import (
 )
 from tf4dvar.cli.data import DataFile, DataOption, WindowOption, opens_files, write_series
 from tf4dvar.cli.progress import progress_bar
-from tf4dvar.data import DIMS, read_windows, states_dataset, write_dataset
-from tf4dvar.data.series import WINDOW, with_errors
+from tf4dvar.data import DIMS, like, read_states, states_dataset, write_dataset
+from tf4dvar.data.series import with_errors
+from tf4dvar.data.signature import WINDOW
 from tf4dvar.errors import InputError
 from tf4dvar.runtime import load_tensorflow
 from tf4dvar.storage import check_output
@@ -111,16 +112,18 @@ for each in METHODS.values():
 def _analysed(method, system, noise_variance, source, first_guess=None):
     load_tensorflow()
     from tf4dvar.evaluation.comparison import problem_of
+    from tf4dvar.evaluation.scores import in_order
 
-    guess = None if first_guess is None else _states(first_guess, source)
-    problem = problem_of(source, guess, system, noise_variance, method.needs_dynamics)
+    ordered = in_order(source, system)
+    guess = None if first_guess is None else _states(first_guess, ordered)
+    problem = problem_of(ordered, guess, system, noise_variance, method.needs_dynamics)
     with progress_bar(method.name) as progress:
-        return method.analyse(problem, progress)
+        return ordered, method.analyse(problem, progress)
 
 
 def _on_windows(method, system, noise_variance, source, first_guess, out, force, as_json):
-    analysis = _analysed(method, system, noise_variance, source, first_guess)
-    states = states_and_spread(source, analysis, method.name)
+    ordered, analysis = _analysed(method, system, noise_variance, source, first_guess)
+    states = like(states_and_spread(ordered, analysis, method.name), source)
     states["cost"] = ("window", analysis.costs, {"long_name": "cost of the method"})
     states["iterations"] = ("window", analysis.iterations)
     states["converged"] = ("window", analysis.converged.astype(np.int8))
@@ -131,10 +134,13 @@ def _on_windows(method, system, noise_variance, source, first_guess, out, force,
 def _on_series(method, system, noise_variance, series, window, out, force, as_json):
     """Windows that overlap by a quarter, blended; beside a variable its error, if it is told."""
     overlap = window // 4
-    analysis = _analysed(method, system, noise_variance, series.cut(window, overlap))
+    cut = series.cut(window, overlap)
+    ordered, analysis = _analysed(method, system, noise_variance, cut)
+
+    order = [ordered["component"].values.tolist().index(name) for name in series.layout.variables]
 
     def slabs(windows):
-        return series.restored(series.patches(window, overlap).join([windows]))
+        return series.restored(series.patches(window, overlap).join([windows[..., order]]))
 
     written = slabs(analysis.states)
     like = series.like
@@ -179,11 +185,5 @@ def _states(path: Path, source: xr.Dataset) -> np.ndarray:
 
     path = model_path(path)
     if path.is_dir() or path.suffix == ".keras":
-        return reconstruct(load_model(path), source["observations"].values).states.astype("float64")
-    states = read_windows(path, "state")["state"].values
-    if states.shape != source["observations"].shape:
-        raise InputError(
-            f"{path} has states of shape {states.shape}; "
-            f"the data has windows of shape {source['observations'].shape}."
-        )
-    return states
+        return reconstruct(load_model(path), source).states.astype("float64")
+    return read_states(path, source)

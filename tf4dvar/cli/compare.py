@@ -19,8 +19,8 @@ from tf4dvar.cli.common import (
 )
 from tf4dvar.cli.data import DataOption, TruthOption, WindowOption, opens_files
 from tf4dvar.cli.progress import progress_bar
-from tf4dvar.data import write_dataset
-from tf4dvar.data.series import WINDOW
+from tf4dvar.data import like, write_dataset
+from tf4dvar.data.signature import WINDOW
 from tf4dvar.errors import InputError
 from tf4dvar.runtime import load_tensorflow
 from tf4dvar.storage import check_output
@@ -102,22 +102,24 @@ def limit(
     source = data.windows()
     if str(source.attrs.get("system", nature.name)) != nature.name:
         raise InputError(
-            f"{data.path} has the attribute system={source.attrs['system']!r}; expected {nature.name!r}."
+            f"{data.path} has the attribute system={source.attrs['system']!r}; expected "
+            f"{nature.name!r}."
         )
     load_tensorflow()
     from tf4dvar.evaluation.comparison import problem_of
-    from tf4dvar.evaluation.scores import score
+    from tf4dvar.evaluation.scores import in_order, score
 
+    ordered = in_order(source, nature)
     with progress_bar("limit") as progress:
         analysis = ImportanceSampling(samples, seed).analyse(
-            problem_of(source, system=nature), progress
+            problem_of(ordered, system=nature), progress
         )
     sizes = analysis.effective_sample_size
     assert sizes is not None
     assert analysis.spread is not None
     values: dict[str, Any] = {"windows": len(sizes)}
     if "truth" in source:
-        scores = score(analysis.states, source, nature)
+        scores = score(analysis.states, ordered, nature)
         values |= {name: scores[name] for name in ("r_score", "r_score_se")}
     values |= {
         "posterior_variance": float(np.square(analysis.spread).mean()),
@@ -125,7 +127,7 @@ def limit(
         "windows_of_small_sample": int((~analysis.converged).sum()),
     }
     if out is not None:
-        states = states_and_spread(source, analysis, "Bayes limit")
+        states = like(states_and_spread(ordered, analysis, "Bayes limit"), source)
         states["effective_sample_size"] = ("window", sizes)
         write_dataset(states, out, force)
         values["out"] = str(out)

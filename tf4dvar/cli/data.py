@@ -11,60 +11,11 @@ import xarray as xr
 
 from tf4dvar.cli.common import listed
 from tf4dvar.data import TRANSFORMS, Series, open_data, read_windows
-from tf4dvar.data.series import WINDOW
+from tf4dvar.data.signature import WINDOW
 from tf4dvar.data.stores import open_source
 from tf4dvar.data.writing import write_slabs
 from tf4dvar.errors import InputError
 from tf4dvar.storage import check_output
-
-DataOption = Annotated[
-    str,
-    typer.Option(
-        "--data", help="NetCDF file, zarr store or glob: a table or maps in time, or windows."
-    ),
-]
-WindowOption = Annotated[
-    int, typer.Option(min=2, help="Steps of the windows that a series is cut into.")
-]
-TruthOption = Annotated[
-    str | None, typer.Option("--truth", help="File of the true states of a series.")
-]
-
-TransformOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--transform",
-        help="Of a positive variable, in which the model works: VARIABLE=NAME, of "
-        f"{', '.join(TRANSFORMS)}.",
-    ),
-]
-
-OPENING: dict[str, Any] = {
-    "variables": Annotated[
-        str | None,
-        typer.Option(help="Of the file, with commas; by default all measurements in time."),
-    ],
-    "mask": Annotated[
-        str | None,
-        typer.Option(help="Variable that is not 0 where there is a value, or NAME==1 of it."),
-    ],
-    "quality": Annotated[str | None, typer.Option(help="What has to hold, NAME>=3.")],
-    "error": Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Variable of the observations' standard deviation or variance; of several "
-            "variables each as VARIABLE=NAME."
-        ),
-    ],
-    "dims": Annotated[
-        str | None,
-        typer.Option(help="Dimensions that are not recognised, as time=t,y=row,x=column."),
-    ],
-    "time_step": Annotated[
-        str | None,
-        typer.Option(help="Of a regular grid for observations at irregular times, as 1h."),
-    ],
-}
 
 
 class DataFile:
@@ -75,9 +26,9 @@ class DataFile:
         options: by their names in `OPENING`, as they were given.
     """
 
-    def __init__(self, path: str, options: dict[str, Any]):
+    def __init__(self, path: str, options: dict[str, Any] | None = None):
         self.path = path
-        self._options = {name: value for name, value in options.items() if value}
+        self._options = {name: value for name, value in (options or {}).items() if value}
 
     def beside(self, path: str) -> "DataFile":
         """Another file, opened with the same options.
@@ -137,18 +88,71 @@ class DataFile:
         return read_windows(self.path)
 
 
+DataOption = Annotated[
+    DataFile,
+    typer.Option(
+        "--data",
+        parser=DataFile,
+        metavar="PATH",
+        help="NetCDF file, zarr store or glob: a table or maps in time, or windows.",
+    ),
+]
+WindowOption = Annotated[
+    int, typer.Option(min=2, help="Steps of the windows that a series is cut into.")
+]
+TruthOption = Annotated[
+    str | None, typer.Option("--truth", help="File of the true states of a series.")
+]
+
+TransformOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--transform",
+        help="Of a positive variable, in which the model works: VARIABLE=NAME, of "
+        f"{', '.join(TRANSFORMS)}.",
+    ),
+]
+
+OPENING: dict[str, Any] = {
+    "variables": Annotated[
+        str | None,
+        typer.Option(help="Of the file, with commas; by default all measurements in time."),
+    ],
+    "mask": Annotated[
+        str | None,
+        typer.Option(help="Variable that is not 0 where there is a value, or NAME==1 of it."),
+    ],
+    "quality": Annotated[str | None, typer.Option(help="What has to hold, NAME>=3.")],
+    "error": Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Variable of the observations' standard deviation or variance; of several "
+            "variables each as VARIABLE=NAME."
+        ),
+    ],
+    "dims": Annotated[
+        str | None,
+        typer.Option(help="Dimensions that are not recognised, as time=t,y=row,x=column."),
+    ],
+    "time_step": Annotated[
+        str | None,
+        typer.Option(help="Of a regular grid for observations at irregular times, as 1h."),
+    ],
+}
+
+
 def opens_files(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options by which its file is opened.
 
     Args:
-        command: its parameter `data`, a path on the command line, is a `DataFile`.
+        command: with a parameter `data`, a `DataFile`.
     """
 
     @functools.wraps(command)
     def with_options(**given: Any) -> None:
         options = {name: given.pop(name) for name in OPENING}
         if given["data"] is not None:
-            given["data"] = DataFile(given["data"], options)
+            given["data"] = DataFile(given["data"].path, options)
         command(**given)
 
     signature = inspect.signature(command)

@@ -20,7 +20,7 @@ from tf4dvar.cli.common import (
 from tf4dvar.cli.data import DataFile, TransformOption, TruthOption, opens_files, pairs_of
 from tf4dvar.cli.progress import verbose
 from tf4dvar.data import time_step_of
-from tf4dvar.data.series import OVERLAP, WINDOW
+from tf4dvar.data.signature import OVERLAP, WINDOW
 from tf4dvar.errors import InputError
 from tf4dvar.runtime import load_tensorflow
 
@@ -42,8 +42,13 @@ def train(
         ),
     ] = None,
     data: Annotated[
-        str | None,
-        typer.Option("--data", help="One's own series: NetCDF file, zarr store or glob."),
+        DataFile | None,
+        typer.Option(
+            "--data",
+            parser=DataFile,
+            metavar="PATH",
+            help="One's own series: NetCDF file, zarr store or glob.",
+        ),
     ] = None,
     truth: TruthOption = None,
     transform: TransformOption = None,
@@ -86,9 +91,9 @@ def train(
     Workers share every batch of an experiment: with as many epochs the result is the same.
     """
     check_workers(workers, address)
-    if (name is None) == (data is None):
+    if name and data:
         raise InputError(
-            f"Received the experiment {name} and --data {data and data.path}; expected one of them."
+            f"Received the experiment {name} and --data {data.path}; expected one of them."
         )
     if workers and minutes is not None:
         raise InputError(
@@ -101,6 +106,8 @@ def train(
         settings = (window, overlap, prior, system, epochs, minutes, iterations, seed, resume)
         _train_on(data, truth, transform, out, *settings, as_json)
         return
+    if name is None:
+        raise InputError("Received neither an experiment nor --data; expected one of them.")
     from tf4dvar.experiments import experiment_by_name
     from tf4dvar.scale.training import train_with_workers
     from tf4dvar.training import learned_weights

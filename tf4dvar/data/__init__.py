@@ -13,8 +13,11 @@ from tf4dvar.data.checks import (
 from tf4dvar.data.dataset import (
     DIMS,
     covariates_of,
+    like,
+    noise_variance_of,
     number_of,
     open_windows,
+    read_states,
     read_windows,
     simulate_dataset,
     states_dataset,
@@ -26,6 +29,7 @@ from tf4dvar.data.opening import open_data
 from tf4dvar.data.patches import Patches
 from tf4dvar.data.protocols import default_protocol, plan_of, protocol_plan
 from tf4dvar.data.series import Series
+from tf4dvar.data.signature import Signature
 from tf4dvar.data.stores import readable
 from tf4dvar.data.time_axis import binned, regular
 from tf4dvar.data.time_step import time_step_of
@@ -40,6 +44,7 @@ __all__ = [
     "ObservationPlan",
     "Patches",
     "Series",
+    "Signature",
     "as_array",
     "binned",
     "check_observations",
@@ -48,11 +53,14 @@ __all__ = [
     "covariates_of",
     "default_protocol",
     "fill_values_of",
+    "like",
+    "noise_variance_of",
     "number_of",
     "open_data",
     "open_windows",
     "plan_of",
     "protocol_plan",
+    "read_states",
     "read_windows",
     "readable",
     "regular",

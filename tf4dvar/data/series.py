@@ -13,9 +13,6 @@ from tf4dvar.data.time_axis import regular
 from tf4dvar.data.transforms import restored, transformed
 from tf4dvar.errors import InputError
 
-# Steps of the windows into which a series is cut, and those that neighbours have in common.
-WINDOW, OVERLAP = 40, 10
-
 
 @dataclass(frozen=True)
 class Series:

@@ -12,11 +12,18 @@ import pandas as pd
 import xarray as xr
 
 from tf4dvar.classical import METHODS, Analysis, Problem, Progress, stationary
-from tf4dvar.data import check_observations, covariates_of, number_of, time_step_of
+from tf4dvar.data import (
+    check_observations,
+    covariates_of,
+    noise_variance_of,
+    number_of,
+    time_step_of,
+)
 from tf4dvar.errors import InputError
 from tf4dvar.evaluation.metrics import mean_of_known, r_score
 from tf4dvar.evaluation.plots import plot_calibration, plot_error_by_time, plot_reconstructions
 from tf4dvar.evaluation.scores import (
+    in_order,
     prior_ode_score,
     reconstruct,
     score,
@@ -26,6 +33,7 @@ from tf4dvar.evaluation.scores import (
 )
 from tf4dvar.experiments import true_flow
 from tf4dvar.models import FourDVarNet, load_model, published_names
+from tf4dvar.models.labelled import arranged_truth
 from tf4dvar.storage.records import json_text
 from tf4dvar.systems import SYSTEMS, System
 
@@ -60,12 +68,13 @@ def problem_of(
 ) -> Problem:
     """The problem of reconstructing a data set's windows with the true dynamics of its system.
 
-    The flow has the data set's time step.
+    The flow has the data set's time step. The components are in the system's order, see `in_order`.
 
     Args:
-        dataset: `observations`, whose attributes `system` and `noise_variance` say the rest.
-        first_guess: states to begin with, [window, time, component], for the methods that take
-            some.
+        dataset: `observations`, whose attributes `system` and `noise_variance` say the rest; a
+            variable `noise_variance` beside them, of every observation, comes before the attribute.
+        first_guess: states to begin with, [window, time, component] in the system's order, for
+            the methods that take some.
         system: in place of the attribute.
         noise_variance: in place of the attribute.
         needs_dynamics: whether data of no known system are refused; else they have no flow.
@@ -80,18 +89,18 @@ def problem_of(
             f"known here; known systems: {', '.join(SYSTEMS)}. Give one as system=MODULE:NAME; the "
             "methods oi and enks need none."
         )
-    if noise_variance is None:
-        noise_variance = number_of(dataset, "noise_variance", "noise_variance=NUMBER")
+    dataset = in_order(dataset, system)
+    variance = _noise_variance(dataset) if noise_variance is None else noise_variance
     observations = dataset["observations"].values.astype("float64")
     if system is None:
         logger.info("The data are of no known system: only the observations tell of the states.")
-        return Problem(observations, None, noise_variance, first_guess=first_guess)
+        return Problem(observations, None, variance, first_guess=first_guess)
     check_observations(observations, components=len(system.components))
     system = system.with_time_step(time_step_of(dataset, system))
     problem = Problem(
         observations,
         true_flow(system, dtype="float64"),
-        noise_variance,
+        variance,
         first_guess=first_guess,
         system=system if system.can_be_simulated else None,
         covariates=covariates_of(dataset, system.covariates),
@@ -100,6 +109,18 @@ def problem_of(
         return problem
     # Without a climatology.
     return replace(problem, background=stationary(problem).background)
+
+
+def _noise_variance(dataset: xr.Dataset) -> float | np.ndarray:
+    """Of every observation, where the data set tells it; the attribute's where it does not."""
+    variance = noise_variance_of(dataset)
+    if variance is None:
+        return number_of(dataset, "noise_variance")
+    values = variance.values.astype("float64")
+    unknown = np.isnan(values)
+    if (unknown & dataset["observations"].notnull().values).any():
+        values = np.where(unknown, number_of(dataset, "noise_variance"), values)
+    return values
 
 
 def compare(
@@ -150,13 +171,15 @@ def compare(
     loaded = {str(path): load_model(path) for path in models}
     for path in (*loaded, *guesses):
         warn_of_training_windows(path, dataset)
+    dataset = in_order(dataset, system)
+    truth = truth_of(dataset)
     results = {}
     if methods:
         flow, covariates = problem.flow, problem.covariates
         known = None if flow is None else prior_ode_score(flow, truth, covariates)
     for name in methods:
         with progress(name) as report:
-            analysis = _chain(name, problem, guesses, report)
+            analysis = _chain(name, problem, guesses, dataset, report)
         results[name] = Compared(
             analysis.states,
             analysis.spread,
@@ -180,7 +203,7 @@ def compare_model(
         dataset: the windows.
         system: see `score`.
     """
-    states, seconds = reconstruct(model, dataset["observations"].values)
+    states, seconds = reconstruct(model, dataset)
     states = states.astype("float64")
     return Compared(
         states,
@@ -188,7 +211,7 @@ def compare_model(
         {
             **scores_of(states, None, dataset, system),
             "ode_score": prior_ode_score(
-                model.prior_prediction, dataset["truth"].values.astype("float32")
+                model.prior_prediction, arranged_truth(model, dataset["truth"]).astype("float32")
             ),
             "converged": None,
             "seconds_per_window": seconds,
@@ -197,13 +220,17 @@ def compare_model(
 
 
 def _chain(
-    name: str, problem: Problem, models: dict[str, FourDVarNet], progress: Progress
+    name: str,
+    problem: Problem,
+    models: dict[str, FourDVarNet],
+    dataset: xr.Dataset,
+    progress: Progress,
 ) -> Analysis:
     """The last method of a chain, in the time of all."""
     seconds, states = 0.0, None
     for part in name.split("+"):
         if part in models:
-            states, seconds = reconstruct(models[part], problem.observations)
+            states, seconds = reconstruct(models[part], dataset)
             states = states.astype("float64")
             continue
         analysis = METHODS[part]().analyse(problem.with_first_guess(states), progress)

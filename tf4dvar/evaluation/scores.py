@@ -14,7 +14,7 @@ import tensorflow as tf
 import xarray as xr
 
 from tf4dvar.data import (
-    as_array,
+    Signature,
     check_observations,
     check_states,
     covariates_of,
@@ -30,6 +30,8 @@ from tf4dvar.evaluation.metrics import (
 )
 from tf4dvar.experiments import EXPERIMENTS
 from tf4dvar.models import FourDVarNet
+from tf4dvar.models.inputs import by_name
+from tf4dvar.models.labelled import arranged, arranged_truth
 from tf4dvar.models.loading import model_path
 from tf4dvar.storage.records import read_record
 from tf4dvar.systems import SYSTEMS, System, covariates_of_steps, rk4_step, system_by_name
@@ -38,6 +40,8 @@ from tf4dvar.systems.axes import axes_but
 logger = logging.getLogger(__name__)
 
 TRAINING = {"experiment": str, "seed": int}
+Windows = np.ndarray | xr.DataArray | xr.Dataset
+"""Observed windows, labelled or not."""
 # Windows a batch: few enough to stay in a processor's cache.
 BATCH = 32
 
@@ -93,24 +97,45 @@ def _training_of(path):
     return None
 
 
-def checked_states(
-    model: FourDVarNet, observations: np.ndarray, warnings: bool = True
-) -> np.ndarray:
+def checked_states(model: FourDVarNet, data: Windows, warnings: bool = True) -> np.ndarray:
     """The state of every window, [window, time, component], physical units.
 
     Args:
         model: a trained model.
-        observations: [window, time, component], physical units, NaN = not observed.
+        data: a data set of `observations`; or an array of them, labelled or not, [window, time,
+            component], physical units, NaN = not observed. What is labelled is checked by the
+            model's signature, and the states are in its own order.
         warnings: whether to warn of observations that are likely wrong.
 
     Raises:
         InputError: the observations do not fit the model or the memory, or a state is not finite.
     """
-    observations = as_array(observations)
-    check_observations(observations, components=model.observed_components)
-    states = _predict(
-        model, observations.astype("float32"), type(model) if warnings else keras.Model
-    )
+    inputs, restored = _inputs(model, data, warnings)
+    return restored(predicted(model, inputs, warnings))
+
+
+def _inputs(model, data, warnings=True):
+    """What the model takes, in the precision that it takes, and what puts its states back."""
+    given, restored = arranged(model, data, warnings)
+    inputs = by_name(given)
+    check_observations(inputs["observations"], components=model.observed_components)
+    return {name: values.astype("float32") for name, values in inputs.items()}, restored
+
+
+def predicted(
+    model: FourDVarNet, inputs: dict[str, np.ndarray], warnings: bool = True
+) -> np.ndarray:
+    """The state of every window, of inputs as the model takes them.
+
+    Args:
+        model: a trained model.
+        inputs: by name, in the model's order.
+        warnings: whether to warn of observations that are likely wrong.
+
+    Raises:
+        InputError: the observations do not fit the memory, or a state is not finite.
+    """
+    states = _predict(model, inputs, type(model) if warnings else keras.Model)
     check_states(
         states,
         "the model's solver diverges there. Look at the units of the observations and the prior's "
@@ -119,10 +144,14 @@ def checked_states(
     return states
 
 
-def _predict(model: FourDVarNet, observations: np.ndarray, kind: type[keras.Model]) -> np.ndarray:
+def _predict(
+    model: FourDVarNet, inputs: dict[str, np.ndarray], kind: type[keras.Model]
+) -> np.ndarray:
     """The states; by Keras' own method, which warns of nothing, or by that of the model."""
+    observations = inputs["observations"]
+    given = inputs if len(inputs) > 1 else observations
     try:
-        return kind.predict(model, observations, batch_size=BATCH, verbose=0)
+        return kind.predict(model, given, batch_size=BATCH, verbose=0)
     except tf.errors.OpError as error:
         asserted = re.search(r"assertion failed: (.*)", str(error))
         said = first_line(re.sub(r"[][]", "", asserted[1]) if asserted else error)
@@ -131,23 +160,23 @@ def _predict(model: FourDVarNet, observations: np.ndarray, kind: type[keras.Mode
         ) from error
 
 
-def reconstruct(model: FourDVarNet, observations: np.ndarray) -> Reconstruction:
+def reconstruct(model: FourDVarNet, data: Windows) -> Reconstruction:
     """As `checked_states`, timed.
 
     Args:
         model: a trained model.
-        observations: [window, time, component], physical units, NaN = not observed.
+        data: as for `checked_states`.
     """
-    observations = as_array(observations)
-    check_observations(observations, components=model.observed_components)
-    observations = observations.astype("float32")
-    for size in {min(BATCH, len(observations)), len(observations) % BATCH} - {0}:
+    inputs, restored = _inputs(model, data)
+    windows = len(inputs["observations"])
+    for size in {min(BATCH, windows), windows % BATCH} - {0}:
         # Keras' own: a look at the whole of the observations is still to come, and once is enough.
-        _predict(model, observations[:size], keras.Model)
+        some = {name: values[:size] for name, values in inputs.items()}
+        _predict(model, some, keras.Model)
     started = time.perf_counter()
-    states = checked_states(model, observations)
+    states = predicted(model, inputs)
     seconds = time.perf_counter() - started
-    return Reconstruction(states, seconds / len(observations))
+    return Reconstruction(restored(states), seconds / windows)
 
 
 def system_of(dataset: xr.Dataset) -> System | None:
@@ -190,6 +219,8 @@ def score(states: np.ndarray, dataset: xr.Dataset, system: System | None = None)
         system: whose dynamics they obey; by default what the data set says, see `system_of`. The
             4DVar-score is None where that is not known.
     """
+    system = system_of(dataset) if system is None else system
+    dataset, states = _in_order(dataset, states, system)
     truth = truth_of(dataset)
     squared = np.square(states - truth)
     by_window = r_score(states, truth)[~np.isnan(truth).all(axes_but(0, truth))]
@@ -210,7 +241,6 @@ def score(states: np.ndarray, dataset: xr.Dataset, system: System | None = None)
         "r_score_by_time": mean_where_known(squared, truth, kept=1).tolist(),
         "windows": len(states),
     }
-    system = system_of(dataset) if system is None else system
     if system is not None:
         check_observations(states, components=len(system.components))
         known = covariates_of(dataset, system.covariates)
@@ -223,6 +253,30 @@ def score(states: np.ndarray, dataset: xr.Dataset, system: System | None = None)
     return scores
 
 
+def in_order(dataset: xr.Dataset, system: System | None = None) -> xr.Dataset:
+    """A data set with its components in the order of its system, found by their names.
+
+    Args:
+        dataset: windows; of no known system they are returned as they are.
+        system: by default what the data set says, see `system_of`.
+
+    Raises:
+        InputError: the names or the units are others than the system's, or times are missing.
+    """
+    system = system_of(dataset) if system is None else system
+    if system is None:
+        return dataset
+    return dataset.isel(Signature.of_system(system).arrangement(dataset["observations"]))
+
+
+def _in_order(dataset, states, system):
+    """The same with states of the data set's order."""
+    if states.shape != dataset["observations"].shape:
+        return dataset, states
+    ordered = in_order(dataset.assign(state=(dataset["observations"].dims, states)), system)
+    return ordered.drop_vars("state"), ordered["state"].values
+
+
 def evaluate(model: FourDVarNet, dataset: xr.Dataset) -> dict[str, Any]:
     """All scores of a model on a data set with `truth`; see `score`.
 
@@ -233,9 +287,9 @@ def evaluate(model: FourDVarNet, dataset: xr.Dataset) -> dict[str, Any]:
         model: a trained model.
         dataset: windows with `truth`.
     """
-    reconstruction = reconstruct(model, dataset["observations"].values)
+    reconstruction = reconstruct(model, dataset)
     scores = score(reconstruction.states.astype("float64"), dataset)
-    truth = dataset["truth"].values.astype("float32")
+    truth = arranged_truth(model, dataset["truth"]).astype("float32")
     scores["ode_score"] = prior_ode_score(model.prior_prediction, truth)
     scores["seconds_per_window"] = reconstruction.seconds_per_window
     return scores

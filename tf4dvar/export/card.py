@@ -34,6 +34,7 @@ def model_card(
         "components": None,
         "units": "as in training",
         "source": None,
+        "trained_on": model.signature and model.signature.to_json(),
         **(description or {}),
     }
 

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf4dvar.data import as_array
+from tf4dvar.data import Signature, as_array
 from tf4dvar.errors import InputError
 from tf4dvar.layers import (
     CostGradient,
@@ -20,14 +20,14 @@ from tf4dvar.layers import (
 )
 from tf4dvar.layers.checks import build_once, held_layers
 from tf4dvar.layers.contracts import FirstGuess, ObservationOperator, Prior, trait
-from tf4dvar.models.input_checks import CheckedModel
 from tf4dvar.models.inputs import by_name, normalised, observations_of
+from tf4dvar.models.labelled_model import LabelledModel
 from tf4dvar.models.losses import loss_of
 from tf4dvar.models.saved_model import write_saved_model
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
-class FourDVarNet(CheckedModel):
+class FourDVarNet(LabelledModel):
     """Psi_{Phi,Gamma}: from observations to the whole state (Section 3.1).
 
     Physical units in and out. Inside: normalisation, first guess, K iterations of the solver on the
@@ -352,12 +352,17 @@ class FourDVarNet(CheckedModel):
             "observation_weight": cost.observation_weight,
             "prior_weight": cost.prior_weight,
             "learn_weights": cost.learn_weights,
+            "signature": self.signature and self.signature.to_json(),
         }
 
     @classmethod
     def from_config(cls, config):
         """Rebuild the layers that it holds, then the model."""
-        return cls(**held_layers(config))
+        config = dict(config)
+        signature = config.pop("signature", None)  # of the data, no argument
+        model = cls(**held_layers(config))
+        model.signature = None if signature is None else Signature.from_json(signature)
+        return model
 
 
 def _taken(layer, kind):

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf4dvar.data import (
+    Signature,
     as_array,
     check_observations,
     check_truth,
@@ -17,11 +18,12 @@ from tf4dvar.data import (
     warn_of_swapped_components,
     warn_of_units,
 )
-from tf4dvar.errors import InputError
+from tf4dvar.errors import InputError, shown
 from tf4dvar.layers.contracts import Prior, trait
 from tf4dvar.layers.normalisation import Moments
-from tf4dvar.models.inputs import as_arrays, by_name, observations_of
+from tf4dvar.models.inputs import by_name, observations_of
 from tf4dvar.models.known_metric import over_known
+from tf4dvar.models.labelled import arranged, arranged_truth
 from tf4dvar.models.losses import SupervisedLoss, TrainingLoss
 from tf4dvar.systems.axes import axes_but
 
@@ -48,6 +50,7 @@ class CheckedModel(keras.Model):
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         self.training_loss = SupervisedLoss()
+        self._signature: Signature | None = None
         # TensorFlow's own variable: it is no part of the model that is saved.
         self.farthest = tf.Variable(
             0,
@@ -70,6 +73,8 @@ class CheckedModel(keras.Model):
                 the state itself is observed its normalisation is that of the observations by
                 default.
         """
+        # Arrays tell nothing of what they are.
+        self.signature = None
         if not isinstance(observations, tf.data.Dataset):
             given = (observations,) if truth is None else (observations, truth)
             batches = [tuple(np.asarray(as_array(each)) for each in given)]
@@ -103,6 +108,20 @@ class CheckedModel(keras.Model):
             )
         self.operator.observation_normalisation.adapt(seen)
         self.normalisation.adapt(states)
+
+    @property
+    def signature(self) -> Signature | None:
+        """What the model was trained on; None where that was told by plain arrays.
+
+        Labelled data are checked by it and put in its order; see `tf4dvar.data.Signature`.
+        """
+        return self._signature
+
+    @signature.setter
+    def signature(self, value: Signature | None) -> None:
+        if not isinstance(value, Signature | None):
+            raise InputError(f"Received signature={shown(value)}; expected a Signature, or None.")
+        self._signature = value
 
     @property
     def keras_loss(self) -> Callable | None:
@@ -173,13 +192,13 @@ class CheckedModel(keras.Model):
 
     def predict(self, x, *args, **kwargs):
         """As of `keras.Model`, with a look at the observations, and at the states."""
-        x = as_arrays(x)
+        x, restored = arranged(self, x)
         observations = self._look_at(x)
         if observations is not None:
             warn_of_fill_values(observations)
         states = super().predict(x, *args, **kwargs)
         self._look_at_states(states)
-        return states
+        return restored(states)
 
     def train_on_batch(self, x, y=None, sample_weight=None, **kwargs):
         """As of `keras.Model`, for arrays of every kind."""
@@ -191,11 +210,12 @@ class CheckedModel(keras.Model):
 
     def predict_on_batch(self, x):
         """As of `keras.Model`, for arrays of every kind."""
-        return super().predict_on_batch(as_arrays(x))
+        x, restored = arranged(self, x, warnings=False)
+        return restored(super().predict_on_batch(x))
 
     def _received(self, x, y=None, sample_weight=None):
         """What `fit` and `evaluate` were given, as NumPy's arrays, looked at."""
-        x, y = as_arrays(x), as_array(y)
+        (x, _), y = arranged(self, x), arranged_truth(self, y)
         observations = self._look_at(x)
         if observations is not None and isinstance(y, np.ndarray):
             check_truth(observations, y, same_components=self.operator is None)
@@ -206,7 +226,8 @@ class CheckedModel(keras.Model):
 
     def _converted(self, x, y, sample_weight):
         """As NumPy's arrays; with weights there is a truth, if one that is not known."""
-        x, y, sample_weight = as_arrays(x), as_array(y), as_array(sample_weight)
+        (x, _), y = arranged(self, x, warnings=False), arranged_truth(self, y)
+        sample_weight = as_array(sample_weight)
         observations = observations_of(x)
         if y is None and sample_weight is not None and isinstance(observations, np.ndarray):
             self._build_for(observations)

@@ -7,8 +7,9 @@ import numpy as np
 import xarray as xr
 
 from tf4dvar.data import Series
-from tf4dvar.data.series import OVERLAP, WINDOW
+from tf4dvar.data.signature import OVERLAP, WINDOW
 from tf4dvar.errors import InputError
+from tf4dvar.models.labelled import noise_scale
 
 if TYPE_CHECKING:
     from tf4dvar.models import FourDVarNet

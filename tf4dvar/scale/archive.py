@@ -14,8 +14,10 @@ from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
+import xarray as xr
 
 from tf4dvar.data import open_windows, readable, write_states
+from tf4dvar.data.dataset import VARIANCES
 from tf4dvar.errors import InputError
 from tf4dvar.evaluation.scores import BATCH, checked_states
 from tf4dvar.models import FourDVarNet, load_model
@@ -26,6 +28,8 @@ from tf4dvar.storage.version_directory import UNFINISHED
 
 logger = logging.getLogger(__name__)
 
+# Of a file, what is read.
+TOLD = ("observations", *VARIANCES)
 # Entries of a chunk's observations, 8 MiB: seconds of work, and little to lose or to hold.
 CHUNK_ENTRIES = 2**20
 
@@ -69,12 +73,12 @@ class Chunk(NamedTuple):
     Attributes:
         file: where they are from.
         windows: which.
-        observations: [window, time, component], physical units, NaN = not observed.
+        data: their `observations`, and what the file tells of them.
     """
 
     file: _File
     windows: slice
-    observations: np.ndarray
+    data: xr.Dataset
 
 
 Reconstructor = Callable[[Iterable[Chunk]], Iterator[tuple[Chunk, np.ndarray | InputError]]]
@@ -155,7 +159,7 @@ def with_model(model: FourDVarNet) -> Reconstructor:
 
     def reconstruct_all(chunks):
         for chunk in chunks:
-            yield chunk, states_or_error(model, chunk.observations, chunk.windows.start == 0)
+            yield chunk, states_or_error(model, chunk.data, chunk.windows.start == 0)
 
     return reconstruct_all
 
@@ -170,11 +174,11 @@ def with_workers(model: Path, workers: int, address: str | None) -> Iterator[Rec
     """
     with ray_workers(workers, address, _load_in_worker, model.read_bytes()) as spread:
         yield lambda chunks: spread(
-            (chunk, (chunk.observations, chunk.windows.start == 0)) for chunk in chunks
+            (chunk, (chunk.data, chunk.windows.start == 0)) for chunk in chunks
         )
 
 
-def _load_in_worker(keras_file: bytes) -> Callable[[np.ndarray, bool], np.ndarray | InputError]:
+def _load_in_worker(keras_file: bytes) -> Callable[[xr.Dataset, bool], np.ndarray | InputError]:
     with TemporaryDirectory() as folder:
         path = Path(folder, "model.keras")
         path.write_bytes(keras_file)
@@ -182,17 +186,17 @@ def _load_in_worker(keras_file: bytes) -> Callable[[np.ndarray, bool], np.ndarra
 
 
 def states_or_error(
-    model: FourDVarNet, observations: np.ndarray, warnings: bool
+    model: FourDVarNet, data: xr.Dataset, warnings: bool
 ) -> np.ndarray | InputError:
     """As `checked_states`; an error is returned.
 
     Args:
         model: a trained model.
-        observations: [window, time, component], physical units, NaN = not observed.
+        data: windows.
         warnings: whether to warn of observations that are likely wrong.
     """
     try:
-        return checked_states(model, observations, warnings)
+        return checked_states(model, data, warnings)
     except (ValueError, tf.errors.OpError) as error:
         return InputError(str(error))
 
@@ -250,8 +254,8 @@ class _Run:
                 f"{file.states} exists and is left as it is; force=True overwrites it."
             )
         with open_windows(file.source) as dataset:
-            observations = dataset["observations"]
-            file.chunks = _chunks(*observations.shape)
+            told = dataset[[name for name in TOLD if name in dataset]]
+            file.chunks = _chunks(*told["observations"].shape)
             missing = [chunk for chunk in file.chunks if not file.part(chunk).is_file()]
             file.missing = len(missing)
             self._advance(file, 1 - file.missing / len(file.chunks))
@@ -261,8 +265,8 @@ class _Run:
                 if file.failed:
                     return
                 with readable(file.source):
-                    values = observations[windows].values
-                yield Chunk(file, windows, values)
+                    chunk = told.isel(window=windows).load()
+                yield Chunk(file, windows, chunk)
 
     def accept(self, chunk: Chunk, states: np.ndarray | InputError) -> None:
         """Keep what became of a chunk."""

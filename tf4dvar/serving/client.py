@@ -2,11 +2,18 @@
 
 import http.client
 import json
+import logging
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import numpy as np
+import xarray as xr
+
+from tf4dvar.data import Signature
+
+logger = logging.getLogger(__name__)
 
 _CONNECTIONS = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
 
@@ -27,11 +34,12 @@ class Reconstruction(NamedTuple):
     """What `reconstruct_with` gives.
 
     Attributes:
-        state: [batch, time, component], physical units.
+        state: [batch, time, component], physical units; with the labels of the observations, if
+            they have some.
         cost: [batch, iterations + 1], of the first guess and after every iteration.
     """
 
-    state: np.ndarray
+    state: np.ndarray | xr.DataArray
     cost: np.ndarray
 
 
@@ -70,28 +78,45 @@ class Client:
         self._model = f"{parts.path.rstrip('/')}/v1/models/{model}"
         self._path = self._model if version is None else f"{self._model}/versions/{version}"
 
-    def predict(self, observations: np.ndarray) -> np.ndarray:
+    def predict(self, observations: np.ndarray | xr.DataArray) -> np.ndarray | xr.DataArray:
         """The states of windows, [batch, time, component], physical units, NaN = not observed.
+
+        Observations with labels are checked by what the server says of the model's training, and
+        the states have their order and their labels.
 
         Raises:
             ServerError: the server refused the request.
+            InputError: labels, units or time step are not those of the training.
         """
-        answer = self._predict({"inputs": _nested(observations)})
-        return np.array(answer, "float32")
+        values, labelled = self._arranged(observations)
+        answer = self._predict({"inputs": _nested(values)})
+        return labelled(np.array(answer, "float32"))
 
-    def reconstruct_with(self, observations: np.ndarray, iterations: int) -> Reconstruction:
+    def reconstruct_with(
+        self, observations: np.ndarray | xr.DataArray, iterations: int
+    ) -> Reconstruction:
         """The states and the costs of every iteration, with another K; as for `predict`."""
-        inputs = {"observations": _nested(observations), "iterations": iterations}
+        values, labelled = self._arranged(observations)
+        inputs = {"observations": _nested(values), "iterations": iterations}
         answer = self._predict({"signature_name": "reconstruct_with", "inputs": inputs})
-        return Reconstruction(*(np.array(answer[name], "float32") for name in ("state", "cost")))
+        state, cost = (np.array(answer[name], "float32") for name in ("state", "cost"))
+        return Reconstruction(labelled(state), cost)
 
     def status(self) -> list[dict[str, Any]]:
         """The versions of the model and their states, newest first."""
         return self._request("GET", self._path)["model_version_status"]
 
     def metadata(self) -> dict[str, Any]:
-        """The signatures, as TensorFlow Serving describes them."""
+        """The signatures, as TensorFlow Serving describes them.
+
+        And, from `tf4dvar serve`, `trained_on`: the `Signature` of the model.
+        """
         return self._request("GET", f"{self._path}/metadata")["metadata"]
+
+    def signature(self) -> Signature | None:
+        """What the model was trained on, where the server tells it."""
+        trained_on = self.metadata().get("trained_on")
+        return None if trained_on is None else Signature.from_json(trained_on)
 
     def close(self) -> None:
         """Close the connection."""
@@ -104,6 +129,26 @@ class Client:
         self, kind: type | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _arranged(
+        self, observations: Any
+    ) -> tuple[Any, Callable[[np.ndarray], np.ndarray | xr.DataArray]]:
+        """Observations in the model's order, and what gives states their labels and order."""
+        if not isinstance(observations, xr.DataArray):
+            return observations, lambda state: state
+        signature = self.signature()
+        if signature is None:
+            logger.warning(
+                "The server does not tell what the model was trained on: the "
+                "labels of the observations are not checked."
+            )
+            return observations.values, lambda state: observations.copy(data=state)
+        arranged = signature.arranged(observations)
+
+        def labelled(state: np.ndarray) -> xr.DataArray:
+            return signature.restored(arranged.copy(data=state), observations).rename("state")
+
+        return arranged.values, labelled
 
     def _predict(self, request: dict[str, Any]) -> Any:
         return self._request("POST", f"{self._path}:predict", json.dumps(request))["outputs"]

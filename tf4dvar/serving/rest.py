@@ -77,15 +77,10 @@ class Rest:
         return _json(await self._ask(request, "status"))
 
     async def metadata(self, request: Request) -> Response:
-        """The signatures of a version."""
-        number, signatures = await self._ask(request, "metadata")
+        """The signatures of a version, and what its model was trained on."""
+        number, metadata = await self._ask(request, "metadata")
         spec = {"name": self.name, "signature_name": "", "version": str(number)}
-        return _json(
-            {
-                "model_spec": spec,
-                "metadata": {"signature_def": {"signature_def": signatures}},
-            }
-        )
+        return _json({"model_spec": spec, "metadata": metadata})
 
     async def predict(self, request: Request) -> Response:
         """The states of a request's windows."""

@@ -9,6 +9,7 @@ import tensorflow as tf
 from google.protobuf.json_format import MessageToDict
 from tensorflow.core.protobuf import saved_model_pb2
 
+from tf4dvar.data import Signature
 from tf4dvar.errors import InputError, first_line
 from tf4dvar.serving.directory import version_card, version_numbers
 from tf4dvar.serving.protocol import DEFAULT, WITH_ITERATIONS, Refusal
@@ -44,6 +45,9 @@ class Version:
         self._shapes: set[tuple[int, ...]] = set()
         # K of `serving_default`, which a stranger does not tell.
         self.iterations: int = card.get("iterations", 0)
+        # Exports of before do not tell it.
+        trained_on = card.get("trained_on")
+        self.signature = None if trained_on is None else Signature.from_json(trained_on)
         try:
             self._load(directory)
         except InputError:
@@ -90,14 +94,18 @@ class Version:
         return {key: outputs[key].numpy()[:windows] for key in ("state", "cost") if key in wanted}
 
     def metadata(self) -> dict[str, Any]:
-        """The signatures as TensorFlow Serving shows them."""
-        return {
+        """The signatures as TensorFlow Serving shows them, and what the model was trained on."""
+        signatures = {
             name: MessageToDict(
                 self._signatures[name],
                 preserving_proto_field_name=True,
                 always_print_fields_with_no_presence=True,
             )
             for name in sorted(self._signatures)
+        }
+        return {
+            "signature_def": {"signature_def": signatures},
+            "trained_on": self.signature and self.signature.to_json(),
         }
 
 

@@ -23,8 +23,9 @@ from tf4dvar.training.worker_share import ALONE, WorkerShare
 logger = logging.getLogger(__name__)
 
 CLIPNORM = 1.0
-# What changes in a training: K by its schedule, what is frozen when the prior was identified.
-PASSING = {"name", "iterations", "trainable", "build_config", "shared_object_id"}
+# What changes in a training: K by its schedule, what is frozen when the prior was identified; and
+# what the data tell, not the experiment.
+PASSING = {"name", "iterations", "trainable", "build_config", "shared_object_id", "signature"}
 # Keras asks for a number of epochs also where the clock ends a training.
 NO_END = 1_000_000
 

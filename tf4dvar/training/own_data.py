@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tf4dvar.data import Series, Signature, check_observations, check_truth
 from tf4dvar.data.pipeline import batches_of
-from tf4dvar.data.series import OVERLAP, WINDOW
+from tf4dvar.data.signature import OVERLAP, WINDOW
 from tf4dvar.data.transforms import restored
 from tf4dvar.errors import InputError
 from tf4dvar.experiments import Experiment
@@ -162,7 +162,7 @@ class OwnWindows(TrainingWindows):
         """See `TrainingWindows`."""
         series = self.series
         windows = series.windows(series.observations[: self._first], self.window)
-        model.adapt(windows, self.truth if self.supervised else None)
+        model.adapt(windows.values, self.truth if self.supervised else None)
         transforms = [series.transforms.get(name) for name in series.layout.variables]
         model.signature = Signature.of(windows, transforms=transforms, overlap=self._overlap)
 

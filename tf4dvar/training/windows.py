@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf4dvar.data import protocol_plan, simulate_dataset
+from tf4dvar.data import Signature, protocol_plan, simulate_dataset
 from tf4dvar.data.pipeline import fixed_windows, simulated_windows
 from tf4dvar.evaluation.metrics import RScore
 from tf4dvar.experiments import Experiment
@@ -73,17 +73,19 @@ class SimulatedWindows(TrainingWindows):
         self._system = system_by_name(experiment.system)
         self._plan = protocol_plan(experiment.system, experiment.protocol)
         validation = min(VALIDATION_WINDOWS, max(1, int(VALIDATION_SHARE * self.number)))
-        self.observations, self.truth = self._simulated(self.number, self._seed)
+        data = self._simulated(self.number, self._seed)
+        self.signature = Signature.of(data["observations"], self._plan.noise_variance)
+        self.observations, self.truth = _pair(data)
         self.metrics = [RScore()]
-        self.validation = self._simulated(validation, self._seed + VALIDATION_SEED)
+        self.validation = _pair(self._simulated(validation, self._seed + VALIDATION_SEED))
 
     def _simulated(self, number, seed):
-        data = simulate_dataset(self._system, self._plan, number, seed=seed)
-        return data["observations"].values, data["truth"].values
+        return simulate_dataset(self._system, self._plan, number, seed=seed)
 
     def adapt(self, model):
         """See `TrainingWindows`."""
         model.adapt(self.observations)
+        model.signature = self.signature
 
     def batches(self, batch_size, first_pass, share):
         """See `TrainingWindows`."""
@@ -92,3 +94,7 @@ class SimulatedWindows(TrainingWindows):
             return fixed_windows(self.observations, self.truth, *order)
         steps = self.truth.shape[1]
         return simulated_windows(self._system, self._plan, self.number, steps, *order)
+
+
+def _pair(data):
+    return data["observations"].values, data["truth"].values

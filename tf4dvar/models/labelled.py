@@ -1,0 +1,122 @@
+"""Labelled data as a model takes them, by its signature, and its states in the data's order."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from tf4dvar.data import as_array, noise_variance_of
+from tf4dvar.errors import InputError
+from tf4dvar.models.inputs import as_arrays, observations_of
+
+if TYPE_CHECKING:
+    from tf4dvar.models import FourDVarNet
+
+Restore = Callable[[np.ndarray], np.ndarray]
+"""Puts states [window, time, *space, component] of a model into the order of the data."""
+
+
+def arranged(model: "FourDVarNet", data: Any, warnings: bool = True) -> tuple[Any, Restore]:
+    """The inputs of a model, and what puts its states back.
+
+    Args:
+        model: a built model; without a `signature` it takes all data as they are.
+        data: a data set of `observations`, with their `noise_variance` where it has that; a
+            labelled array of observations; or any inputs of the model, among which the
+            observations may be labelled.
+        warnings: whether to warn of what goes beyond the training; see `Signature.warn_of`.
+
+    Raises:
+        InputError: labels, units, time step or grid are not those of the training.
+    """
+    if isinstance(data, xr.Dataset):
+        return _of_dataset(model, data, warnings)
+    observations = observations_of(data)
+    if model.signature is None or not _is_labelled(observations):
+        return as_arrays(data), lambda states: states
+    order, restored = _order(model, observations, warnings)
+    if not isinstance(data, dict):
+        return _taken(as_array(observations), order), restored
+    # Covariates, and states under an operator, have components of their own.
+    places = {axis: indices for axis, indices in order.items() if axis < observations.ndim - 1}
+    of_the_state = order if model.operator is None else places
+    orders = {"background": of_the_state, "covariates": places}
+    inputs = as_arrays(data)
+    return {name: _taken(of, orders.get(name, order)) for name, of in inputs.items()}, restored
+
+
+def arranged_truth(model: "FourDVarNet", truth: Any) -> Any:
+    """True states as an array in the model's order.
+
+    Args:
+        model: a built model.
+        truth: an array of any library; a labelled one is put in order where the state itself is
+            observed.
+    """
+    if model.signature is None or model.operator is not None or not _is_labelled(truth):
+        return as_array(truth)
+    order = model.signature.arrangement(truth)
+    return as_array(truth.isel(order))
+
+
+def _of_dataset(model, dataset, warnings):
+    if "observations" not in dataset:
+        raise InputError(
+            f"Received a data set of {sorted(map(str, dataset.data_vars))}; expected a variable "
+            "`observations`."
+        )
+    observations, variance = dataset["observations"], noise_variance_of(dataset)
+    order: dict[int, np.ndarray] = {}
+    restored: Restore = np.asarray
+    if model.signature is not None:
+        order, restored = _order(model, observations, warnings)
+    values = _taken(as_array(observations), order)
+    if variance is None:
+        return values, restored
+    variance = _taken(as_array(variance), order)
+    scale = noise_scale(model, np.where(np.isfinite(values), variance, np.nan))
+    return {"observations": values, "noise_variance": variance * scale}, restored
+
+
+def noise_scale(model: "FourDVarNet", variance: np.ndarray) -> np.ndarray | float:
+    """By what variances of the noise are multiplied for the unit in which a model counts them.
+
+    One that was not told of the noise in training weighs every observation by 1 there; an entry
+    whose noise is that of the training keeps this weight.
+
+    Args:
+        model: a built model.
+        variance: of the observations, NaN where there is none. By its median, where the noise of
+            the training is not known.
+    """
+    if model.noise_variance is not None:
+        return 1.0
+    trained = None if model.signature is None else model.signature.noise_variance
+    if trained is None:
+        trained = np.nanmedian(variance) if np.isfinite(variance).any() else 1.0
+    return np.square(model.observation_normalisation().std.numpy()) / np.asarray(trained)
+
+
+def _order(model, observations, warnings):
+    """Indices along the axes that are in another order, and what undoes it in states."""
+    indices = model.signature.arrangement(observations)
+    if warnings:
+        model.signature.warn_of(observations.isel(indices))
+    order = {observations.dims.index(dim): of for dim, of in indices.items()}
+    # Under an operator the state's components are others than the observed ones.
+    last = observations.ndim - 1
+    back = {
+        axis: np.argsort(of) for axis, of in order.items() if axis < last or model.operator is None
+    }
+    return order, lambda states: _taken(states, back)
+
+
+def _is_labelled(values):
+    return isinstance(values, xr.DataArray) and "component" in values.dims
+
+
+def _taken(values, order):
+    for axis, indices in order.items():
+        values = np.take(values, indices, axis)
+    return values

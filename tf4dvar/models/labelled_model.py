@@ -1,0 +1,169 @@
+"""A model that takes labelled data: data sets and arrays of xarray."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from tf4dvar.data import Layout, Series, Signature, check_states, states_dataset
+from tf4dvar.data.layout import as_dataset
+from tf4dvar.data.signature import WINDOW
+from tf4dvar.errors import InputError
+from tf4dvar.models.input_checks import CheckedModel
+from tf4dvar.models.labelled import arranged, arranged_truth
+from tf4dvar.models.series import series_of, states_of_series
+
+
+class LabelledModel(CheckedModel):
+    """The part of `FourDVarNet` for data of xarray, which keep their labels.
+
+    A series in any form, a table or maps in time as `tf4dvar.open_data` gives them, is cut into
+    windows; data sets of windows are taken as they are. What the model was adapted to is its
+    `signature`, by which all that comes later is put in order, refused or warned of.
+
+    Usage:
+
+        data = tf4dvar.open_data("stations.nc")
+        model = FourDVarNet(GENN(), GradientSolver(LSTMCell()))
+        model.adapt(data, window=48)
+        model.compile("adam", UnsupervisedLoss())
+        model.fit(data)
+        filled = model.reconstruct(data)
+    """
+
+    @property
+    def transforms(self) -> dict[str, str]:
+        """Names of the transforms in which the model works, by those of the components."""
+        if self.signature is None:
+            return {}
+        names = self.signature.transforms
+        each = names * self.signature.size if len(names) == 1 else names
+        return {name: of for name, of in zip(self.signature.components, each, strict=False) if of}
+
+    def adapt(
+        self,
+        observations: Any,
+        truth: Any = None,
+        window: int = WINDOW,
+        transforms: Mapping[str, str] | None = None,
+    ) -> None:
+        """Fit the normalisation, and keep what the data tell; see `CheckedModel.adapt`.
+
+        Args:
+            observations: arrays or a pipeline; or a data set, or an array with labels.
+            truth: true states in the same form; of a data set of windows, its own by default.
+            window: steps of the windows that a series is cut into.
+            transforms: names of `tf4dvar.data.TRANSFORMS` by those of variables of a series, in
+                which the model is to work.
+        """
+        if not _is_labelled(observations):
+            super().adapt(observations, truth)
+            return
+        if _is_series(observations):
+            series = Series.of(observations, transforms=transforms)
+            windows = series.windows(series.observations, window)
+            names = [(transforms or {}).get(name) for name in series.layout.variables]
+            if truth is not None:
+                true = Series.of(truth, transforms=transforms).at_times_of(series)
+                truth = series.windows(true, window).values
+        else:
+            dataset = as_dataset(observations)
+            windows, names = Layout.of(dataset).stack(dataset), None
+            truth = dataset.get("truth") if truth is None else truth
+            if isinstance(truth, xr.DataArray):
+                truth = truth.transpose(*windows.dims).values
+        super().adapt(windows.values, truth)
+        self.signature = Signature.of(windows, transforms=names)
+
+    def fit(self, x=None, y=None, *args, validation_data=None, **kwargs):
+        """As of `keras.Model`; of a data set its windows, which overlap if they are of a series."""
+        if validation_data is not None and _is_labelled(validation_data):
+            validation_data = (validation_data,)
+        if isinstance(validation_data, list | tuple) and _is_labelled(validation_data[0]):
+            validation_data = self._windows(*validation_data)
+        x, y = self._windows(x, y)
+        return super().fit(x, y, *args, validation_data=validation_data, **kwargs)
+
+    def evaluate(self, x=None, y=None, *args, **kwargs):
+        """As of `keras.Model`; of a data set its windows."""
+        return super().evaluate(*self._windows(x, y), *args, **kwargs)
+
+    def predict(self, x, *args, **kwargs):
+        """As of `keras.Model`; a data set is one of windows."""
+        if _is_labelled(x) and _is_series(x):
+            raise InputError(
+                "Received a series for `predict`, which gives states of windows as an array; "
+                "reconstruct(data) gives them in the form of the data."
+            )
+        return super().predict(x, *args, **kwargs)
+
+    def reconstruct(self, data: xr.Dataset | xr.DataArray) -> xr.Dataset | xr.DataArray:
+        """The states of labelled observations, in their own form.
+
+        Args:
+            data: a series in any form, see `tf4dvar.open_data`; or a data set of windows.
+
+        Returns:
+            Of a series the same variables, dimensions, coordinates and attributes, a value at
+            every time and place; an array of an array. Of windows the variable `state`.
+
+        Raises:
+            InputError: the data are not of the kind of the training's.
+            DivergenceError: states are not finite.
+        """
+        if not _is_labelled(data):
+            raise InputError(
+                f"Received a {type(data).__name__}; expected a data set of xarray. Of arrays "
+                "[window, time, component] predict(observations) gives the states."
+            )
+        if not _is_series(data):
+            dataset = as_dataset(data)
+            return states_dataset(dataset, self._finite(dataset))
+        series = series_of(self, data)
+        states = xr.concat(list(states_of_series(self, series, self._finite)), series.layout.time)
+        names = list(states.data_vars)
+        result = series.like.assign(
+            {name: series.like[name].copy(data=states[name].data) for name in names}
+        )
+        return result[names[0]].rename(data.name) if isinstance(data, xr.DataArray) else result
+
+    def _finite(self, inputs):
+        states = super().predict(inputs, verbose=0)
+        check_states(
+            states,
+            "the model's solver diverges there. Look at the units of the observations and the "
+            "prior's time step, or train the model further",
+        )
+        return states
+
+    def _windows(self, x, y=None):
+        """Inputs and truth as `fit` takes them."""
+        if not _is_labelled(x):
+            return x, y
+        dataset = as_dataset(x)
+        if _is_series(x):
+            series = series_of(self, x)
+            window = WINDOW if self.signature is None else self.signature.window
+            true = None if y is None else series_of(self, y)
+            dataset, y = series.cut(window, window * 3 // 4, true), None
+        truth = dataset.get("truth") if y is None else y
+        inputs, _ = arranged(self, dataset)
+        return inputs, None if truth is None else np.asarray(arranged_truth(self, truth))
+
+
+def _is_labelled(data):
+    """Whether data are of xarray, and say where time is."""
+    if isinstance(data, xr.Dataset):
+        return True
+    if not isinstance(data, xr.DataArray):
+        return False
+    try:
+        Layout.of(data)
+    except InputError:
+        return False
+    return True
+
+
+def _is_series(data):
+    return Layout.of(data).window is None
