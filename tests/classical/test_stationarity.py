@@ -60,7 +60,7 @@ def test_optimal_interpolation_is_almost_the_best_there_is(windows, true_covaria
         total = true_covariance[np.ix_(seen, seen)] + NOISE * np.eye(seen.sum())
         gain = np.linalg.solve(total, true_covariance[seen])
         best.append((true_covariance - true_covariance[:, seen] @ gain).diagonal().mean())
-    assert error < 1.25 * np.mean(best), (error, np.mean(best))
+    assert error < 1.15 * np.mean(best), (error, np.mean(best))
 
 
 def test_the_spread_of_persistence_is_its_error(windows):
@@ -121,7 +121,7 @@ def test_persistence_with_its_error_is_the_kalman_smoother_of_a_random_walk(rng,
     analysis = method.analyse(Problem(observations[:3], None, 1.0, background))
     for window, observed in enumerate(observations[:3]):
         mean, variance, cost = kalman_smoother(observed, np.eye(2), 1.0, background, error)
-        np.testing.assert_allclose(analysis.states[window], mean, atol=0.05)
+        np.testing.assert_allclose(analysis.states[window], mean, atol=0.07)
         np.testing.assert_allclose(analysis.spread[window] ** 2, variance, rtol=0.08)
         np.testing.assert_allclose(analysis.costs[window], cost, rtol=0.03)
     # The stated error is the true one.

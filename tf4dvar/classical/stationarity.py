@@ -50,7 +50,7 @@ class Stationary(NamedTuple):
         """
         steps, components = len(self.covariances) - 1, len(self.mean)
         noise = np.fft.rfft(rng.normal(size=(count, 2 * steps, components)), axis=1)
-        roots = _function_of(self.spectrum, np.sqrt)
+        roots = _function_of(self.spectrum, lambda values: np.sqrt(np.maximum(values, 0.0)))
         windows = np.fft.irfft(np.einsum("fij,wfj->wfi", roots, noise), 2 * steps, axis=1)
         return self.mean + windows[:, :steps]
 
@@ -60,8 +60,9 @@ def stationary(problem: Problem) -> Stationary:
 
     The covariance at a lag is the mean of the products of what was observed so far apart, without
     the noise; between lags at which nothing was, it is linear. Beyond the lags that are correlated
-    it goes to zero (the flat-top window of Politis 2003, doi:10.1081/ETC-120017972), and negative
-    spectral densities, which errors of sampling make, are set to zero.
+    it goes to zero (the flat-top window of Politis 2003, doi:10.1081/ETC-120017972). Of the
+    spectral densities, some of which errors of sampling make negative, the nearest that are not are
+    taken, of the same variance in all.
 
     Args:
         problem: the windows, in which every component is observed.
@@ -87,11 +88,12 @@ def stationary(problem: Problem) -> Stationary:
     covariances = _covariances(anomalies, observed, noise)
     variance = covariances[0].diagonal()
     steps = observed.shape[1]
+    units = np.sqrt(variance)
+    correlations = covariances / (units[:, None] * units)
     # Backwards in time it is the transpose.
-    around = np.concatenate([covariances, covariances[-2:0:-1].swapaxes(1, 2)])
-    spectrum = _function_of(np.fft.rfft(around, axis=0))
+    around = np.concatenate([correlations, correlations[-2:0:-1].swapaxes(1, 2)])
+    spectrum = _function_of(np.fft.fft(around, axis=0), _not_negative)[: steps + 1]
     smooth = np.fft.irfft(spectrum, 2 * steps, axis=0)[: steps + 1]
-    # What was negative and is none now has made the variance larger.
     scale = np.sqrt(variance / smooth[0].diagonal())
     scaled = scale[:, None] * scale
     error = _persistence_error(anomalies, observed, noise, variance)
@@ -150,7 +152,7 @@ def _persistence_error(
     if not pairs.diagonal().all():
         return np.diag(2 * variance)  # nothing is kept that long
     np.fill_diagonal(sums, _without(sums.diagonal(), 2 * noise * pairs.diagonal()))
-    return _function_of(sums / np.maximum(times, 1))
+    return _function_of(sums / np.maximum(times, 1), _not_negative)
 
 
 def _without(variance: np.ndarray, noise: np.ndarray) -> np.ndarray:
@@ -158,8 +160,14 @@ def _without(variance: np.ndarray, noise: np.ndarray) -> np.ndarray:
     return np.maximum(variance - noise, LEAST * np.maximum(variance, noise) + JITTER**2)
 
 
-def _function_of(matrices: np.ndarray, function: Callable = np.asarray) -> np.ndarray:
-    """A function of Hermitian matrices by their eigenvalues, negative ones taken as zero."""
+def _function_of(matrices: np.ndarray, function: Callable) -> np.ndarray:
+    """A function of the eigenvalues of Hermitian matrices [..., row, column]."""
     values, vectors = np.linalg.eigh(matrices)
-    values = function(np.maximum(values, 0.0))
-    return (vectors * values[..., None, :]) @ vectors.conj().swapaxes(-1, -2)
+    return (vectors * function(values)[..., None, :]) @ vectors.conj().swapaxes(-1, -2)
+
+
+def _not_negative(values: np.ndarray) -> np.ndarray:
+    """The nearest values that are not negative and have the same sum, which is positive."""
+    falling = np.sort(values, axis=None)[::-1]
+    above = (np.cumsum(falling) - values.sum()) / np.arange(1, falling.size + 1)
+    return np.maximum(values - above[np.flatnonzero(falling > above)[-1]], 0.0)
