@@ -3,16 +3,17 @@
 import numpy as np
 
 
-def kalman_smoother(observations, matrix, observation_variance, background):
+def kalman_smoother(observations, matrix, observation_variance, background, model_error=0.0):
     """Mean and variances of one window [time, component], and its innovations' cost.
 
-    The dynamics x_{t+1} = matrix x_t are perfect.
+    The dynamics x_{t+1} = matrix x_t are perfect but for a model error, a variance or in full.
     """
     mean, covariance = background
+    error = model_error * np.eye(len(mean)) if np.ndim(model_error) == 0 else model_error
     filtered, predicted, cost = [], [], 0.0
     for time, values in enumerate(observations):
         if time:
-            mean, covariance = matrix @ mean, matrix @ covariance @ matrix.T
+            mean, covariance = matrix @ mean, matrix @ covariance @ matrix.T + error
         predicted.append((mean, covariance))
         seen = ~np.isnan(values)
         if seen.any():

@@ -62,7 +62,8 @@ def test_every_method_tells_itself_and_does_not_change(name):
 
 def test_a_given_model_error_weighs_by_covariances(problem):
     averaged, weighted = (
-        WeakGaussNewton(model_variance=variance).analyse(problem).costs for variance in (None, 1e-3)
+        WeakGaussNewton(model_error_variance=variance).analyse(problem).costs
+        for variance in (None, 1e-3)
     )
     assert np.all(weighted > 100 * averaged)
 
@@ -89,7 +90,11 @@ def test_a_first_guess_is_used_or_refused(problem):
         (FixedStepDescent, {"steps": 0}, "steps=0; expected an integer of 1 or more"),
         (WeakAnnealed, {"first": 0.0}, "first=0.0; expected a positive"),
         (WeakLBFGS, {"observation_weight": np.inf}, "observation_weight=inf; expected a positive"),
-        (WeakLBFGS, {"model_variance": -1.0}, "model_variance=-1.0; expected a positive"),
+        (
+            WeakLBFGS,
+            {"model_error_variance": -1.0},
+            "model_error_variance=-1.0; expected a positive",
+        ),
     ],
 )
 def test_settings_are_checked_when_they_are_given(method, settings, expected):

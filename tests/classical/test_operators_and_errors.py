@@ -94,7 +94,7 @@ QUICK = {
     "enks": EnKS(members=50, square_root=True),
     "oi": METHODS["oi"](training_windows=200),
     "strong-multistart": StrongMultistart(starts=2),
-    "weak-lbfgs": WeakLBFGS(model_variance=0.1),
+    "weak-lbfgs": WeakLBFGS(model_error_variance=0.1),
     "importance-sampling": ImportanceSampling(samples=1),
 }
 
@@ -202,8 +202,8 @@ def test_perfect_dynamics_give_the_exact_posterior(method, scale, mixed, flow):
 @pytest.mark.parametrize(
     "method",
     [
-        WeakGaussNewton(model_variance=0.02),
-        WeakLBFGS(model_variance=0.02),
+        WeakGaussNewton(model_error_variance=0.02),
+        WeakLBFGS(model_error_variance=0.02),
         WeakAnnealed(0.02, 0.02),
     ],
     ids=lambda method: method.name,
@@ -262,7 +262,7 @@ def test_covariances_between_what_is_observed_are_the_variances_of_another_basis
         noise_variance=covariance,
     )
     for name in ("strong", "weak-gauss-newton", "oi", "importance-sampling"):
-        method = WeakGaussNewton(model_variance=0.1) if "weak" in name else quick(name)
+        method = WeakGaussNewton(model_error_variance=0.1) if "weak" in name else quick(name)
         assert_same(method.analyse(other), method.analyse(mixed), atol=1e-3)
     ensemble = EnKS(members=20_000, inflation=1.0)
     assert_same(ensemble.analyse(other), ensemble.analyse(mixed), atol=0.05)

@@ -76,14 +76,14 @@ def tight(monkeypatch):
 
 
 @pytest.mark.usefixtures("tight")
-@pytest.mark.parametrize("model_variance", [None, Q], ids=["averaged", "covariances"])
+@pytest.mark.parametrize("model_error_variance", [None, Q], ids=["averaged", "covariances"])
 def test_lbfgs_and_gauss_newton_reach_the_same_minimum(
-    few, few_truths, flow, background, model_variance
+    few, few_truths, flow, background, model_error_variance
 ):
     # Near the minimum, since from afar they may fall into different ones.
     problem = Problem(few[:2], flow, R, background, first_guess=few_truths[:2])
-    newton = WeakGaussNewton(model_variance=model_variance).analyse(problem)
-    descent = WeakLBFGS(model_variance=model_variance).analyse(problem)
+    newton = WeakGaussNewton(model_error_variance=model_error_variance).analyse(problem)
+    descent = WeakLBFGS(model_error_variance=model_error_variance).analyse(problem)
     assert newton.converged.all()
     np.testing.assert_allclose(descent.costs, newton.costs, rtol=1e-6)
     np.testing.assert_allclose(descent.states, newton.states, atol=2e-2)

@@ -12,7 +12,7 @@ from tf4dvar.classical.importance_sampling import ImportanceSampling
 from tf4dvar.classical.method import METHODS, Method, setting
 from tf4dvar.classical.optimal_interpolation import OptimalInterpolation, optimal_interpolation
 from tf4dvar.classical.problem import Problem
-from tf4dvar.classical.stationary import Stationary, stationary
+from tf4dvar.classical.stationarity import Stationary, stationary
 from tf4dvar.classical.strong import Strong
 from tf4dvar.classical.strong_multistart import StrongMultistart
 from tf4dvar.classical.strong_quasistatic import StrongQuasistatic

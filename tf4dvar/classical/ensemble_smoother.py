@@ -10,7 +10,7 @@ from tf4dvar.classical.analysis import Analysis, in_chunks, windows_at_once
 from tf4dvar.classical.covariance import Covariance, Gaussian, covariance_matrix
 from tf4dvar.classical.method import Method, setting
 from tf4dvar.classical.problem import Problem
-from tf4dvar.classical.stationary import stationary
+from tf4dvar.classical.stationarity import stationary
 from tf4dvar.classical.tangent_linear import one_step_model
 from tf4dvar.systems import random_stream
 from tf4dvar.systems.axes import axes_but
@@ -225,6 +225,6 @@ def gaspari_cohn(components: int, distance: float) -> np.ndarray:
 
 
 def _square_root(matrices: np.ndarray) -> np.ndarray:
-    """Symmetric square roots of symmetric, positive matrices [..., row, column]."""
+    """Symmetric square roots of symmetric matrices [..., row, column], none of them negative."""
     values, vectors = np.linalg.eigh(matrices)
-    return (vectors * np.sqrt(values)[..., None, :]) @ vectors.swapaxes(-1, -2)
+    return (vectors * np.sqrt(np.maximum(values, 0.0))[..., None, :]) @ vectors.swapaxes(-1, -2)

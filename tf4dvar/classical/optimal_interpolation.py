@@ -7,7 +7,7 @@ import numpy as np
 from tf4dvar.classical.analysis import Analysis, Progress, in_chunks, windows_at_once
 from tf4dvar.classical.method import Method, setting
 from tf4dvar.classical.problem import Problem
-from tf4dvar.classical.stationary import stationary
+from tf4dvar.classical.stationarity import stationary
 from tf4dvar.errors import InputError
 from tf4dvar.systems import random_stream, sample_windows
 from tf4dvar.systems.axes import axes_but

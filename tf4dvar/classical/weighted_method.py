@@ -18,7 +18,7 @@ class WeightedMethod(Method):
     takes_first_guess = True
     observation_weight: float = setting(OBSERVATION_WEIGHT, "lambda_1 of eq. 4.", positive=True)
     prior_weight: float = setting(PRIOR_WEIGHT, "lambda_2 of eq. 4.", positive=True)
-    model_variance: Covariance | None = setting(
+    model_error_variance: Covariance | None = setting(
         None,
         "Variance of the model error: weigh the terms by error covariances, with the climatology "
         "as background, instead of averaging them.",
@@ -31,6 +31,6 @@ class WeightedMethod(Method):
         Args:
             problem: the windows.
         """
-        if self.model_variance is None:
+        if self.model_error_variance is None:
             return averaged_terms(problem, self.observation_weight, self.prior_weight)
-        return covariance_terms(problem, self.model_variance)
+        return covariance_terms(problem, self.model_error_variance)

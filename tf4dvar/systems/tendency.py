@@ -111,7 +111,13 @@ def as_slopes(rates: Any, state: Any, name: str) -> Any:
     if isinstance(rates, list | tuple):
         rates = library.stack(rates, -1)
     slopes = np.asarray(rates) if library is np else rates
-    if tuple(slopes.shape) != tuple(state.shape):
+    # In a graph the one may know the size of the batch and the other not.
+    same = (
+        slopes.shape == state.shape
+        if library is np
+        else slopes.shape.is_compatible_with(state.shape)
+    )
+    if not same:
         raise InputError(
             f"{name} returned the shape {tuple(slopes.shape)} for a state of shape "
             f"{tuple(state.shape)}; expected the same shape, or a list with the tendency of each "

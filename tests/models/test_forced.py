@@ -1,0 +1,78 @@
+"""A model whose prior is forced by what is known in time."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tf4dvar.data import ObservationPlan, simulate_dataset
+from tf4dvar.export import save
+from tf4dvar.layers import GradientSolver, LSTMCell, RK4Flow, ode_layer
+from tf4dvar.models import FourDVarNet, UnsupervisedLoss, load_model
+from tf4dvar.systems import System
+
+
+@keras.saving.register_keras_serializable(package="tests")
+def blown(state, wind, drag):
+    return [drag * (wind - state[..., 0])]
+
+
+@pytest.fixture(scope="module")
+def data():
+    system = System(
+        blown,
+        components=("speed",),
+        time_step=0.5,
+        initial=lambda count, rng: rng.normal(size=(count, 1)),
+        covariates={"wind": lambda time: 4.0 * np.sign(np.sin(time))},
+        drag=0.8,
+    )
+    dataset = simulate_dataset(system, ObservationPlan((0,), 12, 0.01), 32, 40, seed=2)
+    names = ("observations", "covariates", "truth")
+    return [dataset[name].values.astype("float32") for name in names]
+
+
+@pytest.fixture(scope="module")
+def trained(data):
+    keras.utils.set_random_seed(0)
+    observations, covariates, truth = data
+    ode = ode_layer(blown, components=1, covariates=("wind",), trainable=False, drag=0.8)
+    solver = GradientSolver(LSTMCell(units=4), iterations=4)
+    model = FourDVarNet(RK4Flow(ode, 0.5), solver)
+    model.adapt(observations, truth)
+    model.compile(keras.optimizers.Adam(1e-2, clipnorm=1.0))
+    inputs = {"observations": observations, "covariates": covariates}
+    losses = model.fit(inputs, truth, batch_size=16, epochs=10, verbose=0).history["loss"]
+    return model, inputs, losses
+
+
+def test_it_trains_by_both_losses_and_the_covariates_count(trained, data):
+    model, inputs, losses = trained
+    assert losses[-1] < 0.7 * losses[0]
+    states = model.predict(inputs, verbose=0)
+    still = model.predict({**inputs, "covariates": 0 * inputs["covariates"]}, verbose=0)
+    truth = data[-1]
+    assert np.square(states - truth).mean() < 0.5 * np.square(still - truth).mean()
+    twin = keras.models.clone_model(model)
+    twin.adapt(*data[::2])
+    twin.compile("adam", UnsupervisedLoss())
+    assert np.isfinite(twin.fit(inputs, epochs=1, verbose=0).history["loss"]).all()
+
+
+def test_it_comes_back_in_every_form(trained, tmp_path):
+    model, inputs, _ = trained
+    states = model.predict(inputs, verbose=0)
+    model.save(tmp_path / "model.keras")
+    again = load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(again.predict(inputs, verbose=0), states)
+    np.testing.assert_allclose(model.iterates(inputs).states[-1], states, rtol=1e-4, atol=1e-4)
+    loaded = tf.saved_model.load(str(save(model, tmp_path / "served")))
+    given = {name: tf.constant(values) for name, values in inputs.items()}
+    served = loaded.signatures["serving_default"](**given)["state"]
+    np.testing.assert_allclose(served, states, rtol=1e-4, atol=1e-4)
+
+
+def test_what_it_is_not_given_is_said(trained):
+    model, inputs, _ = trained
+    with pytest.raises(ValueError, match=r"Received 0 covariates; .* the prior, RK4Flow, 1"):
+        model.predict(inputs["observations"], verbose=0)
