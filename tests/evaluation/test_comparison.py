@@ -66,7 +66,8 @@ def test_windows_without_labels_or_with_those_of_two_parts_are_compared(folder, 
     succeed("reconstruct", model, *data, "--out", tmp_path / "states.nc")
     states = read_windows(tmp_path / "states.nc", "state")
     assert ("component" in states.coords) == bool(labels)
-    succeed("plot", model, *data, "--out", tmp_path / "figure.png")
+    figure = ("--out", tmp_path / "figure.png")
+    succeed("plot", *data, "--states", tmp_path / "states.nc", *figure)
     succeed("evaluate", model, *data)
 
 
