@@ -57,6 +57,11 @@ def a_file(path, packing, dates, dims=("time", "lat", "lon"), unlimited=(), seed
         },
         attrs={"title": "sea", "numbers": np.int16([1, 2]), "Conventions": "CF-1.8"},
     ).drop_vars([] if "lat" in dims else ["lat", "lat_bnds", "area", "station"])
+    if calendar == "standard":
+        edges = dataset["time"].values[:, None] + np.timedelta64(12, "h") * np.array([-1, 1])
+        dataset["time_bnds"] = (("time", "nv"), edges)
+        dataset["time"].attrs["bounds"] = "time_bnds"
+        dataset["time_bnds"].encoding = {"dtype": "float64", "_FillValue": None}
     dataset["sst"].encoding = packing | {"grid_mapping": "crs"}
     dataset["time"].encoding = encoding
     for name in {"lat", "lat_bnds", "area"} & set(dataset.variables):
@@ -212,7 +217,7 @@ def test_a_file_that_is_opened_cut_joined_and_written_is_the_same(tmp_path, pack
         xr.open_dataset(tmp_path / "out.nc", decode_cf=False) as found,
     ):
         kept = [name for name in expected.variables if name in found.variables]
-        assert {"sst", "time", "lat", "area"} <= set(kept)
+        assert {"sst", "time", "lat", "area", "lat_bnds", "crs"} <= set(kept)
         xr.testing.assert_identical(found[kept], expected[kept])
 
 
