@@ -50,6 +50,8 @@ def description_of(path: str | Path) -> dict[str, Any]:
     if path not in (run.path, run.model) or not run.config.is_file():
         return {"source": {"path": str(path)}}
     options = run.options()
+    if "experiment" not in options:  # what the data were is in the model's signature
+        return {"source": {"path": str(path), "training": options}}
     system = system_by_name(experiment_by_name(options["experiment"]).system)
     return {
         "components": list(system.components),

@@ -18,14 +18,14 @@ from tf4dvar.storage import Claim, atomic_path, locked
 from tf4dvar.storage.records import NUMBER, read_record
 
 OPTIONS = {
-    "experiment": str,
-    "protocol": str,
     "epochs": (int, NoneType),
     "minutes": (*NUMBER, NoneType),
     "iterations": (int, NoneType),
     "windows": int,
     "seed": int,
 }
+# Of an experiment; a training on one's own data says which in `data`.
+OF_EXPERIMENT = {"experiment": str, "protocol": str}
 # Entries that trainings of earlier versions lack.
 ADDED_LATER = {"definition": dict, "identification_seconds": NUMBER}
 
@@ -168,7 +168,10 @@ class RunDirectory:
         return self._record()["options"]
 
     def _record(self):
-        return read_record(self.config, {"options": OPTIONS}, ADDED_LATER)
+        record = read_record(self.config, {"options": OPTIONS}, ADDED_LATER)
+        if "data" not in record["options"]:
+            read_record(self.config, {"options": OF_EXPERIMENT})
+        return record
 
     def history(self) -> list[dict[str, Any]]:
         """The lines of the log, one an epoch.
