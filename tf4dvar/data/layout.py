@@ -53,6 +53,8 @@ class Layout:
         """
         dataset = as_dataset(dataset)
         axes = axes_of(dataset, dims)
+        if variables is None and WINDOW in dataset.dims and HELD[0] in dataset.data_vars:
+            variables = HELD[:1]
         if variables is not None:
             _check_names(dataset, variables)
         held = _held(dataset, variables)
@@ -258,6 +260,8 @@ def _axes_in(
     }
     placed = {dim for found in of.values() for dim in found} | {WINDOW, COMPONENT}
     others = [d for d in variable.dims if d not in placed and variable.sizes[d] > 1]
+    if not variable.size:
+        return f"{str(variable.name)!r} has the dimensions {dict(variable.sizes)}: it has no value."
     if not of["time"]:
         return (
             f"{str(variable.name)!r} has the dimensions {variable.dims}, none of which is time; "
