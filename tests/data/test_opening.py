@@ -527,3 +527,33 @@ def test_irregular_times_are_put_on_a_grid_by_an_option():
     opened = open_data(data, time_step="2h")
     assert opened.sizes["time"] == 5
     assert opened["temperature"].isnull().sum() == 1
+
+
+@pytest.mark.parametrize("attributes", [{"scale_factor": "abc"}, {"add_offset": np.inf}])
+def test_packing_that_is_no_number_is_refused(attributes):
+    data = field()
+    data["sst"].attrs |= attributes
+    with pytest.raises(InputError, match="expected a number"):
+        open_data(data)
+
+
+@pytest.mark.parametrize("dim", ["time", "lat"])
+def test_what_has_no_value_is_refused(dim):
+    with pytest.raises(InputError, match="it has no value"):
+        open_data(field().isel({dim: slice(0)}))
+
+
+def test_damaged_values_are_refused_when_they_are_looked_at(tmp_path):
+    field().to_zarr(tmp_path / "a", zarr_format=2, consolidated=False)
+    chunk = tmp_path / "a" / "sst" / "0.0.0"
+    chunk.write_bytes(chunk.read_bytes()[:-20])
+    with pytest.raises(InputError, match="cannot be read"):
+        open_data(tmp_path / "a")
+
+
+def test_truth_is_no_observation():
+    windows = simulate_dataset(Lorenz63(), protocol_plan("l63", "C"), 3, seed=7)
+    with pytest.raises(InputError, match="'observations' has the dimensions"):
+        open_data(windows.assign(observations=3.0))
+    truth = Layout.of(open_data(windows, ["truth"]))
+    assert truth.held == Layout.of(windows[["truth"]]).held == "truth"

@@ -139,11 +139,12 @@ def decoded(dataset: xr.Dataset, source: object = "the data set") -> xr.Dataset:
         if not usual and not installed("cftime"):
             raise _missing("cftime", f"{str(name)!r} of {source} has the calendar {calendar}")
         for attribute in ("scale_factor", "add_offset"):
-            number = np.ravel(variable.attrs.get(attribute, 1))
+            value = variable.attrs.get(attribute, 1)
+            number = np.ravel(value)
             if number.dtype.kind not in "fiu" or number.size != 1 or not np.isfinite(number[0]):
                 raise InputError(
-                    f"{str(name)!r} of {source} has {attribute} = {shown(variable.attrs[attribute])}; "
-                    "expected a number. Mend the attribute."
+                    f"{str(name)!r} of {source} has {attribute} = {shown(value)}; expected a "
+                    "number. Mend the attribute."
                 )
     with warnings.catch_warnings():
         # Of related variables that are not there, and of dates that NumPy has none for.
