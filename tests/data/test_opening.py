@@ -1,5 +1,6 @@
 import logging
 import os
+import tempfile
 
 import h5py
 import numpy as np
@@ -557,3 +558,28 @@ def test_truth_is_no_observation():
         open_data(windows.assign(observations=3.0))
     truth = Layout.of(open_data(windows, ["truth"]))
     assert truth.held == Layout.of(windows[["truth"]]).held == "truth"
+
+
+@given(st.data())
+def test_calendars_packing_and_types_in_a_file_do_not_change_its_states(data):
+    base = field()
+    base["sst"] = base["sst"].round(2)
+    expected = Layout.of(base).stack(base)
+    packed = data.draw(st.sampled_from([{}, PACKED, {"dtype": "float64"}, {"dtype": ">f4"}]))
+    calendar = data.draw(st.sampled_from(["noleap", "360_day", "standard"]))
+    times = xr.date_range("2001-01-01", periods=6, calendar=calendar, use_cftime=True)
+    unit = data.draw(st.sampled_from(["days", "hours", "seconds"]))
+    times = xr.Variable("time", times, encoding={"units": f"{unit} since 1950-01-01"})
+    order = data.draw(st.permutations(["time", "lat", "lon"]))
+    form = base.assign_coords(time=times).transpose(*order)
+    with tempfile.TemporaryDirectory() as folder:
+        form.to_netcdf(f"{folder}/a.nc", engine="h5netcdf", encoding={"sst": packed})
+        with open_data(f"{folder}/a.nc") as opened:
+            layout = Layout.of(opened)
+            found = layout.stack(opened)
+            back = layout.unstack(found, opened)
+            assert back["sst"].dims == tuple(order)
+            assert back["sst"].encoding == opened["sst"].encoding
+            assert back["time"].encoding["calendar"] == calendar
+            np.testing.assert_allclose(found, expected, atol=1e-4)
+            np.testing.assert_array_equal(back["sst"], opened["sst"])

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
+from tf4dvar.data.arrays import as_dataset, float_of
 from tf4dvar.data.conventions import VARIANCE, axes_of, is_measurement
 from tf4dvar.errors import InputError, shown
 
@@ -171,17 +172,6 @@ class Layout:
         return stacked.assign_coords(labels).transpose(*self.dims)
 
 
-def as_dataset(source: xr.Dataset | xr.DataArray) -> xr.Dataset:
-    """A data set; of an array, that of one variable, `observations` where it has no name.
-
-    Args:
-        source: it.
-    """
-    if isinstance(source, xr.DataArray):
-        return source.to_dataset(name=source.name or "observations")
-    return source
-
-
 def domain_of(dataset: xr.Dataset, time: str) -> xr.DataArray | None:
     """Where in space there is a state at all, as the sea has; None where that is everywhere.
 
@@ -299,13 +289,3 @@ def _reshaped(values, target):
             f"{dict(target.sizes)}; expected the same."
         )
     return shaped
-
-
-def float_of(dtype: np.dtype) -> np.dtype:
-    """The floating-point type that holds a type's numbers, in this machine's order of bytes.
-
-    Args:
-        dtype: of numbers.
-    """
-    single = dtype.itemsize <= 2 or (dtype.kind == "f" and dtype.itemsize == 4)
-    return np.dtype("float32" if single else "float64")

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import xarray as xr
 
+from tf4dvar.data.arrays import float_of
 from tf4dvar.data.conventions import VARIANCE, in_valid_range, is_error, is_flag
 from tf4dvar.data.fill_values import fill_values_of, percent
 from tf4dvar.data.flags import Condition
-from tf4dvar.data.layout import COMPONENT, Layout, float_of
+from tf4dvar.data.layout import COMPONENT, Layout
 from tf4dvar.data.multi_index import with_multi_indexes
 from tf4dvar.data.noise import variance_of
 from tf4dvar.data.stores import Source, open_source, readable
