@@ -1,5 +1,6 @@
 import logging
 import os
+import tempfile
 
 import h5py
 import numpy as np
@@ -527,3 +528,58 @@ def test_irregular_times_are_put_on_a_grid_by_an_option():
     opened = open_data(data, time_step="2h")
     assert opened.sizes["time"] == 5
     assert opened["temperature"].isnull().sum() == 1
+
+
+@pytest.mark.parametrize("attributes", [{"scale_factor": "abc"}, {"add_offset": np.inf}])
+def test_packing_that_is_no_number_is_refused(attributes):
+    data = field()
+    data["sst"].attrs |= attributes
+    with pytest.raises(InputError, match="expected a number"):
+        open_data(data)
+
+
+@pytest.mark.parametrize("dim", ["time", "lat"])
+def test_what_has_no_value_is_refused(dim):
+    with pytest.raises(InputError, match="it has no value"):
+        open_data(field().isel({dim: slice(0)}))
+
+
+def test_damaged_values_are_refused_when_they_are_looked_at(tmp_path):
+    field().to_zarr(tmp_path / "a", zarr_format=2, consolidated=False)
+    chunk = tmp_path / "a" / "sst" / "0.0.0"
+    chunk.write_bytes(chunk.read_bytes()[:-20])
+    with pytest.raises(InputError, match="cannot be read"):
+        open_data(tmp_path / "a")
+
+
+def test_truth_is_no_observation():
+    windows = simulate_dataset(Lorenz63(), protocol_plan("l63", "C"), 3, seed=7)
+    with pytest.raises(InputError, match="'observations' has the dimensions"):
+        open_data(windows.assign(observations=3.0))
+    truth = Layout.of(open_data(windows, ["truth"]))
+    assert truth.held == Layout.of(windows[["truth"]]).held == "truth"
+
+
+@given(st.data())
+def test_calendars_packing_and_types_in_a_file_do_not_change_its_states(data):
+    base = field()
+    base["sst"] = base["sst"].round(2)
+    expected = Layout.of(base).stack(base)
+    packed = data.draw(st.sampled_from([{}, PACKED, {"dtype": "float64"}, {"dtype": ">f4"}]))
+    calendar = data.draw(st.sampled_from(["noleap", "360_day", "standard"]))
+    times = xr.date_range("2001-01-01", periods=6, calendar=calendar, use_cftime=True)
+    unit = data.draw(st.sampled_from(["days", "hours", "seconds"]))
+    times = xr.Variable("time", times, encoding={"units": f"{unit} since 1950-01-01"})
+    order = data.draw(st.permutations(["time", "lat", "lon"]))
+    form = base.assign_coords(time=times).transpose(*order)
+    with tempfile.TemporaryDirectory() as folder:
+        form.to_netcdf(f"{folder}/a.nc", engine="h5netcdf", encoding={"sst": packed})
+        with open_data(f"{folder}/a.nc") as opened:
+            layout = Layout.of(opened)
+            found = layout.stack(opened)
+            back = layout.unstack(found, opened)
+            assert back["sst"].dims == tuple(order)
+            assert back["sst"].encoding == opened["sst"].encoding
+            assert back["time"].encoding["calendar"] == calendar
+            np.testing.assert_allclose(found, expected, atol=1e-4)
+            np.testing.assert_array_equal(back["sst"], opened["sst"])

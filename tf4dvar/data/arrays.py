@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import xarray as xr
 
 
 def as_array(values: Any) -> Any:
@@ -22,3 +23,24 @@ def as_array(values: Any) -> Any:
     if not np.issubdtype(array.dtype, np.floating):
         array = array.astype("float64")
     return array.filled(np.nan)
+
+
+def as_dataset(source: xr.Dataset | xr.DataArray) -> xr.Dataset:
+    """A data set; of an array, that of one variable, `observations` where it has no name.
+
+    Args:
+        source: it.
+    """
+    if isinstance(source, xr.DataArray):
+        return source.to_dataset(name=source.name or "observations")
+    return source
+
+
+def float_of(dtype: np.dtype) -> np.dtype:
+    """The floating-point type that holds a type's numbers, in this machine's order of bytes.
+
+    Args:
+        dtype: of numbers.
+    """
+    single = dtype.itemsize <= 2 or (dtype.kind == "f" and dtype.itemsize == 4)
+    return np.dtype("float32" if single else "float64")

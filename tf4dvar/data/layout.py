@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
+from tf4dvar.data.arrays import as_dataset, float_of
 from tf4dvar.data.conventions import VARIANCE, axes_of, is_measurement
 from tf4dvar.errors import InputError, shown
 
@@ -53,6 +54,8 @@ class Layout:
         """
         dataset = as_dataset(dataset)
         axes = axes_of(dataset, dims)
+        if variables is None and WINDOW in dataset.dims and HELD[0] in dataset.data_vars:
+            variables = HELD[:1]
         if variables is not None:
             _check_names(dataset, variables)
         held = _held(dataset, variables)
@@ -169,17 +172,6 @@ class Layout:
         return stacked.assign_coords(labels).transpose(*self.dims)
 
 
-def as_dataset(source: xr.Dataset | xr.DataArray) -> xr.Dataset:
-    """A data set; of an array, that of one variable, `observations` where it has no name.
-
-    Args:
-        source: it.
-    """
-    if isinstance(source, xr.DataArray):
-        return source.to_dataset(name=source.name or "observations")
-    return source
-
-
 def domain_of(dataset: xr.Dataset, time: str) -> xr.DataArray | None:
     """Where in space there is a state at all, as the sea has; None where that is everywhere.
 
@@ -258,6 +250,8 @@ def _axes_in(
     }
     placed = {dim for found in of.values() for dim in found} | {WINDOW, COMPONENT}
     others = [d for d in variable.dims if d not in placed and variable.sizes[d] > 1]
+    if not variable.size:
+        return f"{str(variable.name)!r} has the dimensions {dict(variable.sizes)}: it has no value."
     if not of["time"]:
         return (
             f"{str(variable.name)!r} has the dimensions {variable.dims}, none of which is time; "
@@ -295,13 +289,3 @@ def _reshaped(values, target):
             f"{dict(target.sizes)}; expected the same."
         )
     return shaped
-
-
-def float_of(dtype: np.dtype) -> np.dtype:
-    """The floating-point type that holds a type's numbers, in this machine's order of bytes.
-
-    Args:
-        dtype: of numbers.
-    """
-    single = dtype.itemsize <= 2 or (dtype.kind == "f" and dtype.itemsize == 4)
-    return np.dtype("float32" if single else "float64")

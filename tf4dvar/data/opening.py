@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import xarray as xr
 
+from tf4dvar.data.arrays import float_of
 from tf4dvar.data.conventions import VARIANCE, in_valid_range, is_error, is_flag
 from tf4dvar.data.fill_values import fill_values_of, percent
 from tf4dvar.data.flags import Condition
-from tf4dvar.data.layout import COMPONENT, Layout, float_of
+from tf4dvar.data.layout import COMPONENT, Layout
 from tf4dvar.data.multi_index import with_multi_indexes
 from tf4dvar.data.noise import variance_of
-from tf4dvar.data.stores import Source, open_source
+from tf4dvar.data.stores import Source, open_source, readable
 from tf4dvar.data.time_axis import Step, binned
 from tf4dvar.errors import InputError, shown
 
@@ -72,8 +73,9 @@ def open_data(
     variances = {name: variance_of(_cleaned(dataset[e]), found[name]) for name, e in errors.items()}
     # What has no known error cannot be weighed.
     found |= {name: _where(found[name], variance.notnull()) for name, variance in variances.items()}
-    for variable in found.values():
-        _look_at(variable, layout)
+    with readable(shown(source) if isinstance(source, str | list) else "the data set", "CF data"):
+        for variable in found.values():
+            _look_at(variable, layout)
     for name, variance in variances.items():
         variance = variance.broadcast_like(found[name]).transpose(*found[name].dims)
         found[f"{name}{VARIANCE}"] = variance

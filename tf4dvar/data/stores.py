@@ -1,9 +1,7 @@
 """What xarray opens: NetCDF and zarr, looked at before anything of it is read."""
 
 import glob
-import json
 import os
-import stat
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,28 +9,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
-import psutil
 import xarray as xr
 
-from tf4dvar.data.layout import as_dataset
+from tf4dvar.data.arrays import as_dataset
+from tf4dvar.data.storage_checks import ZARR, complaint_of_hdf5, complaint_of_zarr
 from tf4dvar.errors import InputError, first_line, shown
 from tf4dvar.storage.files import open_regular
 
-# Values that a file may declare for each byte it holds: more than real data are packed.
-PACKED = 2**14
 ENGINES = {"NetCDF-4": "h5netcdf", "NetCDF-3": "scipy", "zarr": "zarr"}
-# What marks a folder as a zarr store, and where its arrays' filters are named.
-ZARR = (".zgroup", ".zarray", ".zmetadata", "zarr.json")
-# Of a zarr store's filters; another, as `pickle`, could run what the file says.
-CODECS = {
-    *("adler32", "bitround", "blosc", "bytes", "bz2", "crc32", "crc32c", "delta"),
-    *("fixedscaleoffset", "fletcher32", "gzip", "lz4", "lzma", "packbits", "quantize"),
-    *("sharding_indexed", "shuffle", "transpose", "vlen-bytes", "vlen-utf8", "zlib", "zstd"),
-}
-_FILTERS = {"compressor", "compressors", "filters", "codecs", "index_codecs"}
-
 Source = str | os.PathLike | Sequence[str | os.PathLike] | xr.Dataset | xr.DataArray
 """What `open_data` takes."""
 
@@ -110,7 +95,7 @@ def open_store(path: str | os.PathLike, in_memory: bool = False, lazily: bool = 
     lazily = lazily and installed("dask")
     with readable(path, kind):
         if kind != "NetCDF-3":  # whose values can but be in the file
-            look = _complaint_of_zarr if kind == "zarr" else _complaint_of_hdf5
+            look = complaint_of_zarr if kind == "zarr" else complaint_of_hdf5
             complaint = look(path, in_memory or not lazily)
             if complaint:
                 raise InputError(f"{path} is not read: {complaint}.")
@@ -138,6 +123,14 @@ def decoded(dataset: xr.Dataset, source: object = "the data set") -> xr.Dataset:
         usual = calendar in ("standard", "gregorian", "proleptic_gregorian")
         if not usual and not installed("cftime"):
             raise _missing("cftime", f"{str(name)!r} of {source} has the calendar {calendar}")
+        for attribute in ("scale_factor", "add_offset"):
+            value = variable.attrs.get(attribute, 1)
+            number = np.ravel(value)
+            if number.dtype.kind not in "fiu" or number.size != 1 or not np.isfinite(number[0]):
+                raise InputError(
+                    f"{str(name)!r} of {source} has {attribute} = {shown(value)}; expected a "
+                    "number. Mend the attribute."
+                )
     with warnings.catch_warnings():
         # Of related variables that are not there, and of dates that NumPy has none for.
         warnings.simplefilter("ignore")
@@ -245,71 +238,3 @@ def _combined(datasets, paths):
 
 def _missing(package, what):
     return InputError(f"{what}; the package {package} reads it: pip install tf4dvar[data].")
-
-
-def _complaint_of_hdf5(path, in_memory):
-    """What in a file would hang its reader or fill the memory; None if nothing.
-
-    HDF5 lets values lie in any other file or device, and be declared without being there.
-    """
-    most = _most(path.stat().st_size, in_memory)
-    # Groups inside are not looked into: nothing of them is read.
-    with h5py.File(path) as file:
-        for name in file:
-            if not isinstance(file.get(name, getlink=True), h5py.HardLink):
-                return f"{name} is a link"
-            item = file[name]
-            if isinstance(item, h5py.Dataset):
-                if item.is_virtual or item.external:
-                    return f"the values of {name} are in another file"
-                if item.size is not None and item.nbytes > most:
-                    return f"{name} of shape {item.shape} is larger than the memory"
-    return None
-
-
-def _complaint_of_zarr(path, in_memory):
-    """As of a file: every chunk is a file, and the metadata name the code that decodes it."""
-    held = 0
-    arrays = {}
-    for folder, folders, files in os.walk(path):
-        for name in (*folders, *files):
-            inside = Path(folder, name)
-            mode = inside.lstat().st_mode
-            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-                return f"{inside} is no regular file"
-            held += inside.lstat().st_size
-            if name in ZARR:
-                arrays[inside] = json.loads(inside.read_bytes())
-    for file, metadata in arrays.items():
-        odd = set(_filters_of(metadata)) - CODECS
-        if odd:
-            return f"{file.parent} is decoded by {sorted(odd)}; expected filters of numbers"
-        size = np.prod([float(size) for size in metadata.get("shape", ())])
-        if size * 8 > _most(held, in_memory):
-            return f"{file.parent} of shape {metadata['shape']} is larger than the memory"
-    return None
-
-
-def _filters_of(metadata):
-    """Names of all filters in the metadata of a store, those within others too."""
-    if isinstance(metadata, list):
-        for each in metadata:
-            yield from _filters_of(each)
-    if not isinstance(metadata, dict):
-        return
-    for key, value in metadata.items():
-        if key == "attributes":
-            continue
-        if key in _FILTERS:
-            for each in value if isinstance(value, list) else [value]:
-                if isinstance(each, dict):
-                    yield str(each.get("id", each.get("name"))).removeprefix("numcodecs.")
-                elif each is not None:
-                    yield str(each)
-        yield from _filters_of(value)
-
-
-def _most(held, in_memory):
-    """Bytes that an array may have: a small file may not declare what no machine holds."""
-    memory = psutil.virtual_memory().total
-    return memory if in_memory else max(memory, PACKED * held)

@@ -8,8 +8,8 @@ import pandas as pd
 import psutil
 import xarray as xr
 
+from tf4dvar.data.arrays import float_of
 from tf4dvar.data.conventions import VARIANCE
-from tf4dvar.data.layout import float_of
 from tf4dvar.errors import InputError, shown
 
 # Of a step, by which times may be off: hours in days since 1950 are off by minutes in single
