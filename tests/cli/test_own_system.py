@@ -1,6 +1,7 @@
 """One's own dynamics and layers in the commands, and data of no known system."""
 
 import json
+import subprocess
 import sys
 
 import numpy as np
@@ -11,6 +12,8 @@ from tf4dvar import own_code
 from tf4dvar.classical import EnKS
 from tf4dvar.data import plan_of, read_windows, simulate_dataset, write_dataset
 from tf4dvar.evaluation.comparison import problem_of
+from tf4dvar.layers import GradientSolver, LSTMCell
+from tf4dvar.models import FourDVarNet
 from tf4dvar.own_code import import_own
 from tf4dvar.systems import Lorenz63
 
@@ -171,8 +174,8 @@ def test_data_of_no_system_need_none_where_the_method_does_not(folder):
     for method in ("oi", "enks"):
         succeed("assimilate", method, *data, "--out", f"{method}.nc")
         error = read_windows(folder / f"{method}.nc", "state")["state"] - dataset["truth"]
-        # The observations themselves have 2, and 40 of 60 times have none.
-        assert float(np.square(error).mean()) < 4
+        # Where there are some, every third step; the observations themselves have 2.
+        assert float(np.square(error).isel(time=slice(10, 50)).mean()) < 2
     succeed(
         *("assimilate", "enks", *data, "--model-error-variance", 5, "--out", "stated.nc"),
     )
@@ -191,30 +194,32 @@ def test_data_of_no_system_need_none_where_the_method_does_not(folder):
 
 
 def test_a_model_of_ones_own_layers_is_loaded_by_an_option(folder, tmp_path):
-    from tf4dvar.layers import GradientSolver, LSTMCell
-    from tf4dvar.models import FourDVarNet
-
     own = import_own("own_animals")
     model = FourDVarNet(own.Neighbours(), GradientSolver(LSTMCell(), iterations=1))
     dataset = simulate_dataset(Lorenz63(), plan_of(Lorenz63()), 3, 40)
     model.adapt(dataset["observations"].values)
     model.save(tmp_path / "own.keras")
     write_dataset(dataset, tmp_path / "l63.nc")
-    # As in a process that has not seen it.
-    import keras
-
-    keras.saving.get_custom_objects().pop("own>Neighbours")
-    sys.modules.pop("own_animals")
     use = (tmp_path / "own.keras", "--data", tmp_path / "l63.nc")
-    for command in (("evaluate", *use), ("reconstruct", *use, "--out", tmp_path / "states.nc")):
-        message = fail(*command)
-        assert "'Neighbours'" in message
-        assert "--import MODULE" in message
-    succeed("evaluate", *use, "--import", "own_animals")
-    succeed("reconstruct", *use, "--out", tmp_path / "states.nc", "--import", "own_animals.py")
-    archive = ("--out", tmp_path / "archive", "--import", "own_animals")
-    succeed("reconstruct", *use, *archive)
-    assert "no module not_there" in fail("evaluate", *use, "--import", "not_there")
+    # In processes that have not seen it.
+    unknown = run("evaluate", *use, cwd=folder)
+    assert unknown.returncode == 2
+    assert "it names 'Neighbours' of the module 'own_animals'" in unknown.stderr
+    assert "by --import MODULE" in unknown.stderr
+    known = run("evaluate", *use, "--import", "own_animals", "--json", cwd=folder)
+    assert known.returncode == 0, known.stderr
+    assert json.loads(known.stdout)["windows"] == 3
+    for module in ("own_animals", "./own_animals.py"):
+        out = ("--out", tmp_path / "states.nc", "--import", module, "--force")
+        succeed("reconstruct", *use, *out)
+    message = fail("evaluate", *use, "--import", "not_there")
+    assert "There is no module not_there" in message
+
+
+def run(*arguments, cwd):
+    code = "from tf4dvar.cli.app import main; main()"
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd)
 
 
 def test_a_system_that_is_not_there_is_named(folder, windows):

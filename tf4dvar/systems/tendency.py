@@ -110,7 +110,7 @@ def as_slopes(rates: Any, state: Any, name: str) -> Any:
     library = library_of(state)
     if isinstance(rates, list | tuple):
         rates = library.stack(rates, -1)
-    slopes = np.asarray(rates) if library is np else rates
+    slopes: Any = np.asarray(rates) if library is np else rates
     # In a graph the one may know the size of the batch and the other not.
     same = (
         slopes.shape == state.shape
