@@ -21,7 +21,7 @@ def table(rows=100, missing=(), dtype="float64"):
         {"time": times},
         {"title": "a station"},
     )
-    return data.drop_isel(time=list(missing))
+    return data.drop_isel(time=np.array(list(missing), int))
 
 
 def rejoined(series, window, overlap):
@@ -80,7 +80,7 @@ def test_windows_cover_the_series_and_those_of_the_truth_are_at_their_times():
 
 
 def test_a_truth_of_other_variables_is_refused():
-    with pytest.raises(InputError, match="Received true states of t; expected .* t, chl"):
+    with pytest.raises(InputError, match=r"Received true states of t; expected .* t, chl"):
         Series.of(table()[["t"]]).at_times_of(Series.of(table()))
 
 

@@ -59,8 +59,8 @@ def publish(run: Path, out: Path, windows: int | None = None) -> dict[str, Any]:
     options = directory.options()
     if "experiment" not in options:
         raise InputError(
-            f"{run} is a training on {options['data']}; expected one of an experiment. Its model is "
-            "exported by `tf4dvar export`."
+            f"{run} is a training on {options['data']}; expected one of an experiment. Its model "
+            "is exported by `tf4dvar export`."
         )
     experiment = experiment_by_name(options["experiment"])
     protocol = options["protocol"]
