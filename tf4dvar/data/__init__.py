@@ -13,11 +13,8 @@ from tf4dvar.data.checks import (
 )
 from tf4dvar.data.dataset import (
     DIMS,
-    like,
-    noise_variance_of,
     number_of,
     open_windows,
-    read_states,
     read_windows,
     readable,
     simulate_dataset,
@@ -25,8 +22,10 @@ from tf4dvar.data.dataset import (
     write_dataset,
     write_states,
 )
+from tf4dvar.data.noise_variance import noise_variance_of
 from tf4dvar.data.protocols import default_protocol, protocol_plan
 from tf4dvar.data.signature import Signature
+from tf4dvar.data.states import like, read_states
 from tf4dvar.systems.observation_plan import ObservationPlan
 
 __all__ = [

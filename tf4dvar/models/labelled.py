@@ -1,5 +1,6 @@
 """Labelled data as a model takes them, by its signature, and its states in the data's order."""
 
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,11 @@ import xarray as xr
 from tf4dvar.data import as_array, noise_variance_of
 from tf4dvar.errors import InputError
 from tf4dvar.models.inputs import as_arrays, observations_of
+
+logger = logging.getLogger(__name__)
+
+# How many times the noise of the training is said to be more.
+NOISE = 2.0
 
 if TYPE_CHECKING:
     from tf4dvar.models import FourDVarNet
@@ -74,23 +80,28 @@ def _of_dataset(model, dataset, warnings):
     values = _taken(as_array(observations), order)
     if variance is None:
         return values, restored
-    variance = _for_the_model(model, _taken(as_array(variance), order), np.isfinite(values))
+    variance = _taken(as_array(variance), order)
+    if model.noise_variance is None:
+        # Such a model weighs every observation by 1; one with the noise of the training keeps it.
+        ratio = _to_the_training(model, variance, np.isfinite(values), warnings)
+        variance = ratio * np.square(model.observation_normalisation().std.numpy())
     return {"observations": values, "noise_variance": variance}, restored
 
 
-def _for_the_model(model, variance, observed):
-    """Variances in the unit in which the model counts them.
-
-    One that was not told of the noise in training weighs every observation by 1 there; an entry
-    whose noise is that of the training keeps this weight.
-    """
-    if model.noise_variance is not None:
-        return variance
+def _to_the_training(model, variance, observed, warnings):
+    """Variances over that of the training, or over their median where it is not known."""
+    known = variance[observed & np.isfinite(variance)]
     trained = None if model.signature is None else model.signature.noise_variance
     if trained is None:
-        known = np.where(observed, variance, np.nan)
-        trained = np.nanmedian(known) if np.isfinite(known).any() else 1.0
-    return variance / np.asarray(trained) * np.square(model.observation_normalisation().std.numpy())
+        trained = np.median(known) if known.size else 1.0
+    elif warnings and known.size and not known.max() <= NOISE * np.max(trained):
+        logger.warning(
+            "The observations have a noise variance of up to %.3g, those of the model's training "
+            "%.3g. The model weighs them by it, but never learned to: it may trust them too much.",
+            known.max(),
+            np.max(trained),
+        )
+    return variance / np.asarray(trained)
 
 
 def _order(model, observations, warnings):
