@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from tf4dvar import export
 from tf4dvar.cli.app import app
-from tf4dvar.data import protocol_plan, read_windows, simulate_dataset, write_dataset
+from tf4dvar.data import Signature, protocol_plan, read_windows, simulate_dataset, write_dataset
 from tf4dvar.errors import InputError
 from tf4dvar.evaluation.comparison import problem_of
 from tf4dvar.evaluation.scores import evaluate, reconstruct
@@ -47,6 +47,7 @@ class Good:
         self.observations = self.dataset["observations"].values.astype("float32")
         self.model = FourDVarNet(GENN(units=2), GradientSolver(LSTMCell(units=2), iterations=2))
         self.model.adapt(self.dataset["observations"].values)
+        self.model.signature = Signature.of(self.dataset["observations"], 2.0)
         self.model.compile("adam", jit_compile=False)
         self.states = self.model(self.observations).numpy()
         self.model.save(folder / "model.keras")

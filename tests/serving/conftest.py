@@ -9,7 +9,9 @@ import time
 
 import numpy as np
 import pytest
+import xarray as xr
 
+from tf4dvar.data import Signature
 from tf4dvar.export import save
 from tf4dvar.layers import GENN, GradientSolver, LSTMCell
 from tf4dvar.models import FourDVarNet
@@ -89,7 +91,15 @@ class Server:
 def new_model(iterations=2):
     model = FourDVarNet(GENN(), GradientSolver(LSTMCell(4), iterations))
     model.build((None, None, 3))
+    model.signature = Signature.of(labelled(np.random.default_rng(1).normal(size=(4, 24, 3))))
     return model
+
+
+def labelled(values):
+    """Hourly observations of x, y and z."""
+    hours = ("time", np.arange(values.shape[1]), {"units": "hours"})
+    coordinates = {"time": hours, "component": ["x", "y", "z"]}
+    return xr.DataArray(values, coordinates, ("window", "time", "component"))
 
 
 @pytest.fixture(scope="package")

@@ -12,8 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
 
-from tests.serving.conftest import Server, new_model
+from tests.serving.conftest import Server, labelled, new_model
+from tf4dvar.errors import InputError
 from tf4dvar.export import save
 from tf4dvar.serving.client import ServerError
 from tf4dvar.serving.protocol import Limits
@@ -206,6 +208,28 @@ def test_status_and_metadata(server, exported):
     sizes = signature["inputs"]["observations"]["tensor_shape"]["dim"]
     assert [dim["size"] for dim in sizes] == ["-1", "-1", "3"]
     assert signature["inputs"]["iterations"]["dtype"] == "DT_INT32"
+
+
+def test_the_client_finds_labels_in_the_order_of_the_training(server, model, observations):
+    """What the server tells of it is what the model has."""
+    given = labelled(observations)
+    permuted = given.sel(component=["z", "x", "y"])
+    with server.client() as client:
+        assert client.signature() == model.signature
+        expected = client.predict(observations)
+        states = client.predict(permuted)
+        assert states.dims == permuted.dims
+        xr.testing.assert_equal(states["component"], permuted["component"])
+        np.testing.assert_array_equal(states.sel(component=["x", "y", "z"]), expected)
+        state, cost = client.reconstruct_with(permuted, 3)
+        np.testing.assert_array_equal(
+            state.sel(component=["x", "y", "z"]), client.reconstruct_with(observations, 3).state
+        )
+        assert cost.shape == (5, 4)
+        with pytest.raises(InputError, match="w is unknown"):
+            client.predict(given.assign_coords(component=["x", "y", "w"]))
+        with pytest.raises(InputError, match="a time step of 2 'hours'"):
+            client.predict(given.isel(time=slice(None, None, 2)))
 
 
 def test_health_metrics_and_log(server):

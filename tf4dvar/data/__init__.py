@@ -13,11 +13,8 @@ from tf4dvar.data.checks import (
 from tf4dvar.data.dataset import (
     DIMS,
     covariates_of,
-    like,
-    noise_variance_of,
     number_of,
     open_windows,
-    read_states,
     read_windows,
     simulate_dataset,
     states_dataset,
@@ -25,11 +22,13 @@ from tf4dvar.data.dataset import (
 )
 from tf4dvar.data.fill_values import fill_values_of, warn_of_fill_values
 from tf4dvar.data.layout import Layout
+from tf4dvar.data.noise_variance import noise_variance_of
 from tf4dvar.data.opening import open_data
 from tf4dvar.data.patches import Patches
 from tf4dvar.data.protocols import default_protocol, plan_of, protocol_plan
 from tf4dvar.data.series import Series
 from tf4dvar.data.signature import Signature
+from tf4dvar.data.states import like, read_states
 from tf4dvar.data.stores import readable
 from tf4dvar.data.time_axis import binned, regular
 from tf4dvar.data.time_step import time_step_of

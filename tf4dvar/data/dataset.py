@@ -22,8 +22,6 @@ from tf4dvar.systems.observation_plan import ObservationPlan
 
 DIMS = ("window", "time", "component")
 COVARIATE_DIMS = ("window", "time", "covariate")
-# Variables beside the observations that tell the variance of their errors.
-VARIANCES = ("noise_variance", "observation_variance")
 
 
 def simulate_dataset(
@@ -139,48 +137,6 @@ def read_windows(path: str | Path, variable: str = "observations") -> xr.Dataset
         return dataset
 
 
-def read_states(path: str | Path, source: xr.Dataset) -> np.ndarray:
-    """The states in a file, [window, time, component], in the order of their windows.
-
-    Args:
-        path: the file.
-        source: the windows.
-
-    Raises:
-        InputError: as `read_windows`; or they are states of other windows.
-    """
-    states, observations = read_windows(path, "state")["state"], source["observations"]
-    if states.shape != observations.shape:
-        raise InputError(
-            f"{path} has states of shape {states.shape}; the data has windows of shape "
-            f"{observations.shape}."
-        )
-    names, wanted = (
-        list(map(str, each["component"].values)) if "component" in each.coords else None
-        for each in (states, observations)
-    )
-    if names is None or wanted is None or names == wanted:
-        return states.values
-    if sorted(names) != sorted(wanted):
-        raise InputError(
-            f"{path} has states of the components {', '.join(names)}; the data has "
-            f"{', '.join(wanted)}."
-        )
-    return states.isel(component=[names.index(name) for name in wanted]).values
-
-
-def like(states: xr.Dataset, source: xr.Dataset) -> xr.Dataset:
-    """States with their components in the order of their windows.
-
-    Args:
-        states: of `states_dataset`.
-        source: the windows, with the same labels.
-    """
-    if "component" not in source.coords:
-        return states
-    return states.sel(component=source["component"].values)
-
-
 def covariates_of(dataset: xr.Dataset, names: Sequence[str]) -> np.ndarray | None:
     """The covariates of a data set, [window, time, covariate]; None if none are asked for.
 
@@ -234,36 +190,6 @@ def number_of(dataset: xr.Dataset, attribute: str, otherwise: str | None = None)
         f"The data set has the attribute {attribute} = {value!r}; expected a number of at least 0. "
         f"Set it: dataset.attrs[{attribute!r}] = ...{f', or give {otherwise}' if otherwise else ''}"
     )
-
-
-def noise_variance_of(dataset: xr.Dataset) -> xr.DataArray | None:
-    """The variance of the observations' errors, shaped as they are, if the data set has it.
-
-    Args:
-        dataset: the data set; the variable `noise_variance` or `observation_variance` has the
-            dimensions of `observations`, or some of them. NaN where it is not known.
-
-    Raises:
-        InputError: it has others, or is not positive where something is observed.
-    """
-    observations = dataset["observations"]
-    for name in {*VARIANCES} & set(dataset.data_vars):
-        variance = dataset[name]
-        if not set(variance.dims) <= set(observations.dims) or variance.dtype.kind not in "iuf":
-            raise InputError(
-                f"{name!r} has the dimensions {variance.dims} and the type {variance.dtype}; "
-                f"expected numbers on some of {observations.dims}."
-            )
-        variance = variance.broadcast_like(observations).transpose(*observations.dims)
-        known = variance.values[np.isfinite(observations.values)]
-        wrong = known[(known <= 0) | np.isinf(known)]
-        if wrong.size:
-            raise InputError(
-                f"Received the {name} {wrong[0]:g} of an observation; expected positive, finite "
-                "numbers, in squared units of the observations."
-            )
-        return variance
-    return None
 
 
 def states_dataset(source: xr.Dataset, state: np.ndarray, **attributes: object) -> xr.Dataset:

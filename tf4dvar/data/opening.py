@@ -13,6 +13,7 @@ from tf4dvar.data.flags import Condition
 from tf4dvar.data.layout import COMPONENT, Layout
 from tf4dvar.data.multi_index import with_multi_indexes
 from tf4dvar.data.noise import variance_of
+from tf4dvar.data.noise_variance import VARIANCES
 from tf4dvar.data.stores import Source, open_source, readable
 from tf4dvar.data.time_axis import Step, binned
 from tf4dvar.errors import InputError, shown
@@ -21,8 +22,6 @@ logger = logging.getLogger(__name__)
 
 # Entries of a variable that a look at its values takes, times evenly drawn.
 LOOK = 2**22
-# Of a file of windows, which say by themselves what they are.
-VARIANCES = ("observation_variance", "noise_variance")
 
 
 def open_data(

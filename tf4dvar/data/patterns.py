@@ -1,32 +1,40 @@
 """How densely, how regularly and when each component is observed."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import comb
 from typing import NamedTuple
 
 import numpy as np
 
+# Findings of a component that are told.
+MOST = 3
 # Entries looked at together.
 CHUNK = 2**22
 # Phases of a pattern that are told one by one; with more any will do.
 PHASES = 64
-# That random times had a common divisor.
+# That random times had a common divisor, or random phases left some out.
 CHANCE = 1e-6
+# Values of a component from which its range is known.
+VALUES = 100
 # By how many deviations over the training windows, and by which part of the farthest of them, a
 # window may be beyond them all: with 100 of them one of a million of their own kind is.
 DEVIATIONS = 5.0
 BEYOND = 0.5
-# Of fewer windows the deviation tells little; then a window may be so many times as far.
-FEW, TIMES = 10, 3.0
+# Of fewer windows the deviation tells little; those that repeat each other are enough sooner.
+WINDOWS, REPEATED = 100, 8
 # Share of the windows that has to be beyond the training's, of one window that one.
 SHARE = 0.05
+# From so many windows on their mean is looked at, too. More do not count as drawn one by one:
+# those of one series are alike.
+ALONE = 16
 
 
 class Range(NamedTuple):
-    """A number over the training windows: least, most, and standard deviation."""
+    """A number over the training windows: least, mean, most, and standard deviation."""
 
     least: float
+    mean: float
     most: float
     deviation: float
 
@@ -61,6 +69,7 @@ class Pattern:
 
     Attributes:
         windows: number of them.
+        values: number of observations.
         spacing: the greatest number of steps of which all times between two observations are
             multiples; 1 if there is no such rule.
         phases: steps modulo the spacing at which something is observed; none if there is no rule,
@@ -69,6 +78,7 @@ class Pattern:
     """
 
     windows: int
+    values: int
     spacing: int
     phases: tuple[int, ...]
     share: Range
@@ -78,8 +88,13 @@ class Pattern:
 
     @property
     def regular(self) -> bool:
-        """Whether observations come by a rule, so that no chance is in it."""
-        return self.spacing > 1
+        """Whether observations come by a rule, all of them in every window."""
+        return self.share.deviation == 0 < self.share.least
+
+    @property
+    def sure(self) -> bool:
+        """Whether the windows are enough to tell others from them."""
+        return self.windows >= (REPEATED if self.regular else WINDOWS)
 
 
 class Observed:
@@ -92,7 +107,8 @@ class Observed:
     def __init__(self, patterns: int):
         self._spacing = [0] * patterns
         self._pairs = [0] * patterns
-        self._steps: list[Counter[int]] = [Counter() for _ in range(patterns)]
+        self._values = [0] * patterns
+        self._steps: list[set[int]] = [set() for _ in range(patterns)]
         self._measures: list[list[Measures]] = [[] for _ in range(patterns)]
 
     def add(self, observed: np.ndarray) -> None:
@@ -107,7 +123,8 @@ class Observed:
             between = np.diff(steps)[np.diff(windows) == 0]
             self._spacing[number] = int(np.gcd.reduce(between, initial=self._spacing[number]))
             self._pairs[number] += len(between)
-            self._steps[number].update(steps.tolist())
+            self._values[number] += int(mask.sum())
+            self._steps[number].update(np.unique(steps).tolist())
             found.append(_measures(mask))
 
     def measures(self, number: int) -> Measures:
@@ -123,20 +140,18 @@ class Observed:
         windows = len(measures.share)
         share, *others = map(_range, measures)
         assert share is not None
-        return Pattern(windows, *self._rule(number, windows), share, *others)
+        rule = self._rule(number, windows)
+        return Pattern(windows, self._values[number], *rule, share, *others)
 
     def _rule(self, number: int, windows: int) -> tuple[int, tuple[int, ...]]:
         """Spacing and phases, where that many pairs do not have them by chance."""
         spacing = self._spacing[number]
         if spacing < 2 or self._pairs[number] * np.log(spacing) < -np.log(CHANCE):
             return 1, ()
-        seen: Counter[int] = Counter()
-        for step, count in self._steps[number].items():
-            seen[step % spacing] = max(seen[step % spacing], count)
-        # Where one was in one window only there will be others.
-        if len(seen) > PHASES or (windows > 1 and min(seen.values()) == 1):
-            return spacing, ()
-        return spacing, tuple(sorted(seen))
+        phases = {step % spacing for step in self._steps[number]}
+        # Each window draws one of them, and none is a certain other one.
+        chance = comb(spacing, len(phases)) * (len(phases) / spacing) ** windows
+        return spacing, tuple(sorted(phases)) if len(phases) <= PHASES and chance < CHANCE else ()
 
     def beyond(self, number: int, pattern: Pattern) -> list[str]:
         """What of these windows goes beyond the training's, each with its numbers.
@@ -155,18 +170,24 @@ class Observed:
                     f"training {_listed(pattern.phases)}"
                 )
         for name, values in self.measures(number)._asdict().items():
-            known = getattr(pattern, name)
-            if known is None:
+            known, label = getattr(pattern, name), LABELS[name]
+            values = values[~np.isnan(values)]
+            if known is None or not values.size or not pattern.sure:
                 continue
-            outside = values[_outside(values, known, pattern, both=name == "share")]
+            outside = values[_is_beyond(values, known.least, known.most, known.deviation, name)]
+            mean, own = values.mean(), known.deviation / np.sqrt(ALONE)
             if len(outside) > SHARE * len(values):
-                label = LABELS[name]
-                farthest = outside[np.abs(outside - known.most).argmax()]
+                farthest = outside[np.abs(outside - known.mean).argmax()]
                 found.append(
                     f"{label.format(farthest)}, in training {_ends(label, known)}"
                     f" ({len(outside)} of {len(values)} windows)"
                 )
-        return found
+            elif len(values) >= ALONE and _is_beyond(mean, known.mean, known.mean, own, name):
+                found.append(
+                    f"{label.format(mean)}, in training {label.format(known.mean)}"
+                    " (mean of the windows)"
+                )
+        return found[:MOST]
 
 
 def chunks(shape: Sequence[int]) -> list[slice]:
@@ -207,20 +228,18 @@ def _range(values: np.ndarray) -> Range | None:
     if not known.size:
         return None
     least, most = float(known.min()), float(known.max())
-    return Range(least, most, float(known.std()) if least < most else 0.0)
+    if least == most:
+        return Range(least, most, most, 0.0)
+    return Range(least, float(known.mean()), most, float(known.std()))
 
 
-def _outside(values, known, pattern, both):
+def _is_beyond(values, least, most, deviation, name):
     """Where values are beyond the training's by more than chance has it."""
-    by_chance = DEVIATIONS * known.deviation
-    beyond, below = BEYOND * known.most, known.least * BEYOND / (1 + BEYOND)
-    if pattern.windows < FEW and not pattern.regular:
-        beyond, below = (TIMES - 1) * known.most, known.least
-    # Steps are whole numbers; a share of 0 is beyond any other where that is regular.
-    most = known.most + max(by_chance, beyond)
-    least = known.least - max(by_chance, below)
-    with np.errstate(invalid="ignore"):
-        return (values > most) | (both & (values < least))
+    by_chance = DEVIATIONS * deviation
+    above = values > most + max(by_chance, BEYOND * most)
+    below = values < least - max(by_chance, least * BEYOND / (1 + BEYOND))
+    # The shorter the way to an observation, the better.
+    return above | below if name == "share" else above
 
 
 def _ends(label, known):

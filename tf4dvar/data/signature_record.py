@@ -35,9 +35,8 @@ def read(kind: type[Any], record: Any) -> Any:
     components = _list(values["components"], "components", _text, (0, size))
     if len(set(components)) < len(components):
         raise _wrong("components", components, "different names")
-    low, high = (_list(values[end], end, _number_or_none, (1, size)) for end in ("low", "high"))
-    if len(low) != len(high):
-        raise _wrong("high", high, f"{len(low)} numbers")
+    patterns = _list(values["patterns"], "patterns", _pattern, (0, 1, size))
+    told = (len(patterns),)
     space = _list(values["space"], "space", _text)
     if len(space) > RANK:
         raise _wrong("space", space, f"{RANK} dimensions at most")
@@ -59,10 +58,10 @@ def read(kind: type[Any], record: Any) -> Any:
         space=space,
         spacing=_list(values["spacing"], "spacing", _spacing, places),
         periodic=_list(values["periodic"], "periodic", _boolean, places),
-        low=low,
-        high=high,
+        low=_list(values["low"], "low", _number_or_none, told),
+        high=_list(values["high"], "high", _number_or_none, told),
         noise_variance=variance,
-        patterns=_list(values["patterns"], "patterns", _pattern, (0, 1, size)),
+        patterns=patterns,
         window=window,
         overlap=_whole(values["overlap"], "overlap", 0, window - 1),
     )
@@ -94,6 +93,7 @@ def _pattern(record, name):
         raise _wrong("phases", phases, f"{PHASES} numbers at most, below {spacing}")
     return Pattern(
         _whole(values["windows"], "windows", 1),
+        _whole(values["values"], "values", 0, 2**62),
         spacing,
         phases,
         _range(values["share"], "share"),
@@ -106,10 +106,10 @@ def _range_or_none(record, name):
 
 
 def _range(record, name):
-    least, most, deviation = _list(record, name, _not_negative, (3,))
-    if least > most:
+    numbers = Range(*_list(record, name, _not_negative, (len(Range._fields),)))
+    if numbers.least > numbers.most:
         raise _wrong(name, record, "the least before the most")
-    return Range(least, most, deviation)
+    return numbers
 
 
 def _list(value, name, each, lengths=range(MOST)):

@@ -1,10 +1,12 @@
 """What labels tell of stacked data, [window, time, *space, component]."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
 
+from tf4dvar.data.patterns import Observed, chunks
 from tf4dvar.data.time_axis import numbers_of, step_of
 from tf4dvar.errors import InputError, shown
 
@@ -155,3 +157,56 @@ def _is_longitude(coordinate):
 
 def _is_round(spacing, size):
     return abs(abs(spacing) * size - CIRCLE) < abs(spacing) / 2
+
+
+def looked_at(
+    stacked: xr.DataArray, told: int
+) -> tuple[tuple[float | None, ...], tuple[float | None, ...], Observed]:
+    """Least and greatest observed values, None where there are none, and what is observed.
+
+    Args:
+        stacked: the data, read some windows at a time.
+        told: of how many components each; 1 for all together.
+    """
+    if "window" not in stacked.dims:
+        stacked = stacked.expand_dims("window")
+    low, high, observed = np.full(told, np.inf), np.full(told, -np.inf), Observed(told)
+    for chunk in chunks(stacked.shape):
+        values = stacked[chunk].values
+        values = values.reshape(*values.shape[:2], -1, told)
+        mask = np.isfinite(values)
+        low = np.minimum(low, np.where(mask, values, np.inf).min(axis=(0, 1, 2)))
+        high = np.maximum(high, np.where(mask, values, -np.inf).max(axis=(0, 1, 2)))
+        observed.add(mask)
+    return _known(low), _known(high), observed
+
+
+def _known(ends):
+    return tuple(float(end) if np.isfinite(end) else None for end in ends)
+
+
+def component_names(stacked: xr.DataArray) -> tuple[str, ...]:
+    """The names of the components.
+
+    Args:
+        stacked: the data; the labels of `component` are names.
+
+    Raises:
+        InputError: two have the same.
+    """
+    names = tuple(map(str, stacked["component"].values))
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InputError(
+            f"Received two components of the name {shown(twice)}; expected a name for each."
+        )
+    return names
+
+
+def listed(names: Sequence[Any]) -> str:
+    """Names for a message, the first of many.
+
+    Args:
+        names: they.
+    """
+    return ", ".join(map(str, names[:8])) + (", ..." if len(names) > 8 else "")

@@ -224,8 +224,9 @@ def _readme(card: dict[str, Any]) -> str:
         "## Limits of use",
         "",
         "It knows this system and this time step. Windows that are observed otherwise than in "
-        "training are reconstructed without a warning, at the price of this table, or worse where "
-        "more differs: score the model on windows whose truth is known first.",
+        "training are reconstructed at the price of this table, or worse where more differs: score "
+        "the model on windows whose truth is known first. Labelled windows are warned of, plain "
+        "arrays are not.",
         "",
         f"| observed, on {OTHER_WINDOWS} windows | R-score |",
         "|---|---|",

@@ -1,5 +1,6 @@
 """Labelled data as a model takes them, by its signature, and its states in the data's order."""
 
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,11 @@ import xarray as xr
 from tf4dvar.data import as_array, noise_variance_of
 from tf4dvar.errors import InputError
 from tf4dvar.models.inputs import as_arrays, observations_of
+
+logger = logging.getLogger(__name__)
+
+# How many times the noise of the training is said to be more.
+NOISE = 2.0
 
 if TYPE_CHECKING:
     from tf4dvar.models import FourDVarNet
@@ -75,11 +81,14 @@ def _of_dataset(model, dataset, warnings):
     if variance is None:
         return values, restored
     variance = _taken(as_array(variance), order)
-    scale = noise_scale(model, np.where(np.isfinite(values), variance, np.nan))
+    known = np.where(np.isfinite(values), variance, np.nan)
+    scale = noise_scale(model, known, warnings)
     return {"observations": values, "noise_variance": variance * scale}, restored
 
 
-def noise_scale(model: "FourDVarNet", variance: np.ndarray) -> np.ndarray | float:
+def noise_scale(
+    model: "FourDVarNet", variance: np.ndarray, warnings: bool = True
+) -> np.ndarray | float:
     """By what variances of the noise are multiplied for the unit in which a model counts them.
 
     One that was not told of the noise in training weighs every observation by 1 there; an entry
@@ -89,12 +98,21 @@ def noise_scale(model: "FourDVarNet", variance: np.ndarray) -> np.ndarray | floa
         model: a built model.
         variance: of the observations, NaN where there is none. By its median, where the noise of
             the training is not known.
+        warnings: whether to warn of noise beyond that of the training.
     """
     if model.noise_variance is not None:
         return 1.0
+    known = variance[np.isfinite(variance)]
     trained = None if model.signature is None else model.signature.noise_variance
     if trained is None:
-        trained = np.nanmedian(variance) if np.isfinite(variance).any() else 1.0
+        trained = np.median(known) if known.size else 1.0
+    elif warnings and known.size and not known.max() <= NOISE * np.max(trained):
+        logger.warning(
+            "The observations have a noise variance of up to %.3g, those of the model's training "
+            "%.3g. The model weighs them by it, but never learned to: it may trust them too much.",
+            known.max(),
+            np.max(trained),
+        )
     return np.square(model.observation_normalisation().std.numpy()) / np.asarray(trained)
 
 

@@ -17,7 +17,7 @@ import tensorflow as tf
 import xarray as xr
 
 from tf4dvar.data import open_windows, readable, write_states
-from tf4dvar.data.dataset import VARIANCES
+from tf4dvar.data.noise_variance import VARIANCES
 from tf4dvar.errors import InputError
 from tf4dvar.evaluation.scores import BATCH, checked_states
 from tf4dvar.models import FourDVarNet, load_model
