@@ -84,7 +84,7 @@ def test_missing_rows_are_rows_without_observations():
     [
         (lambda data: data[["t"]], "p is missing"),
         (lambda data: data.rename(p="q"), "q is unknown"),
-        (lambda data: data.isel(time=slice(None, None, 2)), "time step of 7200 s"),
+        (lambda data: data.isel(time=slice(None, None, 2)), "time step of 7200"),
         (lambda data: data.isel(time=slice(None, None, -1)), "run backwards"),
         (lambda data: data.assign(p=data["p"].assign_attrs(units="hPa")), "'hPa'; expected .*'Pa'"),
     ],
