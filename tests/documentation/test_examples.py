@@ -17,6 +17,7 @@ import pytest
 import sympy
 import tensorflow as tf
 import typer
+import xarray as xr
 from typer.testing import CliRunner
 
 from tf4dvar.cli.app import app
@@ -113,6 +114,7 @@ def test_an_example_of_a_docstring_runs(code, tmp_path, monkeypatch):
         "keras": keras,
         "np": np,
         "tf": tf,
+        "xr": xr,
         "sympy": sympy,
         "truth": truth,
         "observations": np.where(every_fourth, truth, np.nan),

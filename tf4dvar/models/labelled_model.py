@@ -24,9 +24,10 @@ class LabelledModel(CheckedModel):
 
     Usage:
 
-        data = tf4dvar.open_data("stations.nc")
-        model = FourDVarNet(GENN(), GradientSolver(LSTMCell()))
-        model.adapt(data, window=48)
+        x, y, z = observations[0].T
+        data = xr.Dataset({"x": ("time", x), "z": ("time", z)}, {"time": 0.01 * np.arange(16)})
+        model = FourDVarNet(GENN(scale=None), GradientSolver(LSTMCell(), iterations=2))
+        model.adapt(data, window=8)
         model.compile("adam", UnsupervisedLoss())
         model.fit(data)
         filled = model.reconstruct(data)
