@@ -47,10 +47,12 @@ audit: $(STAMP)
 torture: $(STAMP)
 	$(BIN)/python torture/faults.py --kills 60 --minutes 20
 	$(BIN)/python torture/fuzz.py --cases 2000 --minutes 15
+	$(BIN)/python torture/own_files.py --cases 200 --minutes 10
 
 torture-short: $(STAMP)
 	$(BIN)/python torture/faults.py --kills 6 --minutes 1
 	$(BIN)/python torture/fuzz.py --cases 100 --minutes 1
+	$(BIN)/python torture/own_files.py --cases 20 --minutes 1
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .
