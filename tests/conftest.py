@@ -1,3 +1,4 @@
+import gc
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from hypothesis import settings
-from tensorflow.python.framework import config
+from tensorflow.python.framework import config, ops
 
 from tf4dvar.data import protocol_plan, simulate_dataset
 from tf4dvar.systems import Lorenz63
@@ -39,6 +40,16 @@ def determinism():
     """A command called in this process asks for it, and XLA, which others test, would stay off."""
     yield
     config.disable_op_determinism()  # TensorFlow has no public way back.
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forgotten_graphs():
+    """TensorFlow keeps a graph with a gradient of its own for ever: the tests' were 5 GB."""
+    yield
+    gradients = ops.gradient_registry._registry
+    for name in [name for name in gradients if name.startswith("CustomGradient-")]:
+        del gradients[name]
+    gc.collect()
 
 
 @pytest.fixture

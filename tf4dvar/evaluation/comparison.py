@@ -115,7 +115,7 @@ def _noise_variance(dataset: xr.Dataset) -> float | np.ndarray:
     """Of every observation, where the data set tells it; the attribute's where it does not."""
     variance = noise_variance_of(dataset)
     if variance is None:
-        return number_of(dataset, "noise_variance")
+        return number_of(dataset, "noise_variance", "noise_variance=NUMBER")
     values = variance.values.astype("float64")
     unknown = np.isnan(values)
     if (unknown & dataset["observations"].notnull().values).any():

@@ -51,7 +51,7 @@ def observations_of(inputs: Any) -> Any:
     Args:
         inputs: of `FourDVarNet`.
     """
-    return inputs["observations"] if isinstance(inputs, dict) else inputs
+    return by_name(inputs)["observations"] if isinstance(inputs, dict) else inputs
 
 
 def normalised(
