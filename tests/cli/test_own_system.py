@@ -168,12 +168,12 @@ def test_data_of_no_system_need_none_where_the_method_does_not(folder):
     dataset.attrs = {}
     write_dataset(dataset, folder / "nameless.nc")
     data = ("--data", "nameless.nc")
-    message = fail("assimilate", "oi", *data, "--out", "oi.nc")
+    message = fail("assimilate", "oi", *data, "--out", "nameless-oi.nc")
     assert "or give --noise-variance NUMBER" in message
     data = (*data, "--noise-variance", 2)
     for method in ("oi", "enks"):
-        succeed("assimilate", method, *data, "--out", f"{method}.nc")
-        error = read_windows(folder / f"{method}.nc", "state")["state"] - dataset["truth"]
+        succeed("assimilate", method, *data, "--out", f"nameless-{method}.nc")
+        error = read_windows(folder / f"nameless-{method}.nc", "state")["state"] - dataset["truth"]
         # Where there are some, every third step; the observations themselves have 2.
         assert float(np.square(error).isel(time=slice(10, 50)).mean()) < 2
     succeed(

@@ -122,5 +122,5 @@ def test_what_has_no_such_name_is_refused(observations):
     ):
         with pytest.raises(InputError, match=message):
             model.predict(inputs, verbose=0)
-    with pytest.raises(InputError, match=r"Received 0 covariates; Regression.* takes 2"):
+    with pytest.raises(InputError, match=r"Received 0 covariates; .*Regression, takes 2"):
         make_model(first_guess=Regression()).predict(observations, verbose=0)
