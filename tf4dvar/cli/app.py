@@ -23,7 +23,7 @@ from tf4dvar.cli.common import (
     system_of,
 )
 from tf4dvar.cli.compare import compare, limit
-from tf4dvar.cli.data import DataOption, TruthOption, WindowOption, opens_files, window_of
+from tf4dvar.cli.data import DataOption, TruthOption, WindowOption, opens_files
 from tf4dvar.cli.export import export
 from tf4dvar.cli.models import models, publish
 from tf4dvar.cli.paper import experiments, figures, tables
@@ -146,7 +146,7 @@ def evaluate(
     from tf4dvar.models import load_model
 
     loaded = load_model(model)
-    dataset = data.windows(window_of(loaded), truth, loaded.transforms)
+    dataset = data.windows(loaded.window, truth, loaded.transforms)
     warn_of_training_windows(model, dataset)
     report(score_model(loaded, dataset), as_json)
 

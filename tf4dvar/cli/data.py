@@ -169,15 +169,6 @@ def opens_files(command: Callable[..., None]) -> Callable[..., None]:
     return with_options
 
 
-def window_of(model: Any) -> int:
-    """Steps of the windows that a model was trained on.
-
-    Args:
-        model: a `FourDVarNet`.
-    """
-    return WINDOW if model.signature is None else model.signature.window
-
-
 def write_series(
     like: xr.Dataset, slabs: Iterable[xr.Dataset], time: str, out: Path, force: bool
 ) -> None:

@@ -17,7 +17,7 @@ from tf4dvar.data.stacked import (
     regular_step,
     units_of,
 )
-from tf4dvar.data.units import SECONDS, same_units, unit_name
+from tf4dvar.data.units import in_seconds, same_units
 from tf4dvar.errors import InputError, shown
 
 if TYPE_CHECKING:
@@ -161,8 +161,8 @@ def _check_time(signature, stacked, time):
     found = regular_step(stacked, time)
     if found is None or signature.time_step is None:
         return
-    step, unit = _in_seconds(*found)
-    trained, known = _in_seconds(signature.time_step, signature.time_units)
+    step, unit = in_seconds(*found)
+    trained, known = in_seconds(signature.time_step, signature.time_units)
     # A number without a unit is taken for one of the other's.
     if not ((same_units(unit, known) or not unit or not known) and _is_close(step, trained)):
         raise InputError(
@@ -213,12 +213,6 @@ def _told(signature, number):
 
 def _each(values, number):
     return values[0] if len(values) == 1 else values[number]
-
-
-def _in_seconds(step, unit):
-    """Times of any known unit compare."""
-    seconds = SECONDS.get(unit_name(unit.split(" since ")[0]))
-    return (step, unit) if seconds is None else (step * seconds, "s")
 
 
 def _is_close(one, other):

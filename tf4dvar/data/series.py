@@ -57,7 +57,7 @@ class Series:
     def observations(self) -> xr.DataArray:
         """[time, *space, component], at regular times, on the scale of the transforms, lazily."""
         stacked = self.layout.stack(self._regular)
-        return self._by_component(stacked, transformed)
+        return self._transformed(stacked)
 
     @cached_property
     def noise_variance(self) -> xr.DataArray | None:
@@ -68,21 +68,18 @@ class Series:
         # To first order, with the slope of the transform at the observation.
         values = self.layout.stack(self._regular)
         step = 1e-4 * np.abs(values)
-        slope = (
-            self._by_component(values + step, transformed)
-            - self._by_component(values - step, transformed)
-        ) / (2 * step)
+        slope = (self._transformed(values + step) - self._transformed(values - step)) / (2 * step)
         unchanged = ~values[COMPONENT].isin(list(self.transforms))
         return variance * xr.where(unchanged, 1.0, np.square(slope))
 
-    def _by_component(self, stacked, change):
+    def _transformed(self, stacked):
         if not self.transforms:
             return stacked
         parts = [
             stacked.sel({COMPONENT: [name]})
             if name not in self.transforms
             else xr.apply_ufunc(
-                change,
+                transformed,
                 stacked.sel({COMPONENT: [name]}),
                 kwargs={"name": self.transforms[name]},
                 dask="parallelized",
@@ -92,6 +89,22 @@ class Series:
             for name in self.layout.variables
         ]
         return xr.concat(parts, COMPONENT).transpose(*stacked.dims)
+
+    def physical(self, states: np.ndarray) -> np.ndarray:
+        """States in the units of the data set, off the scale of the transforms.
+
+        Args:
+            states: [..., component], in the order of the layout.
+        """
+        if not self.transforms:
+            return states
+        parts = [
+            restored(states[..., i], self.transforms[name])
+            if name in self.transforms
+            else states[..., i]
+            for i, name in enumerate(self.layout.variables)
+        ]
+        return np.stack(parts, axis=-1)
 
     def windows(self, stacked: xr.DataArray, window: int) -> xr.DataArray:
         """Windows one after the other, [window, time, *space, component], lazily.
@@ -193,8 +206,8 @@ class Series:
             like = self.dataset.isel({time: slice(rows, rows + int(kept.sum()))})
             rows += int(kept.sum())
             labels = {COMPONENT: list(self.layout.variables)}
-            states = xr.DataArray(slab[kept], labels, self.layout.dims)
-            yield self.layout.unstack(self._by_component(states, restored), like)
+            states = xr.DataArray(self.physical(slab[kept]), labels, self.layout.dims)
+            yield self.layout.unstack(states, like)
 
 
 def with_errors(states: xr.Dataset, errors: xr.Dataset) -> xr.Dataset:
@@ -208,6 +221,6 @@ def with_errors(states: xr.Dataset, errors: xr.Dataset) -> xr.Dataset:
         units = {key: of for key, of in error.attrs.items() if key == "units"}
         told = {"long_name": f"standard deviation of the error of {name}", **units}
         # Packing is of the values, and may not have the room for their errors.
-        named[f"{name}_error"] = xr.DataArray(error.variable).drop_encoding().assign_attrs(told)
+        named[f"{name}_error"] = xr.DataArray(error.variable).drop_encoding()
         named[f"{name}_error"].attrs = told
     return states.assign(named)

@@ -4,18 +4,12 @@ import xarray as xr
 
 from tf4dvar.data.dataset import number_of
 from tf4dvar.data.time_axis import is_dates, step_of
+from tf4dvar.data.units import SECONDS, unit_name
 from tf4dvar.errors import InputError
 from tf4dvar.systems import System
 
 # Of the steps of a file and of a system, within which they are one.
 SAME = 1e-3
-SECONDS = {
-    **dict.fromkeys(("s", "sec", "second", "seconds"), 1.0),
-    **dict.fromkeys(("min", "minute", "minutes"), 60.0),
-    **dict.fromkeys(("h", "hr", "hour", "hours"), 3600.0),
-    **dict.fromkeys(("d", "day", "days"), 86400.0),
-}
-"""Units of time by the names that files give them."""
 
 
 def time_step_of(dataset: xr.Dataset, system: System) -> float:
@@ -43,8 +37,9 @@ def time_step_of(dataset: xr.Dataset, system: System) -> float:
 
 
 def _in_unit(step, unit, times, system):
-    if unit in SECONDS and system.time_units in SECONDS:
-        return step * SECONDS[unit] / SECONDS[system.time_units]
+    seconds, known = (SECONDS.get(unit_name(each)) for each in (unit, system.time_units))
+    if seconds and known:
+        return step * seconds / known
     # What tells no unit is in that of the other.
     if is_dates(times) or (not {unit, system.time_units} & {"", "1"} and unit != system.time_units):
         raise InputError(

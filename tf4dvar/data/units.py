@@ -50,6 +50,17 @@ def unit_name(unit: str) -> str:
     return _KNOWN.get(word) or _KNOWN.get(word.lower() if len(word) > 3 else word, word)
 
 
+def in_seconds(step: float, unit: str) -> tuple[float, str]:
+    """A time in seconds, where its unit is a known one of time; else as it is.
+
+    Args:
+        step: the time.
+        unit: of it, also as `hours since 2021-01-01`.
+    """
+    seconds = SECONDS.get(unit_name(unit.split(" since ")[0]))
+    return (step, unit) if seconds is None else (step * seconds, "s")
+
+
 def _factors(unit):
     """The powers of a unit's factors by their names; what is no product is a name as a whole."""
     text = re.sub(r"\b(degrees?)[ _]+(?=[A-Za-z])", r"\1_", unit.strip()).translate(_RAISED)

@@ -42,6 +42,11 @@ class LabelledModel(CheckedModel):
         each = names * self.signature.size if len(names) == 1 else names
         return {name: of for name, of in zip(self.signature.components, each, strict=False) if of}
 
+    @property
+    def window(self) -> int:
+        """Steps of the windows that a series is cut into: those of the training."""
+        return WINDOW if self.signature is None else self.signature.window
+
     def adapt(
         self,
         observations: Any,
@@ -145,9 +150,8 @@ class LabelledModel(CheckedModel):
         dataset = as_dataset(x)
         if _is_series(x):
             series = series_of(self, x)
-            window = WINDOW if self.signature is None else self.signature.window
             true = None if y is None else series_of(self, y)
-            dataset, y = series.cut(window, window * 3 // 4, true), None
+            dataset, y = series.cut(self.window, self.window * 3 // 4, true), None
         truth = dataset.get("truth") if y is None else y
         inputs, _ = arranged(self, dataset)
         return inputs, None if truth is None else np.asarray(arranged_truth(self, truth))

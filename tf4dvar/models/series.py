@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from tf4dvar.data import Series
-from tf4dvar.data.signature import OVERLAP, WINDOW
+from tf4dvar.data.signature import OVERLAP
 from tf4dvar.errors import InputError
 from tf4dvar.models.labelled import noise_scale
 
@@ -48,7 +48,7 @@ def states_of_series(
 ) -> Iterator[xr.Dataset]:
     """The states of a series, slab by slab in time, in the form of its data set.
 
-    It is cut into windows of the training's length that overlap by a quarter, whose states are
+    It is cut into windows as long as those of the training, which overlap, and whose states are
     blended; the memory holds some windows, however long the series is.
 
     Args:
@@ -65,16 +65,15 @@ def states_of_series(
     """
     observations, variance = series.observations, series.noise_variance
     signature = model.signature
-    window, overlap = WINDOW, OVERLAP
+    overlap = OVERLAP if signature is None else signature.overlap
     indices = {}
     if signature is not None:
-        window, overlap = signature.window, signature.overlap
         indices = signature.arrangement(observations)
-        signature.warn_of(series.windows(observations.isel(indices), window))
-    patches = series.patches(window, overlap)
+        signature.warn_of(series.windows(observations.isel(indices), model.window))
+    patches = series.patches(model.window, overlap)
     given = {"observations": observations}
     if variance is not None:
-        given["noise_variance"] = variance * noise_scale(model, variance[:window].values)
+        given["noise_variance"] = variance * noise_scale(model, variance[: model.window].values)
 
     def states() -> Iterator[np.ndarray]:
         cuts = [patches.cut(each.isel(indices), BATCH) for each in given.values()]

@@ -10,7 +10,6 @@ import tensorflow as tf
 from tf4dvar.data import Series, Signature, check_observations, check_truth
 from tf4dvar.data.pipeline import batches_of
 from tf4dvar.data.signature import OVERLAP, WINDOW
-from tf4dvar.data.transforms import restored
 from tf4dvar.errors import InputError
 from tf4dvar.experiments import Experiment
 from tf4dvar.layers import GENN, GradientSolver, LSTMCell, Prior
@@ -88,7 +87,6 @@ def train_on(
     """
     check_minutes(minutes)
     windows = OwnWindows(series, truth, window, overlap, seed)
-    prior = (1.0 if truth is not None else 0.0) * PRIOR
     experiment = Experiment(
         name="own data",
         summary="one's own series",
@@ -97,7 +95,7 @@ def train_on(
         setting="unsup" if truth is None else "sup",
         prior="genn" if flow is None else "flow",
         update="lstm",
-        loss=SupervisedLoss(truth_weight=prior, state_weight=PRIOR),
+        loss=SupervisedLoss(truth_weight=0.0 if truth is None else PRIOR, state_weight=PRIOR),
         windows=windows.number,
         batch_size=64,
         learning_rate=6e-3,
@@ -199,16 +197,10 @@ class OwnWindows(TrainingWindows):
         judged = np.isfinite(target) & (np.isnan(observations) if weights else True)
         both = []
         for states in (model.predict(inputs, verbose=0), interpolated(observations)):
-            squared = np.square(self._physical(states) - self._physical(target))
+            squared = np.square(self.series.physical(states) - self.series.physical(target))
             mean = np.mean(squared, axes_but(-1, squared), where=judged)
             both.append(np.sqrt(mean).tolist())
         return dict(zip(self.series.layout.variables, map(WithheldErrors, *both), strict=True))
-
-    def _physical(self, values):
-        names = [self.series.transforms.get(name) for name in self.series.layout.variables]
-        return np.stack(
-            [restored(values[..., i], n) if n else values[..., i] for i, n in enumerate(names)], -1
-        )
 
     def _drawn(self, begins, rng):
         """Inputs, target and weights of the windows that begin there."""
@@ -262,14 +254,14 @@ def interpolated(observations: np.ndarray) -> np.ndarray:
     Args:
         observations: [window, time, *space, component], NaN = not observed.
     """
-    filled = np.where(np.isnan(observations), np.nan, observations)
-    series = np.moveaxis(filled, 1, -1).reshape(-1, observations.shape[1])
-    times = np.arange(series.shape[1])
-    for row in series:
+    filled = observations.copy()
+    times = np.arange(observations.shape[1])
+    # A view: what is filled in a row is filled in the windows.
+    by_place = np.moveaxis(filled, 1, -1)
+    for place in np.ndindex(by_place.shape[:-1]):
+        row = by_place[place]
         known = np.isfinite(row)
         if known.any():
             row[:] = np.interp(times, times[known], row[known])
-    places = np.moveaxis(filled, 1, -1).shape
-    filled = np.moveaxis(series.reshape(places), -1, 1)
     mean = np.nanmean(filled, axes_but(-1, filled))
     return np.where(np.isnan(filled), mean, filled)
