@@ -315,7 +315,6 @@ def main():
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     processes.set_forkserver_preload(["tf4dvar.paper.tables", "tf4dvar.cli.app"])
     folder = Path(tempfile.mkdtemp(prefix="torture-"))
-    folder.chmod(0o755)  # the one without rights has to get there
     torture = Torture(folder, settings.seed, settings.kills, started + 60 * settings.minutes)
     kinds = [{}, {"table": True}, {"diverges": True}]
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:

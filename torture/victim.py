@@ -1,5 +1,6 @@
 """The process that a fault happens to: the command line on small experiments, the fault armed."""
 
+import ctypes
 import os
 import resource
 import signal
@@ -11,8 +12,8 @@ from pathlib import Path
 
 NAME = "l63-sup-genn-conv"
 EPOCHS, STEPS = 6, 3
-# Another user, for whom the rights of a folder count: for root they do not.
-NOBODY = 65534
+# Of Linux' `capset`, see linux/capability.h.
+CAPABILITY_VERSION = 0x20080522
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def run(arguments, log, progress, fault=None, diverges=False, room=None, rights=
         fault: what goes wrong, if anything.
         diverges: whether the loss becomes NaN, once in the second and once in the fourth epoch.
         room: the largest size of a file, in bytes.
-        rights: whether it may write where others may not.
+        rights: whether root, if it is, may write where the rights of a folder forbid it.
     """
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(output, 1)
@@ -59,13 +60,24 @@ def run(arguments, log, progress, fault=None, diverges=False, room=None, rights=
         _arm(fault, held=Path(f"{progress}.held"))
     if room is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
-    if not rights and os.geteuid() == 0:
-        os.setresuid(NOBODY, NOBODY, NOBODY)
+    if not rights:
+        _give_up_privileges()
 
     from tf4dvar.cli.app import main
 
     sys.argv = ["tf4dvar", *arguments]
     main()
+
+
+def _give_up_privileges():
+    """Make the rights of a folder count, which for root they do not.
+
+    The user stays the same: another one may not be let into the folder of Python, of which modules
+    are imported only when they are needed.
+    """
+    header, none = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION, 0), (ctypes.c_uint32 * 6)()
+    if ctypes.CDLL(None, use_errno=True).capset(header, none) != 0:
+        raise OSError(ctypes.get_errno(), "Privileges cannot be given up")
 
 
 def _use_small_experiments():
