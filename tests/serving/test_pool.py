@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+import os
 
 import pytest
 
@@ -30,6 +31,10 @@ while True:
     questions = pickle.load(sys.stdin.buffer)
     if "die" in questions:
         os._exit(3)
+    if "fall silent" in questions:
+        (folder / "number").write_text(str(os.getpid()))
+        os.close(1)
+        time.sleep(600)
     while "hold" in questions and not (folder / "let go").exists():
         time.sleep(0.01)
     say([len(questions)] * len(questions))
@@ -103,6 +108,18 @@ def test_a_replica_is_started_again_with_pauses_that_grow_while_it_cannot_load(p
         "A replica ended with code 7 while it loaded; it is started again in 0.01 s",
         "A replica ended with code 7 while it loaded; it is started again in 0.02 s",
     ]
+
+
+def test_one_that_is_ended_is_waited_for_also_by_a_pool_that_ends_meanwhile(pool, tmp_path):
+    async def scenario():
+        with pytest.raises(Refusal, match="died"):
+            await pool.ask("fall silent")
+        # A turn later its end has begun, which takes `PATIENCE`.
+        await asyncio.sleep(0)
+
+    with_replicas(pool, scenario)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "number").read_text()), 0)
 
 
 @pytest.mark.parametrize("replicas", [1, 2])

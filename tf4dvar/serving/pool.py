@@ -99,10 +99,7 @@ class Pool:
             try:
                 await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.wait(tasks)
-                await _end(process)
+                await _end(process, tasks)
             if number in self._ready:
                 self._ready.remove(number)
                 logger.error("A replica %s; it is started again", _end_of(process))
@@ -164,15 +161,28 @@ async def _exchange(process: Process, message: Any) -> Any:
     return pickle.loads(await process.stdout.readexactly(length))
 
 
-async def _end(process: Process) -> None:
-    """End a replica, by the end of its input, or else by force."""
-    assert process.stdin is not None
-    process.stdin.close()
+async def _end(process: Process, tasks: list[asyncio.Task]) -> None:
+    """End a replica and what speaks with it; a cancellation that comes meanwhile waits for it."""
+
+    async def end() -> None:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        assert process.stdin is not None
+        process.stdin.close()
+        # By the end of its input, or else by force.
+        try:
+            await asyncio.wait_for(process.communicate(), PATIENCE)
+        except TimeoutError:
+            process.kill()
+            await process.communicate()
+
+    ending = asyncio.create_task(end())
     try:
-        await asyncio.wait_for(process.communicate(), PATIENCE)
-    except TimeoutError:
-        process.kill()
-        await process.communicate()
+        await asyncio.shield(ending)
+    except asyncio.CancelledError:
+        await asyncio.wait([ending])
+        raise
 
 
 def _end_of(process: Process) -> str:
