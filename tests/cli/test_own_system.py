@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from tests.cli.test_app import fail, succeed
 from tf4dvar import own_code
@@ -28,6 +29,7 @@ def predator_prey(state, growth, decline):
     return [growth * prey - prey * predator, prey * predator - decline * predator]
 
 
+@keras.saving.register_keras_serializable(package="own")
 def driven(state, push):
     return [push - state[..., 0], state[..., 0] - state[..., 1]]
 
@@ -160,6 +162,38 @@ def test_forced_dynamics_are_simulated_and_assimilated(folder):
     write_dataset(dataset.drop_vars("covariates"), folder / "still.nc")
     message = fail("assimilate", "enks", "--data", "still.nc", *own, "--out", "no.nc")
     assert "The dynamics depend on push, known in time" in message
+
+
+def test_a_series_has_the_forcing_by_its_name(folder):
+    """A table with the variable `push`: the dynamics find it there, in every command."""
+    own = ("--system", "own_animals:driven_hares")
+    succeed("simulate", *own, "--windows", 1, "--steps", 400, *DATA[4:], "--out", "long.nc")
+    long = read_windows(folder / "long.nc").isel(window=0)
+    names = ("prey", "predator")
+    axis = {"time": long["time"]}
+    observed = {name: ("time", long["observations"][:, i].values) for i, name in enumerate(names)}
+    table = xr.Dataset(observed, axis).assign(push=("time", long["covariates"][:, 0].values))
+    table.to_netcdf("table.nc")
+    truth = {name: ("time", long["truth"][:, i].values) for i, name in enumerate(names)}
+    xr.Dataset(truth, axis).to_netcdf("table-truth.nc")
+
+    noise = ("--noise-variance", 0.01)
+    succeed("assimilate", "strong", "--data", "table.nc", *own, *noise, "--out", "forced-strong.nc")
+    train = ("train", "--data", "table.nc", "--prior", "flow", *own, "--window", 20)
+    succeed(*train, "--epochs", 2, "--iterations", 3, "--out", "runs/forced")
+    reconstruct = ("reconstruct", "runs/forced", "--data")
+    succeed(*reconstruct, "table.nc", "--out", "forced-learned.nc")
+    for name in ("strong", "learned"):
+        states = xr.load_dataset(f"forced-{name}.nc")
+        assert not {"push", "covariates", "covariate"} & set(states.variables)
+        error = max(float(np.square(states[each] - truth[each][1]).mean()) for each in names)
+        assert error < {"strong": 0.005, "learned": 0.1}[name]
+    data = ("--data", "table.nc", "--truth", "table-truth.nc")
+    scores = json.loads(succeed("evaluate", "runs/forced", *data, "--json"))
+    assert scores["ode_score"] < 1e-6
+    table.drop_vars("push").to_netcdf("calm.nc")
+    message = fail(*reconstruct, "calm.nc", "--out", "no.nc")
+    assert "the covariate 'push'; expected some of" in message
 
 
 def test_data_of_no_system_need_none_where_the_method_does_not(folder):

@@ -5,7 +5,7 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tf4dvar.data import Patches, Series
+from tf4dvar.data import Patches, Series, open_data
 from tf4dvar.data.series import with_errors
 from tf4dvar.errors import InputError
 
@@ -117,6 +117,26 @@ def test_maps_come_back_with_their_dimensions_in_any_order():
     assert series.observations.dims == ("time", "lat", "lon", "component")
     assert_same(rejoined(series, 12, 4), data)
     assert isinstance(series.patches(12, 4), Patches)
+
+
+@pytest.mark.parametrize("time", ["time", "date"])
+@pytest.mark.parametrize(
+    "name", ["window", "component", "units", "time", "covariate", "covariates", "observations"]
+)
+def test_coordinates_may_have_any_name(name, time):
+    """As a window that was taken out of a file of them still has its number."""
+    if name == time:
+        return
+    data = table(60) if time == "time" else table(60).rename({"time": time})
+    data[time].attrs = {"long_name": "time of the measurement"}
+    for value in (3, (time, np.arange(60)), ("other", np.arange(2))):
+        series = Series.of(open_data(data.assign_coords({name: value})))
+        assert_same(rejoined(series, 12, 3), series.dataset)
+        cut = series.cut(12, 3)
+        assert cut["observations"].dims == ("window", "time", "component")
+        np.testing.assert_array_equal(cut["time"], data[time][:12])
+        assert cut["time"].attrs == data[time].attrs
+        assert series.windows(series.observations, 12).sizes["window"] == 5
 
 
 def test_errors_stand_beside_their_variables():

@@ -9,7 +9,7 @@ from tf4dvar.errors import InputError
 from tf4dvar.evaluation.comparison import problem_of
 from tf4dvar.evaluation.scores import score
 from tf4dvar.experiments import true_flow
-from tf4dvar.layers import RK4Flow, SystemODE
+from tf4dvar.layers import Lorenz63ODE, RK4Flow, SystemODE
 from tf4dvar.layers.adjoint import with_adjoint
 from tf4dvar.paper.tables import held_out_windows, rows_of
 from tf4dvar.systems import SYSTEMS, System, rk4_step, sample_windows, system_by_name
@@ -96,3 +96,11 @@ def test_a_system_without_a_protocol_or_with_a_known_name_is_refused(pendulum, m
     assert SYSTEMS["l63"].__name__ == "Lorenz63"
     with pytest.raises(InputError, match="known systems: l63, l96, pendulum"):
         true_flow("rossler")
+
+
+def test_a_flow_at_the_data_s_time_step_can_be_saved(pendulum):
+    """`train --prior flow` gives it the step of the file."""
+    for system, kind in (("l63", Lorenz63ODE), ("pendulum", SystemODE)):
+        flow = true_flow(system_by_name(system).with_time_step(0.02))
+        assert type(flow.ode) is kind
+        assert RK4Flow.from_config(flow.get_config()).time_step == 0.02

@@ -4,8 +4,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import xarray as xr
 
-from tf4dvar.data import ObservationPlan, simulate_dataset
+from tf4dvar.data import ObservationPlan, open_data, simulate_dataset
+from tf4dvar.errors import InputError
 from tf4dvar.export import save
 from tf4dvar.layers import GradientSolver, LSTMCell, RK4Flow, ode_layer
 from tf4dvar.models import FourDVarNet, UnsupervisedLoss, load_model
@@ -76,3 +78,49 @@ def test_what_it_is_not_given_is_said(trained):
     model, inputs, _ = trained
     with pytest.raises(ValueError, match=r"Received 0 covariates; .* the prior, RK4Flow, 1"):
         model.predict(inputs["observations"], verbose=0)
+
+
+def test_a_data_set_gives_them_by_name(trained, data):
+    model, inputs, _ = trained
+    observations, covariates, truth = data
+    labelled = xr.Dataset(
+        {
+            "observations": (("window", "time", "component"), observations),
+            "covariates": (("window", "time", "covariate"), np.tile(covariates, 2)),
+        },
+        {"component": ["speed"], "covariate": ["wind", "rain"], "time": 0.5 * np.arange(40)},
+    )
+    labelled["covariates"][..., 1] *= np.nan
+    twin = keras.models.clone_model(model)
+    twin.adapt(labelled.sel(covariate=["wind"]), truth)
+    assert twin.covariate_names == ("wind",)
+    twin.set_weights(model.get_weights())
+    states = twin.reconstruct(labelled)["state"]
+    np.testing.assert_array_equal(states, model.predict(inputs, verbose=0))
+    with pytest.raises(InputError, match="depend on wind, known in time: expected a variable"):
+        twin.reconstruct(labelled.drop_vars("covariates"))
+    with pytest.raises(InputError, match="has the covariates rain; the dynamics need wind"):
+        twin.reconstruct(labelled.sel(covariate=["rain"]))
+
+
+def test_a_series_has_them_beside_its_observations(trained, data):
+    model, *_ = trained
+    observations, covariates, truth = data
+    series = xr.Dataset(
+        {"speed": ("time", observations[0, :, 0]), "wind": ("time", covariates[0, :, 0])},
+        {"time": 0.5 * np.arange(40)},
+    )
+    opened = open_data(series, covariates=["wind"])
+    twin = keras.models.clone_model(model)
+    twin.adapt(opened, opened.assign(speed=("time", truth[0, :, 0])), window=40)
+    twin.set_weights(model.get_weights())
+    states = twin.reconstruct(opened)
+    assert set(states.variables) == {"speed", "time"}
+    inputs = {"observations": observations[:1], "covariates": covariates[:1]}
+    np.testing.assert_allclose(
+        states["speed"], model.predict(inputs, verbose=0)[0, :, 0], rtol=1e-6
+    )
+    twin.compile("adam", UnsupervisedLoss())
+    assert np.isfinite(twin.fit(opened, epochs=1, verbose=0).history["loss"]).all()
+    with pytest.raises(InputError, match="depend on wind, known in time"):
+        twin.reconstruct(opened.drop_vars("covariates"))

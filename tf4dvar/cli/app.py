@@ -146,9 +146,11 @@ def evaluate(
     from tf4dvar.models import load_model
 
     loaded = load_model(model)
-    dataset = data.windows(loaded.window, truth, loaded.transforms)
+    dataset = data.windows(loaded.window, truth, loaded.transforms, loaded.covariate_names)
     warn_of_training_windows(model, dataset)
-    report(score_model(loaded, dataset), as_json)
+    scores = score_model(loaded, dataset)
+    # In which, where there are some, the errors are.
+    report(scores | ({"transforms": loaded.transforms} if loaded.transforms else {}), as_json)
 
 
 @app.command()

@@ -65,11 +65,12 @@ def command_of(method: type[Method]) -> Callable[..., None]:
     ) -> None:
         check_output(out, force)
         nature = None if system is None else system_of(system)
+        known = () if nature is None else nature.covariates
         given = method(**settings), nature, noise_variance
         if data.is_of_windows:
             _on_windows(*given, data.windows(), first_guess, out, force, as_json)
         elif first_guess is None:
-            _on_series(*given, data.series(), window, out, force, as_json)
+            _on_series(*given, data.series(covariates=known), window, out, force, as_json)
         else:
             raise InputError("--first-guess is for files of windows; expected none with a series.")
 

@@ -1,6 +1,7 @@
 """What the commands share: options, one-line errors, reports."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -123,6 +124,31 @@ def system_of(text: str) -> System:
         others = ", ".join(key for key, value in there if isinstance(value, System))
         raise InputError(f"{module} has no System {name}; it has {others or 'none'}.")
     return found
+
+
+def refuse_given(context: typer.Context, names: Iterable[str], why: str) -> None:
+    """Refuse options of a command that would not be used.
+
+    Args:
+        context: of the running command.
+        names: of its parameters.
+        why: what the message says after those that were given.
+
+    Raises:
+        InputError: some of them stand on the command line.
+    """
+    given = [
+        option.opts[0]
+        for option in context.command.params
+        if option.name in {*names} and _is_given(context, option.name)
+    ]
+    if given:
+        raise InputError(f"Received {', '.join(given)}; {why}")
+
+
+def _is_given(context, name):
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def check_workers(workers: int | None, address: str | None) -> None:

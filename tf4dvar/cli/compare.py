@@ -51,13 +51,14 @@ def compare(
     Example: `tf4dvar compare --data windows.nc --methods oi,enks --models runs/x --out report/`
     """
     check_output(out, force)
-    dataset = data.windows(window, truth)
+    nature = None if system is None else system_of(system)
+    covariates = () if nature is None else nature.covariates
+    dataset = data.windows(window, truth, covariates=covariates)
     load_tensorflow()
     from tf4dvar.evaluation.comparison import compare as run_comparison
     from tf4dvar.evaluation.comparison import write_report
 
     named = listed(methods), listed(models)
-    nature = None if system is None else system_of(system)
     results = run_comparison(dataset, *named, progress_bar, nature, noise_variance)
     out.mkdir(exist_ok=True)
     write_report(results, dataset, out)

@@ -2,14 +2,14 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 import xarray as xr
 
-from tf4dvar.cli.common import listed
+from tf4dvar.cli.common import listed, refuse_given
 from tf4dvar.data import TRANSFORMS, Series, open_data, read_windows
 from tf4dvar.data.signature import WINDOW
 from tf4dvar.data.stores import open_source
@@ -24,10 +24,16 @@ class DataFile:
     Args:
         path: a file, a store or a glob.
         options: by their names in `OPENING`, as they were given.
+        context: of the command that they were given to.
     """
 
-    def __init__(self, path: str, options: dict[str, Any] | None = None):
-        self.path = path
+    def __init__(
+        self,
+        path: str,
+        options: dict[str, Any] | None = None,
+        context: typer.Context | None = None,
+    ):
+        self.path, self._context = path, context
         self._options = {name: value for name, value in (options or {}).items() if value}
 
     def beside(self, path: str) -> "DataFile":
@@ -36,7 +42,7 @@ class DataFile:
         Args:
             path: of it.
         """
-        return DataFile(path, self._options)
+        return DataFile(path, self._options, self._context)
 
     @functools.cached_property
     def is_of_windows(self) -> bool:
@@ -48,18 +54,24 @@ class DataFile:
         except InputError:
             return True  # `read_windows` says what is wrong with it
 
-    def series(self, transforms: Mapping[str, str] | None = None) -> Series:
+    def series(
+        self, transforms: Mapping[str, str] | None = None, covariates: Sequence[str] = ()
+    ) -> Series:
         """The series of one's own file.
 
         Args:
             transforms: see `Series`.
+            covariates: see `open_data`.
         """
         dims = dict(pairs_of("dims", listed(self._options.get("dims", ""))))
-        given = {key: self._options.get(key) for key in ("mask", "quality", "time_step")}
+        given: dict[str, Any] = {
+            key: self._options.get(key) for key in ("mask", "quality", "time_step")
+        }
         errors = self._options.get("error", [])
         error = errors[0] if errors and "=" not in errors[0] else dict(pairs_of("error", errors))
         variables = listed(self._options["variables"]) if "variables" in self._options else None
-        dataset = open_data(self.path, variables, error=error or None, dims=dims or None, **given)
+        given |= {"error": error or None, "dims": dims or None, "covariates": covariates}
+        dataset = open_data(self.path, variables, **given)
         return Series.of(dataset, dims or None, transforms)
 
     def windows(
@@ -67,6 +79,7 @@ class DataFile:
         window: int = WINDOW,
         truth: str | None = None,
         transforms: Mapping[str, str] | None = None,
+        covariates: Sequence[str] = (),
     ) -> xr.Dataset:
         """A data set of windows: those of a file of them, or a series cut up.
 
@@ -74,17 +87,17 @@ class DataFile:
             window: steps of those of a series.
             truth: a file of the true states of a series, opened with the same options.
             transforms: see `Series`.
+            covariates: see `open_data`.
         """
         if not self.is_of_windows:
             true = None if truth is None else self.beside(truth).series(transforms)
-            return self.series(transforms).cut(window, truth=true)
-        if self._options or truth:
-            names = sorted({*self._options, *(["truth"] if truth else [])})
-            options = ", ".join("--" + name.replace("_", "-") for name in names)
-            raise InputError(
-                f"{self.path} is a file of windows; expected none of the options {options}, which "
-                "are of one's own file."
-            )
+            return self.series(transforms, covariates).cut(window, truth=true)
+        assert self._context is not None
+        refuse_given(
+            self._context,
+            [*OPENING, "truth", "window"],
+            f"{self.path} is a file of windows, which is read as it is; expected none of these.",
+        )
         return read_windows(self.path)
 
 
@@ -149,23 +162,28 @@ def opens_files(command: Callable[..., None]) -> Callable[..., None]:
     """
 
     @functools.wraps(command)
-    def with_options(**given: Any) -> None:
+    def with_options(context: typer.Context, **given: Any) -> None:
         options = {name: given.pop(name) for name in OPENING}
         if given["data"] is not None:
-            given["data"] = DataFile(given["data"].path, options)
-        command(**given)
+            given["data"] = DataFile(given["data"].path, options, context)
+        command(**(given | ({"context": context} if "context" in signature.parameters else {})))
 
     signature = inspect.signature(command)
-    own = list(signature.parameters.values())
+    own = [each for name, each in signature.parameters.items() if name != "context"]
+    of_context = inspect.Parameter(
+        "context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context
+    )
     added = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=option)
         for name, option in OPENING.items()
     ]
     keyword = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own]
     with_options.__signature__ = signature.replace(  # type: ignore[attr-defined]
-        parameters=[*keyword, *added]
+        parameters=[of_context, *keyword, *added]
     )
-    with_options.__annotations__ = {each.name: each.annotation for each in [*keyword, *added]}
+    with_options.__annotations__ = {
+        each.name: each.annotation for each in [of_context, *keyword, *added]
+    }
     return with_options
 
 

@@ -15,9 +15,10 @@ from tf4dvar.cli.common import (
     ModelArgument,
     WorkersOption,
     check_workers,
+    refuse_given,
     report,
 )
-from tf4dvar.cli.data import DataOption, opens_files, write_series
+from tf4dvar.cli.data import OPENING, DataOption, opens_files, write_series
 from tf4dvar.cli.progress import progress_bar
 from tf4dvar.data import states_dataset, write_dataset
 from tf4dvar.errors import InputError
@@ -27,6 +28,7 @@ from tf4dvar.storage import check_output
 
 @opens_files
 def reconstruct(
+    context: typer.Context,
     model: ModelArgument,
     data: DataOption,
     out: Annotated[
@@ -63,6 +65,12 @@ def reconstruct(
     from tf4dvar.models import load_model
 
     if archive:
+        refuse_given(
+            context,
+            OPENING,
+            "the files of an archive are of windows; expected none of these. Files of one series "
+            f"are reconstructed together, into one file: --out {out}.nc.",
+        )
         _reconstruct_archive(model, data.path, out, workers, address, force, as_json)
         return
     check_output(out, force)
@@ -80,7 +88,7 @@ def _reconstruct_series(model, data, out, force, as_json):
     from tf4dvar.evaluation.scores import predicted
     from tf4dvar.models.series import states_of_series
 
-    series, started = data.series(model.transforms), time.monotonic()
+    series, started = data.series(model.transforms, model.covariate_names), time.monotonic()
     with progress_bar("series") as bar:
         slabs = states_of_series(model, series, partial(predicted, model), bar)
         write_series(series.like, slabs, series.layout.time, out, force)

@@ -14,15 +14,19 @@ from tf4dvar.cli.common import (
     SystemOption,
     WorkersOption,
     check_workers,
+    refuse_given,
     report,
     system_of,
 )
-from tf4dvar.cli.data import DataFile, TransformOption, TruthOption, opens_files, pairs_of
+from tf4dvar.cli.data import OPENING, DataFile, TransformOption, TruthOption, opens_files, pairs_of
 from tf4dvar.cli.progress import verbose
 from tf4dvar.data import time_step_of
 from tf4dvar.data.signature import OVERLAP, WINDOW
 from tf4dvar.errors import InputError
 from tf4dvar.runtime import load_tensorflow
+
+OF_EXPERIMENTS = ("workers", "address", "windows")
+OF_OWN_DATA = ("truth", "transform", "window", "overlap", "prior", "system", *OPENING)
 
 
 class PriorName(StrEnum):
@@ -34,6 +38,7 @@ class PriorName(StrEnum):
 
 @opens_files
 def train(
+    context: typer.Context,
     out: Annotated[Path, typer.Option("--out", help="Run directory.")],
     name: Annotated[
         str | None,
@@ -101,13 +106,15 @@ def train(
         )
     load_tensorflow()
     if data is not None:
-        if workers or windows:
-            raise InputError("--workers and --windows are of experiments; expected none of them.")
+        refuse_given(context, OF_EXPERIMENTS, "expected these of an experiment, not with --data.")
         settings = (window, overlap, prior, system, epochs, minutes, iterations, seed, resume)
         _train_on(data, truth, transform, out, *settings, as_json)
         return
     if name is None:
         raise InputError("Received neither an experiment nor --data; expected one of them.")
+    refuse_given(
+        context, OF_OWN_DATA, f"the experiment {name} has its own; expected these with --data."
+    )
     from tf4dvar.experiments import experiment_by_name
     from tf4dvar.scale.training import train_with_workers
     from tf4dvar.training import learned_weights
@@ -149,10 +156,9 @@ def _train_on(
             "--prior flow, and none with genn."
         )
     transforms = dict(pairs_of("transform", transform or []))
-    series = data.series(transforms)
-    nature = None
-    if system is not None:
-        nature = system_of(system)
+    nature = None if system is None else system_of(system)
+    series = data.series(transforms, () if nature is None else nature.covariates)
+    if nature is not None:
         nature = nature.with_time_step(time_step_of(series.dataset, nature))
     with _progress_beside(as_json):
         model, errors = train_on(

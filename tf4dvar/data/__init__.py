@@ -10,9 +10,9 @@ from tf4dvar.data.checks import (
     warn_of_swapped_components,
     warn_of_units,
 )
+from tf4dvar.data.covariates import covariates_of
 from tf4dvar.data.dataset import (
     DIMS,
-    covariates_of,
     number_of,
     open_windows,
     read_windows,

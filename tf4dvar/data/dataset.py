@@ -5,13 +5,14 @@ and, where they are known, `truth` or a reconstructed `state`, all in physical u
 the dynamics and is known are its `covariates`, `window, time, covariate`.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
+from tf4dvar.data import covariates
 from tf4dvar.data.checks import check_observations
 from tf4dvar.data.multi_index import with_multi_indexes, without_multi_indexes
 from tf4dvar.data.stores import open_store, readable, text_of, with_attributes
@@ -21,7 +22,6 @@ from tf4dvar.systems import System, random_stream, sample_windows, windows_from
 from tf4dvar.systems.observation_plan import ObservationPlan
 
 DIMS = ("window", "time", "component")
-COVARIATE_DIMS = ("window", "time", "covariate")
 
 
 def simulate_dataset(
@@ -79,7 +79,7 @@ def simulate_dataset(
     if system.covariates:
         known = system.covariates_at(dataset["time"].values)
         dataset["covariates"] = (
-            COVARIATE_DIMS,
+            covariates.DIMS,
             np.broadcast_to(known, (windows, *known.shape)),
             {"long_name": "known in time"},
         )
@@ -135,41 +135,6 @@ def read_windows(path: str | Path, variable: str = "observations") -> xr.Dataset
             dataset.load()
         check_observations(dataset[variable].values)
         return dataset
-
-
-def covariates_of(dataset: xr.Dataset, names: Sequence[str]) -> np.ndarray | None:
-    """The covariates of a data set, [window, time, covariate]; None if none are asked for.
-
-    Args:
-        dataset: with the variable `covariates`.
-        names: in which order; a data set without the coordinate `covariate` has them so.
-
-    Raises:
-        InputError: there are others, or some are not finite.
-    """
-    if not names:
-        return None
-    found = dataset.get("covariates")
-    if found is None or set(found.dims) != {*COVARIATE_DIMS}:
-        raise InputError(
-            f"The dynamics depend on {', '.join(names)}, known in time: expected a variable "
-            f"`covariates` with the dimensions {COVARIATE_DIMS} in the data set."
-        )
-    labels = [str(each) for each in found["covariate"].values]
-    if "covariate" in found.coords:
-        if missing := set(names) - set(labels):
-            raise InputError(
-                f"The data set has the covariates {', '.join(labels)}; the dynamics need "
-                f"{', '.join(sorted(missing))}, too."
-            )
-        found = found.sel(covariate=list(names))
-    values = found.transpose(*COVARIATE_DIMS).values.astype("float64")
-    if values.shape[-1] != len(names) or not np.isfinite(values).all():
-        raise InputError(
-            f"Received covariates of shape {values.shape}, {np.isnan(values).sum()} of them NaN; "
-            f"expected {', '.join(names)} at every time, none missing."
-        )
-    return values
 
 
 def number_of(dataset: xr.Dataset, attribute: str, otherwise: str | None = None) -> float:

@@ -8,6 +8,7 @@ import xarray as xr
 
 from tf4dvar.data.arrays import as_dataset, float_of
 from tf4dvar.data.conventions import VARIANCE, axes_of, is_measurement
+from tf4dvar.data.covariates import COVARIATE, without
 from tf4dvar.errors import InputError, shown
 
 COMPONENT, WINDOW, UNITS = "component", "window", "units"
@@ -143,7 +144,8 @@ class Layout:
             )
         parts = [states] if self.held else [states.isel({COMPONENT: i}) for i in range(len(names))]
         domain = domain_of(like, self.time)
-        result = like.drop_vars([name for name in like.data_vars if name not in names])
+        result = without(like)
+        result = result.drop_vars([name for name in result.data_vars if name not in names])
         for name, part in zip(names, parts, strict=True):
             target = like[name]
             values = _reshaped(part.variable, target)
@@ -162,10 +164,12 @@ class Layout:
         ]
         arrays = [each.astype(float_of(each.dtype)).transpose(*within) for each in arrays]
         values = arrays[0] if self.held else xr.Variable.concat(arrays, COMPONENT)
+        # A series may come from a file of windows, and say which of them it is.
+        taken = {UNITS, COMPONENT, WINDOW} - {self.window}
         coordinates = {
             name: coordinate.variable
             for name, coordinate in dataset.coords.items()
-            if set(coordinate.dims) <= set(within) - {COMPONENT} and name not in (UNITS, COMPONENT)
+            if set(coordinate.dims) <= set(within) - {COMPONENT} and name not in taken
         }
         stacked = xr.DataArray(xr.Variable(values.dims, values.data), coordinates)
         labels = {COMPONENT: list(self.variables)}
@@ -230,6 +234,7 @@ def _measurements(dataset):
         for name, variable in dataset.data_vars.items()
         if is_measurement(variable)
         and not str(name).endswith(VARIANCE)
+        and COVARIATE not in variable.dims
         and name not in told.split()
     ]
 

@@ -8,6 +8,7 @@ import xarray as xr
 
 from tf4dvar.data.arrays import float_of
 from tf4dvar.data.conventions import VARIANCE, in_valid_range, is_error, is_flag
+from tf4dvar.data.covariates import COVARIATE, COVARIATES, gathered
 from tf4dvar.data.fill_values import fill_values_of, percent
 from tf4dvar.data.flags import Condition
 from tf4dvar.data.layout import COMPONENT, Layout
@@ -31,6 +32,7 @@ def open_data(
     mask: str | None = None,
     quality: str | None = None,
     error: str | Mapping[str, str] | None = None,
+    covariates: Sequence[str] = (),
     dims: Mapping[str, str] | None = None,
     time_step: Step | None = None,
 ) -> xr.Dataset:
@@ -50,6 +52,8 @@ def open_data(
         quality: a condition, `NAME>=3`.
         error: `NAME` of the standard deviation or the variance of the noise, by its units; for
             several variables the names by theirs. It becomes `VARIABLE_noise_variance`.
+        covariates: names of variables of time alone that are known and force the others; they
+            become the variable `covariates`.
         dims: names of dimensions by their axes, `time`, `y` and `x`, where attributes and usual
             names do not tell.
         time_step: of a regular grid on which irregular observations are put; see `binned`.
@@ -59,7 +63,7 @@ def open_data(
     """
     dataset = with_multi_indexes(open_source(source))
     conditions = _conditions(mask, quality)
-    beside = {each.name for each in conditions.values()} | set(_names_of(error))
+    beside = {each.name for each in conditions.values()} | {*_names_of(error), *covariates}
     others = dataset.drop_vars(beside & set(dataset.data_vars))
     layout = Layout.of(dataset if variables else others, dims, variables)
     names = [layout.held] if layout.held else list(layout.variables)
@@ -75,6 +79,8 @@ def open_data(
     with readable(shown(source) if isinstance(source, str | list) else "the data set", "CF data"):
         for variable in found.values():
             _look_at(variable, layout)
+    if covariates:
+        found[COVARIATES] = gathered(dataset, covariates, layout.time)
     for name, variance in variances.items():
         variance = variance.broadcast_like(found[name]).transpose(*found[name].dims)
         found[f"{name}{VARIANCE}"] = variance
@@ -82,6 +88,7 @@ def open_data(
     result = dataset.drop_vars([*dataset.data_vars, *(set(domain) & set(dataset.coords))])
     # Without their coordinates, which are there.
     result = result.assign({name: each.variable for name, each in found.items()})
+    result = result.assign_coords({COVARIATE: list(covariates)} if covariates else {})
     result = result.assign_coords({name: each.variable for name, each in domain.items()})
     return result if time_step is None else binned(result, layout.time, time_step)
 

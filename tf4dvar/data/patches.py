@@ -50,6 +50,11 @@ class Patches:
         """The shape of every patch, (time, *space)."""
         return tuple(map(min, self.shape, self.size))
 
+    @property
+    def of_time(self) -> "Patches":
+        """Those of a series in the same time that has no space."""
+        return Patches(self.shape[:1], self.size[:1], self.overlap[:1])
+
     def __len__(self) -> int:
         return prod(1 + len(self._starts(axis)) for axis in range(len(self.shape)))
 

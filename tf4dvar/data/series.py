@@ -1,13 +1,21 @@
 """A user's data set as a series of states, and the way back to its form."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import xarray as xr
 
-from tf4dvar.data.layout import COMPONENT, Layout, as_dataset
+from tf4dvar.data.covariates import (
+    COVARIATE,
+    COVARIATES,
+    covariates_of,
+    has_some,
+    without,
+    without_gaps,
+)
+from tf4dvar.data.layout import COMPONENT, UNITS, Layout, as_dataset
 from tf4dvar.data.patches import Patches
 from tf4dvar.data.time_axis import regular
 from tf4dvar.data.transforms import restored, transformed
@@ -44,10 +52,16 @@ class Series:
             transforms: as of the class.
 
         Raises:
-            InputError: see `Layout.of`.
+            InputError: see `Layout.of`, or it is one of windows.
         """
         dataset = as_dataset(data)
-        return cls(dataset, Layout.of(dataset, dims), transforms or {})
+        layout = Layout.of(dataset, dims)
+        if layout.window:
+            raise InputError(
+                f"Received the {dataset.sizes[layout.window]} windows of a data set; expected one "
+                "series in time. A model's fit and reconstruct take windows as they are."
+            )
+        return cls(dataset, layout, transforms or {})
 
     @cached_property
     def _regular(self) -> xr.Dataset:
@@ -71,6 +85,28 @@ class Series:
         slope = (self._transformed(values + step) - self._transformed(values - step)) / (2 * step)
         unchanged = ~values[COMPONENT].isin(list(self.transforms))
         return variance * xr.where(unchanged, 1.0, np.square(slope))
+
+    @cached_property
+    def covariates(self) -> xr.DataArray | None:
+        """What is known at the regular times, [time, covariate]; None where there is none."""
+        if not has_some(self.dataset):
+            return None
+        found = self._regular[COVARIATES].transpose(self.layout.time, COVARIATE)
+        return without_gaps(found, self.dataset.sizes[self.layout.time])
+
+    def known(self, names: Sequence[str]) -> xr.DataArray:
+        """The covariates of these names, in their order.
+
+        Args:
+            names: what the dynamics depend on.
+
+        Raises:
+            InputError: some are not there.
+        """
+        dims = self.layout.time, COVARIATE
+        told = self.covariates
+        dataset = xr.Dataset() if told is None else told.to_dataset(name=COVARIATES)
+        return xr.DataArray(covariates_of(dataset, names, dims), dims=dims)
 
     def _transformed(self, stacked):
         if not self.transforms:
@@ -141,21 +177,32 @@ class Series:
             truth: the true states, if they are known.
 
         Returns:
-            `observations` and, where they are known, `truth` and `noise_variance`, in memory.
+            `observations` and, where they are known, `truth`, `noise_variance` and `covariates`, in
+            memory.
         """
         parts = {"observations": self.observations, "noise_variance": self.noise_variance}
         if truth is not None:
             parts["truth"] = truth.at_times_of(self)
         patches = self.patches(window, overlap)
         dims = ("window", "time", *self.layout.space, COMPONENT)
-        observed = self.observations.rename({self.layout.time: "time"})[: patches.patch[0]]
-        along = {key: of for key, of in observed.coords.items() if set(of.dims) <= set(dims)}
+        observed = self.observations[: patches.patch[0]]
+        # Of the file's own coordinates those of the axes alone: others may have our names.
+        axes = {*self.layout.dims, UNITS} & set(observed.coords)
+        along = {dim: observed[dim].variable for dim in axes}
+        if self.layout.time in along:
+            along["time"] = along.pop(self.layout.time).copy(deep=False)
+            along["time"].dims = ("time",)
         cut = {
             name: (dims, np.concatenate(list(patches.cut(each, 1))))
             for name, each in parts.items()
             if each is not None
         }
-        return xr.Dataset(cut, along, self.dataset.attrs)
+        result = xr.Dataset(cut, along, self.dataset.attrs)
+        if self.covariates is None:
+            return result
+        known = np.concatenate(list(patches.of_time.cut(self.covariates, 1)))
+        result[COVARIATES] = ("window", "time", COVARIATE), known
+        return result.assign_coords({COVARIATE: self.covariates[COVARIATE].values})
 
     def at_times_of(self, other: "Series") -> xr.DataArray:
         """The states at the times and of the components of another series, NaN where unknown.
@@ -180,9 +227,8 @@ class Series:
     def like(self) -> xr.Dataset:
         """The data set with its variables alone, the form of their states."""
         names = [self.layout.held] if self.layout.held else list(self.layout.variables)
-        return self.dataset.drop_vars(
-            [each for each in self.dataset.data_vars if each not in names]
-        )
+        dataset = without(self.dataset)
+        return dataset.drop_vars([each for each in dataset.data_vars if each not in names])
 
     def restored(self, slabs: Iterable[np.ndarray]) -> Iterator[xr.Dataset]:
         """States in the form of the data set, slab by slab, at its own times.

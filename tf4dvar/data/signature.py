@@ -49,6 +49,7 @@ class Signature:
         periodic: whether each of them is a circle.
         low, high: least and greatest observed value of the components.
         noise_variance: of the observations, for all or for each component; None where unknown.
+        covariates: names of what the model knows in time beside them, in its order.
         patterns: how the components are observed.
         window, overlap: steps of the windows, and of those that neighbours are to share when a
             series is cut.
@@ -67,6 +68,7 @@ class Signature:
     low: tuple[float | None, ...] = ()
     high: tuple[float | None, ...] = ()
     noise_variance: float | tuple[float, ...] | None = None
+    covariates: tuple[str, ...] = ()
     patterns: tuple[Pattern, ...] = ()
     window: int = WINDOW
     overlap: int = OVERLAP
@@ -79,6 +81,7 @@ class Signature:
         periodic: Sequence[bool] | None = None,
         transforms: Sequence[str | None] | None = None,
         overlap: int | None = None,
+        covariates: Sequence[str] = (),
     ) -> "Signature":
         """That of training data.
 
@@ -92,6 +95,7 @@ class Signature:
                 all the way round are.
             transforms: what was done to the components before.
             overlap: as of the class; by default a quarter of a window.
+            covariates: as of the class.
 
         Raises:
             InputError: no such dimensions, two components of a name, or times that do not ascend or
@@ -121,6 +125,7 @@ class Signature:
             low=low,
             high=high,
             noise_variance=variance,
+            covariates=tuple(covariates),
             patterns=observed.patterns(),
             window=stacked.sizes[dims.time],
             overlap=stacked.sizes[dims.time] // 4 if overlap is None else overlap,

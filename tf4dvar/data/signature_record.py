@@ -1,7 +1,7 @@
 """A signature in JSON's types, and back from a record that anybody may have written."""
 
 import math
-from dataclasses import asdict, fields
+from dataclasses import MISSING, asdict, fields
 from typing import Any
 
 from tf4dvar.data.patterns import PHASES, Pattern, Range
@@ -61,6 +61,7 @@ def read(kind: type[Any], record: Any) -> Any:
         low=_list(values["low"], "low", _number_or_none, told),
         high=_list(values["high"], "high", _number_or_none, told),
         noise_variance=variance,
+        covariates=_list(values["covariates"], "covariates", _text),
         patterns=patterns,
         window=window,
         overlap=_whole(values["overlap"], "overlap", 0, window - 1),
@@ -77,6 +78,10 @@ def _plain(value):
 
 def _entries(kind, record, what):
     names = {field.name for field in fields(kind)}
+    # What an earlier version did not write is as by default.
+    defaults = {field.name: field.default for field in fields(kind) if field.default is not MISSING}
+    if isinstance(record, dict):
+        record = _plain(defaults) | record
     if not isinstance(record, dict) or set(record) != names:
         found = sorted(map(str, record)) if isinstance(record, dict) else record
         raise InputError(

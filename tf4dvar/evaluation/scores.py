@@ -288,9 +288,11 @@ def evaluate(model: FourDVarNet, dataset: xr.Dataset) -> dict[str, Any]:
         dataset: windows with `truth`.
     """
     reconstruction = reconstruct(model, dataset)
+    given, _ = arranged(model, dataset, warnings=False)
     scores = score(reconstruction.states.astype("float64"), dataset)
     truth = arranged_truth(model, dataset["truth"]).astype("float32")
-    scores["ode_score"] = prior_ode_score(model.prior_prediction, truth)
+    known = [each.astype("float32") for each in model.prior_covariates(by_name(given))]
+    scores["ode_score"] = prior_ode_score(model.prior_prediction, truth, *known)
     scores["seconds_per_window"] = reconstruction.seconds_per_window
     return scores
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from tf4dvar.data import as_array, noise_variance_of
+from tf4dvar.data import as_array, covariates_of, noise_variance_of
+from tf4dvar.data.covariates import COVARIATES, names_of
 from tf4dvar.errors import InputError
 from tf4dvar.models.inputs import as_arrays, observations_of
 
@@ -28,9 +29,9 @@ def arranged(model: "FourDVarNet", data: Any, warnings: bool = True) -> tuple[An
 
     Args:
         model: a built model; without a `signature` it takes all data as they are.
-        data: a data set of `observations`, with their `noise_variance` where it has that; a
-            labelled array of observations; or any inputs of the model, among which the
-            observations may be labelled.
+        data: a data set of `observations`, with their `noise_variance` where it has that, and
+            with `covariates` where the model takes some; a labelled array of observations; or any
+            inputs of the model, among which the observations may be labelled.
         warnings: whether to warn of what goes beyond the training; see `Signature.warn_of`.
 
     Raises:
@@ -39,7 +40,7 @@ def arranged(model: "FourDVarNet", data: Any, warnings: bool = True) -> tuple[An
     if isinstance(data, xr.Dataset):
         return _of_dataset(model, data, warnings)
     observations = observations_of(data)
-    if model.signature is None or not _is_labelled(observations):
+    if model.signature is None or not _has_components(observations):
         return as_arrays(data), lambda states: states
     order, restored = _order(model, observations, warnings)
     if not isinstance(data, dict):
@@ -60,7 +61,7 @@ def arranged_truth(model: "FourDVarNet", truth: Any) -> Any:
         truth: an array of any library; a labelled one is put in order where the state itself is
             observed.
     """
-    if model.signature is None or model.operator is not None or not _is_labelled(truth):
+    if model.signature is None or model.operator is not None or not _has_components(truth):
         return as_array(truth)
     order = model.signature.arrangement(truth)
     return as_array(truth.isel(order))
@@ -78,12 +79,14 @@ def _of_dataset(model, dataset, warnings):
     if model.signature is not None:
         order, restored = _order(model, observations, warnings)
     values = _taken(as_array(observations), order)
-    if variance is None:
-        return values, restored
-    variance = _taken(as_array(variance), order)
-    known = np.where(np.isfinite(values), variance, np.nan)
-    scale = noise_scale(model, known, warnings)
-    return {"observations": values, "noise_variance": variance * scale}, restored
+    inputs = {"observations": values}
+    if variance is not None:
+        variance = _taken(as_array(variance), order)
+        known = np.where(np.isfinite(values), variance, np.nan)
+        inputs["noise_variance"] = variance * noise_scale(model, known, warnings)
+    if model.covariates:
+        inputs["covariates"] = covariates_of(dataset, covariates_for(model, dataset))
+    return inputs if len(inputs) > 1 else values, restored
 
 
 def noise_scale(
@@ -116,6 +119,16 @@ def noise_scale(
     return np.square(model.observation_normalisation().std.numpy()) / np.asarray(trained)
 
 
+def covariates_for(model: "FourDVarNet", dataset: xr.Dataset) -> tuple[str, ...]:
+    """Names of the covariates that a model is to be given of a data set.
+
+    Args:
+        model: a built model that takes some.
+        dataset: all that it has, where the model knows no names.
+    """
+    return model.covariate_names or names_of(dataset) or (COVARIATES,)
+
+
 def _order(model, observations, warnings):
     """Indices along the axes that are in another order, and what undoes it in states."""
     indices = model.signature.arrangement(observations)
@@ -130,7 +143,7 @@ def _order(model, observations, warnings):
     return order, lambda states: _taken(states, back)
 
 
-def _is_labelled(values):
+def _has_components(values):
     return isinstance(values, xr.DataArray) and "component" in values.dims
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 
 from tf4dvar.data import Layout, Series, Signature, check_states, states_dataset
+from tf4dvar.data.covariates import names_of
 from tf4dvar.data.layout import as_dataset
 from tf4dvar.data.signature import WINDOW
 from tf4dvar.errors import InputError
@@ -43,6 +44,11 @@ class LabelledModel(CheckedModel):
         return {name: of for name, of in zip(self.signature.components, each, strict=False) if of}
 
     @property
+    def covariate_names(self) -> tuple[str, ...]:
+        """Names of the covariates in their order; none where it takes none, or they had none."""
+        return () if self.signature is None else self.signature.covariates
+
+    @property
     def window(self) -> int:
         """Steps of the windows that a series is cut into: those of the training."""
         return WINDOW if self.signature is None else self.signature.window
@@ -63,7 +69,7 @@ class LabelledModel(CheckedModel):
             transforms: names of `tf4dvar.data.TRANSFORMS` by those of variables of a series, in
                 which the model is to work.
         """
-        if not _is_labelled(observations):
+        if not _tells_time(observations):
             super().adapt(observations, truth)
             return
         if _is_series(observations):
@@ -80,13 +86,14 @@ class LabelledModel(CheckedModel):
             if isinstance(truth, xr.DataArray):
                 truth = truth.transpose(*windows.dims).values
         super().adapt(windows.values, truth)
-        self.signature = Signature.of(windows, transforms=names)
+        known = names_of(as_dataset(observations))
+        self.signature = Signature.of(windows, transforms=names, covariates=known)
 
     def fit(self, x=None, y=None, *args, validation_data=None, **kwargs):
         """As of `keras.Model`; of a data set its windows, which overlap if they are of a series."""
-        if validation_data is not None and _is_labelled(validation_data):
+        if validation_data is not None and _tells_time(validation_data):
             validation_data = (validation_data,)
-        if isinstance(validation_data, list | tuple) and _is_labelled(validation_data[0]):
+        if isinstance(validation_data, list | tuple) and _tells_time(validation_data[0]):
             validation_data = self._windows(*validation_data)
         x, y = self._windows(x, y)
         return super().fit(x, y, *args, validation_data=validation_data, **kwargs)
@@ -97,7 +104,7 @@ class LabelledModel(CheckedModel):
 
     def predict(self, x, *args, **kwargs):
         """As of `keras.Model`; a data set is one of windows."""
-        if _is_labelled(x) and _is_series(x):
+        if _tells_time(x) and _is_series(x):
             raise InputError(
                 "Received a series for `predict`, which gives states of windows as an array; "
                 "reconstruct(data) gives them in the form of the data."
@@ -118,7 +125,7 @@ class LabelledModel(CheckedModel):
             InputError: the data are not of the kind of the training's.
             DivergenceError: states are not finite.
         """
-        if not _is_labelled(data):
+        if not _tells_time(data):
             raise InputError(
                 f"Received a {type(data).__name__}; expected a data set of xarray. Of arrays "
                 "[window, time, component] predict(observations) gives the states."
@@ -145,7 +152,7 @@ class LabelledModel(CheckedModel):
 
     def _windows(self, x, y=None):
         """Inputs and truth as `fit` takes them."""
-        if not _is_labelled(x):
+        if not _tells_time(x):
             return x, y
         dataset = as_dataset(x)
         if _is_series(x):
@@ -157,7 +164,7 @@ class LabelledModel(CheckedModel):
         return inputs, None if truth is None else np.asarray(arranged_truth(self, truth))
 
 
-def _is_labelled(data):
+def _tells_time(data):
     """Whether data are of xarray, and say where time is."""
     if isinstance(data, xr.Dataset):
         return True

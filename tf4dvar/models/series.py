@@ -9,7 +9,7 @@ import xarray as xr
 from tf4dvar.data import Series
 from tf4dvar.data.signature import OVERLAP
 from tf4dvar.errors import InputError
-from tf4dvar.models.labelled import noise_scale
+from tf4dvar.models.labelled import covariates_for, noise_scale
 
 if TYPE_CHECKING:
     from tf4dvar.models import FourDVarNet
@@ -71,15 +71,18 @@ def states_of_series(
         indices = signature.arrangement(observations)
         signature.warn_of(series.windows(observations.isel(indices), model.window))
     patches = series.patches(model.window, overlap)
-    given = {"observations": observations}
+    cuts = {"observations": patches.cut(observations.isel(indices), BATCH)}
     if variance is not None:
-        given["noise_variance"] = variance * noise_scale(model, variance[: model.window].values)
+        scaled = variance * noise_scale(model, variance[: model.window].values)
+        cuts["noise_variance"] = patches.cut(scaled.isel(indices), BATCH)
+    if model.covariates:
+        known = series.known(covariates_for(model, series.dataset))
+        cuts["covariates"] = patches.of_time.cut(known, BATCH)
 
     def states() -> Iterator[np.ndarray]:
-        cuts = [patches.cut(each.isel(indices), BATCH) for each in given.values()]
         done = 0
-        for batch in zip(*cuts, strict=True):
-            yield predict(dict(zip(given, (each.astype("float32") for each in batch), strict=True)))
+        for batch in zip(*cuts.values(), strict=True):
+            yield predict(dict(zip(cuts, (each.astype("float32") for each in batch), strict=True)))
             done += len(batch[0])
             progress(done, len(patches))
 

@@ -17,6 +17,7 @@ import tensorflow as tf
 import xarray as xr
 
 from tf4dvar.data import open_windows, readable, write_states
+from tf4dvar.data.covariates import COVARIATES
 from tf4dvar.data.noise_variance import VARIANCES
 from tf4dvar.errors import InputError
 from tf4dvar.evaluation.scores import BATCH, checked_states
@@ -29,7 +30,7 @@ from tf4dvar.storage.version_directory import UNFINISHED
 logger = logging.getLogger(__name__)
 
 # Of a file, what is read.
-TOLD = ("observations", *VARIANCES)
+TOLD = ("observations", *VARIANCES, COVARIATES)
 # Entries of a chunk's observations, 8 MiB: seconds of work, and little to lose or to hold.
 CHUNK_ENTRIES = 2**20
 

@@ -87,6 +87,8 @@ class System(Entry):
     spin_up: int = 0
     covariates: tuple[str, ...] = ()
     """Names of what it depends on besides its state, known in time."""
+    function: Tendency | None = None
+    """The right-hand side that was given, with `parameters`; a subclass has none."""
     protocols: ClassVar[Mapping[str, ObservationPlan]] = {}
     """Observation plans by name, the first of them the default one."""
     test_windows: ClassVar[int] = 1000
@@ -123,7 +125,7 @@ class System(Entry):
         self.covariates = tuple(covariates)
         self.parameters = parameters
         self._covariates = covariates if isinstance(covariates, Mapping) else {}
-        self._tendency = tendency
+        self.function = tendency
         self._initial = initial
 
     def tendency(self, state: Any, covariates: Any = None) -> Any:
@@ -139,7 +141,8 @@ class System(Entry):
     # A subclass has its own covariates as arguments, or none.
     def rates(self, state: Any, *_: Any, **covariates: Any) -> Any:
         """The same as it is written: the list of the components' tendencies will do."""
-        return self._tendency(state, **self.parameters, **covariates)
+        assert self.function is not None
+        return self.function(state, **self.parameters, **covariates)
 
     @property
     def can_be_simulated(self) -> bool:

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf4dvar.data import Series, Signature, check_observations, check_truth
+from tf4dvar.data.covariates import names_of
 from tf4dvar.data.pipeline import batches_of
 from tf4dvar.data.signature import OVERLAP, WINDOW
 from tf4dvar.errors import InputError
@@ -69,7 +70,7 @@ def train_on(
     15 % of the times are for validation.
 
     Args:
-        series: the observations.
+        series: the observations, and what is known beside them.
         out: the run directory; see `RunDirectory`.
         truth: true states of the same variables, at the same times or some of them.
         window, overlap: steps of the windows, and those that neighbours share when a series is
@@ -144,6 +145,7 @@ class OwnWindows(TrainingWindows):
         self.series, self._seed, self.supervised = series, seed, truth is not None
         variance = series.noise_variance
         self._noise_variance = None if variance is None else variance.values
+        self._covariates = None if series.covariates is None else series.covariates.values
         target = values if truth is None else truth.at_times_of(series).values
         check_truth(values[None], target[None])
         first = round(len(values) * (1 - VALIDATION_SHARE))
@@ -166,7 +168,12 @@ class OwnWindows(TrainingWindows):
         windows = series.windows(series.observations[: self._first], self.window)
         model.adapt(windows.values, self.truth if self.supervised else None)
         transforms = [series.transforms.get(name) for name in series.layout.variables]
-        model.signature = Signature.of(windows, transforms=transforms, overlap=self._overlap)
+        model.signature = Signature.of(
+            windows,
+            transforms=transforms,
+            overlap=self._overlap,
+            covariates=names_of(series.dataset),
+        )
 
     def batches(self, batch_size, first_pass, share):
         """See `TrainingWindows`."""
@@ -211,10 +218,9 @@ class OwnWindows(TrainingWindows):
             withheld = withheld_from(observations, rng)
             observations = np.where(withheld, np.nan, observations)
             weights = (np.where(withheld, 1.0 / distance(observations), GIVEN),)
-        inputs = observations
-        if self._noise_variance is not None:
-            inputs = {"observations": observations, "noise_variance": self._noise_variance[rows]}
-        return inputs, target, *weights
+        beside = {"noise_variance": self._noise_variance, "covariates": self._covariates}
+        told = {name: values[rows] for name, values in beside.items() if values is not None}
+        return {"observations": observations, **told} if told else observations, target, *weights
 
 
 def withheld_from(observations: np.ndarray, rng: np.random.Generator) -> np.ndarray:

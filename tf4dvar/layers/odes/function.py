@@ -107,7 +107,14 @@ class FunctionODE(ODE):
                 f"Received {sorted(unknown)} to be trained; "
                 f"expected names among the parameters {sorted(parameters)}."
             )
-        _check_saveable(tendency)
+        if not is_saveable(tendency):
+            called = tendency_name(tendency)
+            raise InputError(
+                f"Received {'a lambda' if called == '<lambda>' else f'the function {called}'}, "
+                "which a saved model could not find again. Define it with `def` in a module that "
+                "is imported before the model is loaded, under the line "
+                "@keras.saving.register_keras_serializable()."
+            )
         self.tendency: Any = tendency
         self.components = tuple(components)
         self.initial_parameters = {k: np.asarray(v, "float64") for k, v in parameters.items()}
@@ -181,19 +188,15 @@ class FunctionODE(ODE):
         return cls(**config)
 
 
-def _check_saveable(tendency: Tendency) -> None:
-    """Refuse now what would fail when a trained model is saved or loaded."""
+def is_saveable(tendency: Tendency) -> bool:
+    """Whether a model that is loaded finds the right-hand side again.
+
+    Args:
+        tendency: a function, or equations, which keep themselves.
+    """
     if hasattr(tendency, "to_config"):
-        return
-    name = tendency_name(tendency)
+        return True
     # Not every callable has a name to be registered under: functools.partial has none.
-    known = hasattr(tendency, "__name__") and keras.saving.get_registered_object(
-        keras.saving.get_registered_name(tendency)
+    return hasattr(tendency, "__name__") and bool(
+        keras.saving.get_registered_object(keras.saving.get_registered_name(tendency))
     )
-    if not known:
-        raise InputError(
-            f"Received {'a lambda' if name == '<lambda>' else f'the function {name}'}, which a "
-            "saved model could not find again. Define it with `def` in a module that is imported "
-            "before the model is loaded, under the line "
-            "@keras.saving.register_keras_serializable()."
-        )

@@ -63,7 +63,7 @@ class SystemODE(ODE):
         if not isinstance(self.system, str):
             raise InputError(
                 f"The system {self._nature.name} was given as an object, which a saved model could "
-                "not find again: take ode_layer of a registered function, or give a class derived "
-                "from System a name."
+                "not find again. Put @keras.saving.register_keras_serializable() above its "
+                "function, or give a class derived from System a name."
             )
         return super().get_config()
