@@ -81,6 +81,9 @@ SAME = {
 }
 """Changes after which the same values come out."""
 
+# Of these a file has one at most: each says anew what its times are.
+APART = {"another calendar", "hours since"}
+
 REFUSED = {
     "rows twice": lambda data: data.isel(time=np.repeat(np.arange(data.sizes["time"]), 2)),
     "a row twice": lambda data: data.isel(time=np.sort([*range(data.sizes["time"]), 7])),

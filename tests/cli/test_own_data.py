@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 
 from tests.cli.test_app import fail, succeed
-from tf4dvar.data import plan_of, simulate_dataset, write_dataset
+from tf4dvar.data import plan_of, read_windows, simulate_dataset, write_dataset
 from tf4dvar.systems import Lorenz63
 
 ROWS = 240
@@ -67,13 +67,24 @@ def test_it_is_scored_against_a_truth_beside_it_and_drawn(folder):
     assert (folder / "figure.png").stat().st_size > 1e4
 
 
+def test_windows_are_trained_on_too(folder):
+    flow = ("--prior", "flow", "--system", "l63")
+    train = ("train", "--data", "windows.nc", *flow, "--epochs", 1, "--iterations", 2, "--json")
+    errors = json.loads(succeed(*train, "--out", "of-windows"))["rmse x"]
+    assert errors["model"] < errors["linear_interpolation"] * 3
+    read_windows("windows.nc").isel(component=[1, 0, 2]).to_netcdf("turned.nc", engine="h5netcdf")
+    train = (*train[:2], "turned.nc", *train[3:], "--out", "of-turned")
+    assert json.loads(succeed(*train))["rmse x"] == pytest.approx(errors)
+
+
 @pytest.mark.parametrize(
     ("command", "said"),
     [
         ("train l63-sup-rk4-conv --window 30 --mask m", "Received --window, --mask; the "),
         ("train l63-sup-rk4-conv --truth truth.nc --dims x=y", "Received --truth, --dims"),
         ("train --data table.nc --windows 3 --workers 2", "Received --windows, --workers"),
-        ("train --data windows.nc", "Received the 3 windows of a data set; expected one series"),
+        ("train --data windows.nc --window 30", "Received --window; windows.nc is a file of"),
+        ("train --data windows.nc --transform x=log10", "Received --transform; windows.nc"),
         ("reconstruct run --data windows.nc --mask m", "Received --mask; windows.nc is a file of"),
         ("reconstruct run --data *.nc --variables t --out folder", "Received --variables; the"),
         ("evaluate run --data windows.nc --truth truth.nc", "Received --truth; windows.nc is a"),

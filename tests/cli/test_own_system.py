@@ -172,7 +172,10 @@ def test_a_series_has_the_forcing_by_its_name(folder):
     names = ("prey", "predator")
     axis = {"time": long["time"]}
     observed = {name: ("time", long["observations"][:, i].values) for i, name in enumerate(names)}
-    table = xr.Dataset(observed, axis).assign(push=("time", long["covariates"][:, 0].values))
+    # In another order than the system's.
+    table = xr.Dataset(observed, axis)[["predator", "prey"]].assign(
+        push=("time", long["covariates"][:, 0].values)
+    )
     table.to_netcdf("table.nc")
     truth = {name: ("time", long["truth"][:, i].values) for i, name in enumerate(names)}
     xr.Dataset(truth, axis).to_netcdf("table-truth.nc")

@@ -5,12 +5,19 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from tf4dvar.data import Series
+from tf4dvar.data import Series, Signature
 from tf4dvar.errors import InputError
 from tf4dvar.layers import Lorenz63ODE, RK4Flow
 from tf4dvar.models import load_model
 from tf4dvar.training import train_on
-from tf4dvar.training.own_data import GIVEN, OwnWindows, distance, interpolated, withheld_from
+from tf4dvar.training.own_windows import (
+    GIVEN,
+    GivenWindows,
+    SeriesWindows,
+    distance,
+    interpolated,
+    withheld_from,
+)
 
 
 def stations(rows=400, share=0.7):
@@ -26,7 +33,7 @@ def stations(rows=400, share=0.7):
 
 
 def windows_of(data, window=24, seed=0, truth=None):
-    return OwnWindows(Series.of(data), truth and Series.of(truth), window, window // 4, seed)
+    return SeriesWindows(Series.of(data), truth and Series.of(truth), window, window // 4, seed)
 
 
 def first_batch(windows, number=0):
@@ -141,3 +148,47 @@ def test_known_dynamics_are_a_prior_of_own_data(tmp_path, windows):
 def test_a_series_too_short_for_its_windows_is_refused():
     with pytest.raises(InputError, match=r"Received 100 times for windows of 24.* 161 times"):
         windows_of(stations(100))
+
+
+def test_windows_are_taken_as_they_are_and_the_last_ones_validate(windows):
+    given = GivenWindows(windows, seed=0)
+    assert (given.number, len(given.validation[1])) == (34, 6)
+    np.testing.assert_array_equal(given.validation[1], windows["truth"][34:])
+    first = [first_batch(given, number)[1] for number in (0, 1, 0)]
+    np.testing.assert_array_equal(first[0], first[2])
+    assert not np.array_equal(first[0], first[1])
+    one_pass = given.batches(34, 0, slice(None)).as_numpy_iterator()
+    trained = np.sort(next(iter(one_pass))[1], axis=0)
+    np.testing.assert_array_equal(trained, np.sort(windows["truth"][:34].astype("float32"), axis=0))
+    observed = GivenWindows(windows.drop_vars("truth"), seed=0)
+    observations, target, weights = first_batch(observed)
+    assert (np.isfinite(target) & np.isnan(observations)).any()
+    assert weights.shape == target.shape
+    with pytest.raises(InputError, match="Received 1 window; expected two or more"):
+        GivenWindows(windows[{"window": slice(1)}], seed=0)
+
+
+def test_a_model_is_trained_on_windows(tmp_path, windows):
+    short = windows.isel(time=slice(40), window=slice(16))
+    short["noise_variance"] = ("component", [2.0, 3.0, 4.0])
+    model, errors = train_on(short, tmp_path, epochs=1, verbose=0)
+    assert model.signature.components == ("x", "y", "z")
+    assert (model.signature.window, model.training_loss.truth_weight > 0) == (40, True)
+    assert set(errors) == {"x", "y", "z"}
+    # Over what is observed; of y and z nothing is.
+    assert model.noise_variance[0] == 2.0
+    assert model.reconstruct(short)["state"].shape == (16, 40, 3)
+
+
+def test_a_series_is_put_in_the_order_of_a_system():
+    data = stations()
+    signature = Signature(("p", "t"), 2, ("Pa", "degC"))
+    series = Series.of(data).in_order_of(signature)
+    assert series.layout.variables == ("p", "t")
+    np.testing.assert_array_equal(series.observations[:, 1], data["t"])
+    held = data.to_dataarray("component", name="observations").drop_attrs()
+    series = Series.of(held).in_order_of(Signature(("p", "t"), 2))
+    np.testing.assert_array_equal(series.observations[:, 1], data["t"])
+    assert Series.of(data).in_order_of(Signature(("t", "p"), 2)).layout.variables == ("t", "p")
+    with pytest.raises(InputError, match="Pa"):
+        Series.of(data).in_order_of(Signature(("p", "t"), 2, ("hPa", "degC")))

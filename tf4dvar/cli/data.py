@@ -95,7 +95,7 @@ class DataFile:
         assert self._context is not None
         refuse_given(
             self._context,
-            [*OPENING, "truth", "window"],
+            [*OPENING, "truth", "window", "overlap", "transform"],
             f"{self.path} is a file of windows, which is read as it is; expected none of these.",
         )
         return read_windows(self.path)

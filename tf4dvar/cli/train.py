@@ -20,7 +20,7 @@ from tf4dvar.cli.common import (
 )
 from tf4dvar.cli.data import OPENING, DataFile, TransformOption, TruthOption, opens_files, pairs_of
 from tf4dvar.cli.progress import verbose
-from tf4dvar.data import time_step_of
+from tf4dvar.data import Signature, time_step_of
 from tf4dvar.data.signature import OVERLAP, WINDOW
 from tf4dvar.errors import InputError
 from tf4dvar.runtime import load_tensorflow
@@ -52,7 +52,7 @@ def train(
             "--data",
             parser=DataFile,
             metavar="PATH",
-            help="One's own series: NetCDF file, zarr store or glob.",
+            help="One's own data: NetCDF file, zarr store or glob; a series, or windows.",
         ),
     ] = None,
     truth: TruthOption = None,
@@ -87,9 +87,9 @@ def train(
 
     Example: `tf4dvar train l63-sup-rk4-conv --out runs/x --minutes 20`
 
-    Of one's own data the last 15 % of the times are for validation. Without true states some
-    observations are withheld, and the errors on them are printed beside those of linear
-    interpolation.
+    Of one's own data the last 15 % of the times, or of the windows, are for validation. Without
+    true states some observations are withheld, and the errors on them are printed beside those of
+    linear interpolation.
 
     Example: `tf4dvar train --data stations.nc --out runs/stations --minutes 2`
 
@@ -107,8 +107,16 @@ def train(
     load_tensorflow()
     if data is not None:
         refuse_given(context, OF_EXPERIMENTS, "expected these of an experiment, not with --data.")
-        settings = (window, overlap, prior, system, epochs, minutes, iterations, seed, resume)
-        _train_on(data, truth, transform, out, *settings, as_json)
+        if (prior is PriorName.FLOW) != (system is not None):
+            raise InputError(
+                f"Received --prior {prior.value} and --system {system}; expected a system with "
+                "--prior flow, and none with genn."
+            )
+        settings = {"epochs": epochs, "minutes": minutes, "iterations": iterations, "seed": seed}
+        settings |= {"window": window, "overlap": overlap, "resume": resume}
+        with _progress_beside(as_json):
+            values = _train_on(data, truth, transform, system, out, settings)
+        report(values, as_json)
         return
     if name is None:
         raise InputError("Received neither an experiment nor --data; expected one of them.")
@@ -131,60 +139,32 @@ def train(
     report({"run": str(out), "iterations": model.iterations, "parameters": parameters}, as_json)
 
 
-def _train_on(
-    data: DataFile,
-    truth,
-    transform,
-    out,
-    window,
-    overlap,
-    prior,
-    system,
-    epochs,
-    minutes,
-    iterations,
-    seed,
-    resume,
-    as_json,
-):
+def _train_on(data, truth, transform, system, out, settings):
+    from tf4dvar.evaluation.scores import in_order
     from tf4dvar.experiments.dynamics import true_flow
     from tf4dvar.training import train_on
 
-    if (prior is PriorName.FLOW) != (system is not None):
-        raise InputError(
-            f"Received --prior {prior.value} and --system {system}; expected a system with "
-            "--prior flow, and none with genn."
-        )
     transforms = dict(pairs_of("transform", transform or []))
     nature = None if system is None else system_of(system)
-    series = data.series(transforms, () if nature is None else nature.covariates)
+    flow = true = None
+    if data.is_of_windows:
+        given = dataset = data.windows()
+        given = given if nature is None else in_order(given, nature)
+    else:
+        given = data.series(transforms, () if nature is None else nature.covariates)
+        given = given if nature is None else given.in_order_of(Signature.of_system(nature))
+        dataset = given.dataset
+        true = None if truth is None else data.beside(truth).series(transforms)
     if nature is not None:
-        nature = nature.with_time_step(time_step_of(series.dataset, nature))
-    with _progress_beside(as_json):
-        model, errors = train_on(
-            series,
-            out,
-            None if truth is None else data.beside(truth).series(transforms),
-            window=window,
-            overlap=overlap,
-            flow=None if nature is None else true_flow(nature),
-            epochs=epochs,
-            minutes=minutes,
-            iterations=iterations,
-            seed=seed,
-            resume=resume,
-            told={"data": data.path, "truth": truth, "system": system, "transforms": transforms},
-            verbose=verbose(),
-        )
-    report(
-        {
-            "run": str(out),
-            "iterations": model.iterations,
-            "parameters": model.count_params(),
-            **{f"rmse {name}": error._asdict() for name, error in errors.items()},
-        },
-        as_json,
-    )
+        flow = true_flow(nature.with_time_step(time_step_of(dataset, nature)))
+    told = {"data": data.path, "truth": truth, "system": system, "transforms": transforms}
+    model, errors = train_on(given, out, true, flow=flow, told=told, verbose=verbose(), **settings)
+    return {
+        "run": str(out),
+        "iterations": model.iterations,
+        "parameters": model.count_params(),
+        **{f"rmse {name}": error._asdict() for name, error in errors.items()},
+    }
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """A user's data set as a series of states, and the way back to its form."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -17,6 +17,7 @@ from tf4dvar.data.covariates import (
 )
 from tf4dvar.data.layout import COMPONENT, UNITS, Layout, as_dataset
 from tf4dvar.data.patches import Patches
+from tf4dvar.data.signature import Signature
 from tf4dvar.data.time_axis import regular
 from tf4dvar.data.transforms import restored, transformed
 from tf4dvar.errors import InputError
@@ -62,6 +63,22 @@ class Series:
                 "series in time. A model's fit and reconstruct take windows as they are."
             )
         return cls(dataset, layout, transforms or {})
+
+    def in_order_of(self, signature: Signature) -> "Series":
+        """The same series with its components as a signature has them.
+
+        Args:
+            signature: of a system's states, for example.
+
+        Raises:
+            InputError: it has other components, or other units; see `Signature.arrangement`.
+        """
+        order = signature.arrangement(self.observations).get(COMPONENT)
+        if order is None:
+            return self
+        dataset = self.dataset.isel({COMPONENT: order}) if self.layout.held else self.dataset
+        names = tuple(self.layout.variables[place] for place in order)
+        return replace(self, dataset=dataset, layout=replace(self.layout, variables=names))
 
     @cached_property
     def _regular(self) -> xr.Dataset:
