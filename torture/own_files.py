@@ -1,4 +1,4 @@
-"""One series in many forms through the commands: the same states, or a clear refusal.
+"""Data in many forms through the commands: the same states, or a clear refusal.
 
 python torture/own_files.py [--cases 200] [--minutes 10] [--seed 0]
 
@@ -36,11 +36,11 @@ def main() -> int:
     outcomes: Counter[str] = Counter()
     ends = time.monotonic() + 60 * given.minutes
     with TemporaryDirectory() as folder:
-        model, expected = _model(Path(folder))
+        answers = _answers(Path(folder))
         for case in range(given.cases):
             if time.monotonic() > ends:
                 break
-            outcome = _outcome(Path(folder), model, expected, given.seed, case)
+            outcome = _outcome(Path(folder), answers, given.seed, case)
             outcomes[outcome] += 1
             if outcome not in EXPECTED:
                 print(f"case {case}: {outcome}")
@@ -48,44 +48,43 @@ def main() -> int:
     return int(set(outcomes) - EXPECTED != set())
 
 
-def _model(folder):
-    import keras
-
-    from tf4dvar.layers import FixedStepCell, GradientSolver
-    from tf4dvar.models import FourDVarNet
-
-    prior = keras.layers.Conv1D(2, 5, padding="same", activation="tanh")
-    model = FourDVarNet(prior, GradientSolver(FixedStepCell(0.3), iterations=3))
-    model.adapt(variants.series(), window=24)
-    model.save(folder / "model.keras")
-    return folder / "model.keras", model.reconstruct(variants.series())
+def _answers(folder):
+    """Of every kind of data a model's file, and the states that it gives."""
+    answers = {}
+    for kind, data in variants.KINDS.items():
+        model = variants.model_of(kind)
+        model.save(folder / f"{kind}.keras")
+        answers[kind] = folder / f"{kind}.keras", model.reconstruct(data())
+    return answers
 
 
-def _outcome(folder, model, expected, seed, case):
-    """How a random file ended: after changes of both kinds, in any format."""
+def _outcome(folder, answers, seed, case):
+    """How a random file ended: after changes of both sorts, in any format."""
     from tf4dvar.cli.app import app
 
     rng = np.random.default_rng([seed, case])
-    names = [*rng.choice([*variants.SAME], rng.integers(0, 4), replace=False)]
-    if rng.random() < 0.4:
-        names.append(rng.choice([*variants.REFUSED]))
-    if set(names) >= variants.APART:
+    kind, form = rng.choice([*variants.KINDS]), rng.choice([*variants.FORMATS])
+    names = [*rng.choice([*variants.same_of(kind)], rng.integers(0, 4), replace=False)]
+    refused = rng.random() < 0.4
+    if refused:
+        names.append(rng.choice([*variants.refused_of(kind)]))
+    if {*names} >= variants.APART:
         return "no such file"
-    kind = rng.choice([*variants.FORMATS])
-    file, out = folder / f"{case}.{kind}", folder / f"{case}.out.nc"
+    file, out = folder / f"{case}.{form}", folder / f"{case}.out.nc"
     try:
-        variants.FORMATS[kind](variants.changed(variants.series(), names), file)
+        variants.FORMATS[form](variants.changed(kind, names), file)
     except (KeyError, ValueError, TypeError):  # two changes that do not go together
         return "no such file"
+    model, expected = answers[kind]
     arguments = ["reconstruct", str(model), "--data", str(file), "--out", str(out)]
     result = CliRunner().invoke(app, arguments)
-    what = f"{'; '.join(names) or 'as it is'}, {kind}"
+    what = f"{kind}, {'; '.join(names) or 'as it is'}, {form}"
     if result.exit_code == 2 and result.stderr.startswith("Error: "):
-        return "refused" if set(names) & set(variants.REFUSED) else f"{what}: {result.stderr}"
+        return "refused" if refused else f"{what}: {result.stderr}"
     if result.exit_code:
         return f"{what}: exit code {result.exit_code}, {result.exception!r}"
     departure = variants.departure(xr.load_dataset(out), expected)
-    if set(names) & set(variants.REFUSED):
+    if refused:
         return f"{what}: not refused, {departure:.3g} deviations away"
     return "the same" if departure < variants.ROUNDING else f"{what}: {departure:.3g} away"
 
