@@ -2,6 +2,7 @@
 
 from tf4dvar.systems.lorenz63 import Lorenz63
 from tf4dvar.systems.lorenz96 import Lorenz96
+from tf4dvar.systems.quasi_geostrophic import QuasiGeostrophic, StirredTemperature
 from tf4dvar.systems.random_streams import TEST_SEED, random_stream
 from tf4dvar.systems.simulation import (
     covariates_of_steps,
@@ -18,6 +19,8 @@ __all__ = [
     "TEST_SEED",
     "Lorenz63",
     "Lorenz96",
+    "QuasiGeostrophic",
+    "StirredTemperature",
     "System",
     "covariates_of_steps",
     "random_stream",
