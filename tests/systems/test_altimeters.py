@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from tf4dvar.errors import InputError
-from tf4dvar.systems.altimeters import BETWEEN_TRACKS, NADIRS, SWATH, Altimeter, observed_by
+from tf4dvar.systems.altimeters import BETWEEN_TRACKS, NADIRS, SWATH, Altimeter
+from tf4dvar.systems.instruments import observed_by
 
 POINTS, LENGTH = 64, 1e6
 
@@ -58,25 +58,3 @@ def test_a_swath_has_a_gap_in_its_middle():
             assert abs(len(hole) * LENGTH / POINTS - 80e3) <= 2 * LENGTH / POINTS
             return
     raise AssertionError("No swath lies within the box alone")
-
-
-def test_errors_are_those_of_the_instruments_and_of_their_means():
-    everywhere = [Altimeter(0.0, 0.0, noise, half_width=1e7, gap=-1.0) for noise in (0.1, 0.2)]
-    truth = np.random.default_rng(0).normal(size=(3, 20, 16, 16))
-    rng = np.random.default_rng(1)
-    for chosen, variance in ((everywhere[:1], 0.01), (everywhere, 1 / (100 + 25))):
-        observations, told = observed_by(chosen, truth, LENGTH, rng)
-        np.testing.assert_allclose(told, variance)
-        assert (observations - truth).var() == pytest.approx(variance, rel=0.05)
-
-
-def test_members_and_seeds_differ():
-    truth = np.zeros((2, 5, POINTS, POINTS))
-    first, again, other = (
-        observed_by(NADIRS, truth, LENGTH, np.random.default_rng(seed))[0] for seed in (0, 0, 1)
-    )
-    np.testing.assert_array_equal(first, again)
-    assert not np.array_equal(first[0], first[1], equal_nan=True)
-    assert not np.array_equal(first, other, equal_nan=True)
-    with pytest.raises(InputError, match="as many points in y as in x"):
-        observed_by(NADIRS, np.zeros((1, 5, 4, 6)), LENGTH, np.random.default_rng(0))

@@ -19,6 +19,7 @@ from tf4dvar.cli.common import (
     WorkersOption,
     check_workers,
     listed,
+    refuse_given,
     report,
     system_of,
 )
@@ -37,15 +38,23 @@ from tf4dvar.data import (
     simulate_dataset,
     write_dataset,
 )
+from tf4dvar.data.fields import FIELDS, simulate_fields
 from tf4dvar.data.signature import WINDOW
-from tf4dvar.errors import InputError
+from tf4dvar.errors import InputError, shown
 from tf4dvar.runtime import load_tensorflow
 from tf4dvar.scale.simulation import with_workers
 from tf4dvar.storage import atomic_path, check_output
 from tf4dvar.systems import SYSTEMS, windows_from
+from tf4dvar.systems.instruments import PLANS
 
 # Not 0, that of trainings: their windows would be the same.
 SIMULATE_SEED = 1
+
+OF_FIELDS = ("days", "members", "plan")
+OF_WINDOWS = (
+    *("own_system", "windows", "steps", "protocol", "components", "every", "phase"),
+    *("noise_variance", "drawn", "integrator", "workers", "address"),
+)
 
 # What needs TensorFlow is imported by the commands that use it: `--help` should not wait for it.
 
@@ -69,9 +78,13 @@ for command in (
 
 @app.command()
 def simulate(
+    context: typer.Context,
     out: OutOption,
     name: Annotated[
-        str | None, typer.Argument(metavar="[SYSTEM]", help=" or ".join(SYSTEMS))
+        str | None,
+        typer.Argument(
+            metavar="[SYSTEM]", help=f"{', '.join(SYSTEMS)}; of maps {', '.join(FIELDS)}."
+        ),
     ] = None,
     own_system: Annotated[
         str | None,
@@ -94,6 +107,11 @@ def simulate(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same file.")] = SIMULATE_SEED,
     integrator: Annotated[str, typer.Option(help="rk4, or rk45 (SciPy, slow).")] = "rk4",
+    days: Annotated[int, typer.Option(min=1, help="Of maps, one a day.")] = 400,
+    members: Annotated[int, typer.Option(min=1, help="Of maps, realisations.")] = 1,
+    plan: Annotated[
+        str | None, typer.Option(help=f"Of maps, what sees them: {', '.join(PLANS)}.")
+    ] = None,
     workers: WorkersOption = None,
     address: AddressOption = None,
     force: ForceOption = False,
@@ -105,9 +123,24 @@ def simulate(
 
     What of the protocol is said otherwise is otherwise: `--components x,z --every 4 --phase 3`.
     With workers the file is the same.
+
+    Example: `tf4dvar simulate qg --days 400 --members 2 --plan nadirs --seed 7 --out qg.nc`
+
+    Maps of turbulence, and of a temperature that it stirs, are on a periodic grid in km.
     """
     check_output(out, force)
     check_workers(workers, address)
+    if name is not None and name in FIELDS:
+        refuse_given(context, OF_WINDOWS, f"expected none of these with maps of {name}.")
+        seen_by = plan or ("nadirs" if name == "qg" else "clouds")
+        if seen_by not in PLANS:
+            raise InputError(f"Received the plan {shown(plan)}; expected {', '.join(PLANS)}.")
+        dataset = simulate_fields(FIELDS[name](), PLANS[seen_by], days, members, seed)
+        write_dataset(dataset, out, force)
+        observed = int(dataset["observations"].notnull().sum())
+        report({"out": str(out), "maps": days * members, "observations": observed}, as_json)
+        return
+    refuse_given(context, OF_FIELDS, f"expected these with maps, of {' or '.join(FIELDS)}.")
     named = name or own_system
     if named is None or (name and own_system):
         raise InputError(
@@ -116,9 +149,11 @@ def simulate(
         )
     system = system_of(named)
     parts = every, phase, noise_variance, drawn
-    plan = plan_of(system, protocol, None if components is None else listed(components), *parts)
+    observed_as = plan_of(
+        system, protocol, None if components is None else listed(components), *parts
+    )
     with with_workers(workers, address) if workers else nullcontext(windows_from) as simulated:
-        dataset = simulate_dataset(system, plan, windows, steps, seed, integrator, simulated)
+        dataset = simulate_dataset(system, observed_as, windows, steps, seed, integrator, simulated)
     write_dataset(dataset, out, force)
     observed = int(dataset["observations"].notnull().sum())
     report({"out": str(out), "windows": windows, "observations": observed}, as_json)

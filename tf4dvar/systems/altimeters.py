@@ -1,11 +1,8 @@
 """Altimeters over a box: which points of a grid their tracks cross, day by day."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-
-from tf4dvar.errors import InputError
 
 # Between two neighbouring ground tracks of one satellite at middle latitudes, m.
 BETWEEN_TRACKS = 2.47e6
@@ -63,39 +60,3 @@ NADIRS = (
 """Four altimeters as they fly today."""
 SWATH = (*NADIRS, Altimeter(0.36, 0.4762, half_width=60e3, gap=10e3))
 """And one that sees 120 km across, but for the middle."""
-
-
-def observed_by(
-    instruments: Sequence[Altimeter], truth: np.ndarray, length: float, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Noisy observations of fields, and the variance of their errors; NaN where there are none.
-
-    Where several instruments see a point on a day, it is their mean weighted by their errors.
-
-    Args:
-        instruments: they.
-        truth: [member, day, y, x], y and x of as many points.
-        length: of a side of the grid, m.
-        rng: draws tracks and errors; every member has its own.
-
-    Usage:
-
-        truth = np.zeros((2, 10, 64, 64))
-        observations, variance = observed_by(NADIRS, truth, 1e6, np.random.default_rng(0))
-        assert 0.02 < np.isfinite(observations).mean() < 0.1
-    """
-    members, days, *grid = truth.shape
-    if len(grid) != 2 or grid[0] != grid[1]:
-        raise InputError(
-            f"Received fields of shape {truth.shape}; expected [member, day, y, x], as many "
-            "points in y as in x."
-        )
-    total, weights = np.zeros(truth.shape), np.zeros(truth.shape)
-    for member in range(members):
-        for each in instruments:
-            seen = each.seen(days, grid[0], length, rng)
-            values = truth[member, seen] + each.noise * rng.normal(size=seen.sum())
-            total[member, seen] += values / each.noise**2
-            weights[member, seen] += each.noise**-2
-    weights[weights == 0] = np.nan
-    return total / weights, 1 / weights
