@@ -53,6 +53,8 @@ def simulate_fields(
 
     Usage:
 
+        from tf4dvar.data.fields import simulate_fields
+        from tf4dvar.systems import QuasiGeostrophic
         from tf4dvar.systems.instruments import PLANS
 
         system = QuasiGeostrophic(points=16)

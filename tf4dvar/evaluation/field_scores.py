@@ -46,6 +46,8 @@ def field_scores(
 
     Usage:
 
+        from tf4dvar.evaluation.field_scores import field_scores
+
         x = np.linspace(0, 20 * np.pi, 100)
         truth = np.sin(x + np.arange(30)[:, None, None]) * np.ones((4, 1))
         assert field_scores(0.9 * truth, truth, time_step=1.0, spacing=10.0).mu > 0.89

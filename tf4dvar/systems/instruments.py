@@ -46,6 +46,8 @@ def observed_by(
 
     Usage:
 
+        from tf4dvar.systems.instruments import PLANS, observed_by
+
         truth = np.zeros((2, 10, 64, 64))
         observations, _ = observed_by(PLANS["nadirs"], truth, 1e6, np.random.default_rng(0))
         assert 0.02 < np.isfinite(observations).mean() < 0.1

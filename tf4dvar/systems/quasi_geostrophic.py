@@ -258,6 +258,8 @@ class StirredTemperature(QuasiGeostrophic):
     It is the last field of a state, [member, layer + 1, ky, kx].
 
     Attributes:
+        layers, points, length, deformation_radius, thickness_ratio, flows: as of its base.
+        beta, drag, coriolis, time_step, filtered: as of its base.
         gradient: of the mean to the north, K/m.
         mean: in the middle of the box, degrees Celsius.
     """
