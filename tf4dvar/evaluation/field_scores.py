@@ -6,7 +6,7 @@ import numpy as np
 from scipy import fft, signal
 
 from tf4dvar.errors import InputError
-from tf4dvar.systems.axes import axes_but
+from tf4dvar.evaluation.metrics import mean_where_known
 
 # Share of the variance of a scale that makes it resolved.
 RESOLVED = 0.5
@@ -61,8 +61,8 @@ def field_scores(
             "some that are."
         )
     squared = np.square(states - truth), np.square(truth)
-    by_day = [np.sqrt(_mean(each, known, axes_but(-3, truth))) for each in squared]
-    rmse, rms = (float(np.sqrt(_mean(each, known, None))) for each in squared)
+    by_day = [np.sqrt(mean_where_known(each, truth, kept=-3)) for each in squared]
+    rmse, rms = (float(np.sqrt(each[known].mean())) for each in squared)
     smallest: tuple[float | None, float | None] = None, None
     if known.all():
         smallest = resolved(*spectral_score(states, truth, time_step, spacing))
@@ -141,8 +141,3 @@ def _power(fields):
     half = times // 2
     both = power[1 : half + 1] + power[: -half - 1 : -1]
     return both[:, 1:]
-
-
-def _mean(values, known, axes):
-    total, count = values.sum(axes, where=known), known.sum(axes)
-    return np.where(count, total / np.maximum(count, 1), np.nan)
