@@ -3,6 +3,8 @@
 import numpy as np
 import xarray as xr
 
+PACKED = {"dtype": "int16", "scale_factor": 0.01, "add_offset": 10.0, "_FillValue": -32768}
+
 
 def table(hours=48, calendar=None, rng=None):
     """A station's series of two variables, with gaps."""
