@@ -2,7 +2,7 @@
 
 from dataclasses import Field, dataclass, field, fields
 from numbers import Integral, Real
-from typing import Any, ClassVar, get_args, get_type_hints
+from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -17,7 +17,7 @@ METHODS: dict[str, type["Method"]] = {}
 
 
 def setting(default: Any, help: str, *, at_least: int | None = None, positive: bool = False) -> Any:
-    """A field of a `Method`: it is an argument, and an option of the method's command.
+    """A field of `Settings`: it is an argument, and an option of the method's command.
 
     Args:
         default: its value if nothing is said.
@@ -31,7 +31,22 @@ def setting(default: Any, help: str, *, at_least: int | None = None, positive: b
 
 
 @dataclass(frozen=True)
-class Method(Entry):
+class Settings(Entry):
+    """What a method is told: a frozen dataclass of fields made by `setting`, each checked.
+
+    Types are int, float, bool and `Literal` of names; or one of them or None.
+    """
+
+    name: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        hints = get_type_hints(type(self))
+        for each in fields(self):
+            _check(each, hints[each.name], getattr(self, each.name))
+
+
+@dataclass(frozen=True)
+class Method(Settings):
     """A classical method of data assimilation: a frozen dataclass of its settings.
 
     A subclass gives `name` and `solve`. With that it is in `METHODS`, so that
@@ -61,17 +76,11 @@ class Method(Entry):
     """
 
     registry = METHODS
-    name: ClassVar[str]
     takes_first_guess: ClassVar[bool] = False
     needs_dynamics: ClassVar[bool] = True
     """Whether the commands refuse data of no known system."""
     failure: ClassVar[tuple[str, ...]] = ()
     """What is logged of windows that did not converge, see `report_convergence`."""
-
-    def __post_init__(self) -> None:
-        hints = get_type_hints(type(self))
-        for each in fields(self):
-            _check(each, hints[each.name], getattr(self, each.name))
 
     def analyse(self, problem: Problem, progress: Progress | None = None) -> Analysis:
         """Reconstruct the windows of a problem; those that did not converge are logged.
@@ -110,7 +119,9 @@ def _check(each: Field, hint: Any, value: Any) -> None:
         isinstance(value, np.ndarray) and np.ndarray in types
     ):
         return
-    if bool in types:
+    if get_origin(hint) is Literal:
+        fits, expected = value in types, f"one of {', '.join(types)}"
+    elif bool in types:
         fits, expected = isinstance(value, bool | np.bool_), "True or False"
     else:
         kind, expected = (Integral, "an integer") if int in types else (Real, "a finite number")

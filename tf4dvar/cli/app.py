@@ -132,31 +132,38 @@ def simulate(
     check_workers(workers, address)
     if name is not None and name in FIELDS:
         refuse_given(context, OF_WINDOWS, f"expected none of these with maps of {name}.")
-        seen_by = plan or ("nadirs" if name == "qg" else "clouds")
-        if seen_by not in PLANS:
-            raise InputError(f"Received the plan {shown(plan)}; expected {', '.join(PLANS)}.")
-        dataset = simulate_fields(FIELDS[name](), PLANS[seen_by], days, members, seed)
-        write_dataset(dataset, out, force)
-        observed = int(dataset["observations"].notnull().sum())
-        report({"out": str(out), "maps": days * members, "observations": observed}, as_json)
-        return
-    refuse_given(context, OF_FIELDS, f"expected these with maps, of {' or '.join(FIELDS)}.")
+        made = {"maps": days * members}
+        dataset = _simulated_fields(name, plan, days, members, seed)
+    else:
+        refuse_given(context, OF_FIELDS, f"expected these with maps, of {' or '.join(FIELDS)}.")
+        system = _one_system(name, own_system)
+        named = None if components is None else listed(components)
+        observed_as = plan_of(system, protocol, named, every, phase, noise_variance, drawn)
+        made = {"windows": windows}
+        with with_workers(workers, address) if workers else nullcontext(windows_from) as simulated:
+            dataset = simulate_dataset(
+                system, observed_as, windows, steps, seed, integrator, simulated
+            )
+    write_dataset(dataset, out, force)
+    observed = int(dataset["observations"].notnull().sum())
+    report({"out": str(out), **made, "observations": observed}, as_json)
+
+
+def _simulated_fields(name, plan, days, members, seed):
+    seen_by = plan or ("nadirs" if name == "qg" else "clouds")
+    if seen_by not in PLANS:
+        raise InputError(f"Received the plan {shown(plan)}; expected {', '.join(PLANS)}.")
+    return simulate_fields(FIELDS[name](), PLANS[seen_by], days, members, seed)
+
+
+def _one_system(name, own_system):
     named = name or own_system
     if named is None or (name and own_system):
         raise InputError(
             f"Received the systems {name} and {own_system}; expected one: {', '.join(SYSTEMS)}, or "
             "--system MODULE:NAME."
         )
-    system = system_of(named)
-    parts = every, phase, noise_variance, drawn
-    observed_as = plan_of(
-        system, protocol, None if components is None else listed(components), *parts
-    )
-    with with_workers(workers, address) if workers else nullcontext(windows_from) as simulated:
-        dataset = simulate_dataset(system, observed_as, windows, steps, seed, integrator, simulated)
-    write_dataset(dataset, out, force)
-    observed = int(dataset["observations"].notnull().sum())
-    report({"out": str(out), "windows": windows, "observations": observed}, as_json)
+    return system_of(named)
 
 
 @app.command()

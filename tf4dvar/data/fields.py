@@ -6,6 +6,7 @@ from itertools import islice
 import numpy as np
 import xarray as xr
 
+from tf4dvar.data.grid import PERIOD
 from tf4dvar.systems import QuasiGeostrophic, StirredTemperature, random_stream
 from tf4dvar.systems.instruments import Instrument, observed_by
 
@@ -75,8 +76,9 @@ def simulate_fields(
         "noise_variance": (variance, errors),
     }
     side = system.length / 1e3 / system.points * (np.arange(system.points) + 0.5)
+    repeats = {"units": "km", PERIOD: system.length / 1e3}
     axes = {
-        axis: (axis, side, {"standard_name": f"projection_{axis}_coordinate", "units": "km"})
+        axis: (axis, side, {"standard_name": f"projection_{axis}_coordinate", **repeats})
         for axis in ("y", "x")
     }
     dates = FIRST_DAY + np.arange(days).astype("m8[D]").astype("m8[ns]")

@@ -168,6 +168,12 @@ def reconstruct(model: FourDVarNet, data: Windows) -> Reconstruction:
         data: as for `checked_states`.
     """
     inputs, restored = _inputs(model, data)
+    states, seconds = _timed(model, inputs)
+    return Reconstruction(restored(states), seconds)
+
+
+def _timed(model, inputs):
+    """States in the model's order, and the seconds per window."""
     windows = len(inputs["observations"])
     for size in {min(BATCH, windows), windows % BATCH} - {0}:
         # Keras' own: a look at the whole of the observations is still to come, and once is enough.
@@ -175,8 +181,7 @@ def reconstruct(model: FourDVarNet, data: Windows) -> Reconstruction:
         _predict(model, some, keras.Model)
     started = time.perf_counter()
     states = predicted(model, inputs)
-    seconds = time.perf_counter() - started
-    return Reconstruction(restored(states), seconds / windows)
+    return states, (time.perf_counter() - started) / windows
 
 
 def system_of(dataset: xr.Dataset) -> System | None:
@@ -287,13 +292,13 @@ def evaluate(model: FourDVarNet, dataset: xr.Dataset) -> dict[str, Any]:
         model: a trained model.
         dataset: windows with `truth`.
     """
-    reconstruction = reconstruct(model, dataset)
-    given, _ = arranged(model, dataset, warnings=False)
-    scores = score(reconstruction.states.astype("float64"), dataset)
+    inputs, restored = _inputs(model, dataset)
+    states, seconds = _timed(model, inputs)
+    scores = score(restored(states).astype("float64"), dataset)
     truth = arranged_truth(model, dataset["truth"]).astype("float32")
-    known = [each.astype("float32") for each in model.prior_covariates(by_name(given))]
+    known = model.prior_covariates(inputs)
     scores["ode_score"] = prior_ode_score(model.prior_prediction, truth, *known)
-    scores["seconds_per_window"] = reconstruction.seconds_per_window
+    scores["seconds_per_window"] = seconds
     return scores
 
 

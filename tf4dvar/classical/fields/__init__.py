@@ -1,0 +1,9 @@
+"""Classical methods of fields: what a user would pick to fill the gaps of maps.
+
+Nothing here imports TensorFlow before it is used.
+"""
+
+from tf4dvar.classical.fields.method import FIELD_METHODS, FieldAnalysis, FieldMethod
+from tf4dvar.classical.fields.problem import FieldProblem
+
+__all__ = ["FIELD_METHODS", "FieldAnalysis", "FieldMethod", "FieldProblem"]
