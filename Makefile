@@ -7,13 +7,17 @@ LOWEST := .venv-lowest
 # A process for every core; the tests of a file share what they trained.
 WORKERS := --numprocesses auto --dist loadfile
 
-.PHONY: demo test test-notebooks test-all test-lowest coverage mutation audit torture torture-short lint format notebooks bench docs clean
+.PHONY: demo test test-long test-notebooks test-all test-lowest coverage mutation audit torture torture-short lint format notebooks bench docs clean
 
 demo: $(STAMP)
 	$(BIN)/tf4dvar demo --out demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest $(WORKERS) -m "not slow and not notebook"
+	$(BIN)/python -m pytest $(WORKERS) -m "not long and not slow and not notebook"
+
+# What takes seconds each: whole trainings, programs, servers, the pages' examples.
+test-long: $(STAMP)
+	$(BIN)/python -m pytest $(WORKERS) -m "long and not slow"
 
 # All five at reduced size.
 test-notebooks: $(STAMP)

@@ -19,6 +19,7 @@ def lines_of(settings, calls):
     ).stdout.splitlines()
 
 
+@pytest.mark.long
 def test_a_worker_times_what_it_is_asked():
     settings = {"library": "tensorflow", "threads": 1, "prior": "rk4", "cell": "lstm"}
     small = {"iterations": 2, "batch": 2, "steps": 20}

@@ -49,6 +49,7 @@ def alike(folders, read):
     return ours
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["windows.nc", "states.nc"])
 def test_simulations_and_reconstructions(name, folders):
     def contents(folder):

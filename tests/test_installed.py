@@ -16,6 +16,7 @@ from tf4dvar.models import load_model, published_names
 ROOT = Path(__file__).parents[1]
 
 
+@pytest.mark.long
 def test_published_models_are_known_by_name(tmp_path, monkeypatch, rng):
     monkeypatch.chdir(tmp_path)
     assert published_names() == ["l63-c", "l63-c-paper", "l63-t", "l96", "l96-paper"]

@@ -73,6 +73,7 @@ def problems(forced):
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("method", "tolerance"),
     [

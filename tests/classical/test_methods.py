@@ -32,6 +32,7 @@ def problem(few, flow):
     return Problem(few[:2], flow, 2.0, system=Lorenz63())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_gives_a_whole_analysis(name, problem):
     reports = []

@@ -132,6 +132,7 @@ def test_rows_of_the_unit_matrix_are_components_without_the_others(name, problem
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("kind", ["layer", "function"])
 def test_a_layer_or_a_function_is_the_matrix_that_it_multiplies_by(name, kind, mixed):
@@ -221,6 +222,7 @@ def test_dynamics_that_err_give_the_exact_posterior_mean(method, scale, mixed, f
         )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "method",
     [WeakGaussNewton(), WeakLBFGS(), FixedStepDescent(20_000)],

@@ -47,6 +47,7 @@ def test_is_the_kalman_smoother_of_a_linear_system(linear_flow, rng):
         np.testing.assert_allclose(cost, expected, rtol=1e-9)
 
 
+@pytest.mark.long
 def test_quasistatic_finds_the_truth_where_one_start_does_not(few, few_truths, flow, background):
     problem = Problem(few, flow, R, background)
     single = Strong().analyse(problem)

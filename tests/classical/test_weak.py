@@ -75,6 +75,7 @@ def tight(monkeypatch):
     monkeypatch.setattr("tf4dvar.classical.weak_lbfgs.TOLERANCE", 1e-14)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("tight")
 @pytest.mark.parametrize("model_error_variance", [None, Q], ids=["averaged", "covariances"])
 def test_lbfgs_and_gauss_newton_reach_the_same_minimum(

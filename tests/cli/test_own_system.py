@@ -116,6 +116,7 @@ def test_a_protocol_is_changed_in_parts(folder):
     assert "expected one" in fail("simulate", "--out", "wrong.nc")
 
 
+@pytest.mark.long
 def test_the_classical_methods_take_ones_own_system(folder, windows):
     data = ("--data", windows, "--system", "own_animals:hares")
     succeed("assimilate", "enks", *data, "--members", 40, "--out", "enks.nc")
@@ -147,6 +148,7 @@ def test_the_files_time_step_is_that_of_the_dynamics(folder, windows):
     assert "time_step = 0.1 and times of the step 0.2" in message
 
 
+@pytest.mark.long
 def test_forced_dynamics_are_simulated_and_assimilated(folder):
     own = ("--system", "own_animals:driven_hares")
     succeed("simulate", *own, *DATA, "--components", "prey", "--out", "driven.nc")
@@ -164,6 +166,7 @@ def test_forced_dynamics_are_simulated_and_assimilated(folder):
     assert "The dynamics depend on push, known in time" in message
 
 
+@pytest.mark.long
 def test_a_series_has_the_forcing_by_its_name(folder):
     """A table with the variable `push`: the dynamics find it there, in every command."""
     own = ("--system", "own_animals:driven_hares")
@@ -199,6 +202,7 @@ def test_a_series_has_the_forcing_by_its_name(folder):
     assert "the covariate 'push'; expected some of" in message
 
 
+@pytest.mark.long
 def test_data_of_no_system_need_none_where_the_method_does_not(folder):
     plan = plan_of(Lorenz63(), components="xyz", every=3)
     dataset = simulate_dataset(Lorenz63(), plan, 12, 60, seed=4)
@@ -230,6 +234,7 @@ def test_data_of_no_system_need_none_where_the_method_does_not(folder):
     succeed("assimilate", "strong-quasistatic", *named)
 
 
+@pytest.mark.long
 def test_a_model_of_ones_own_layers_is_loaded_by_an_option(folder, tmp_path):
     own = import_own("own_animals")
     model = FourDVarNet(own.Neighbours(), GradientSolver(LSTMCell(), iterations=1))

@@ -119,6 +119,7 @@ def test_maps_come_back_with_their_dimensions_in_any_order():
     assert isinstance(series.patches(12, 4), Patches)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("time", ["time", "date"])
 @pytest.mark.parametrize(
     "name", ["window", "component", "units", "time", "covariate", "covariates", "observations"]

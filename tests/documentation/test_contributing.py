@@ -6,11 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "contributing.md").read_text()
 DIFFS = re.findall(r"^```diff\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
 
 
+@pytest.mark.long
 def test_its_diffs_apply_and_work(tmp_path, pytestconfig):
     unneeded = shutil.ignore_patterns("__pycache__")
     for folder in ("tf4dvar", "tests"):

@@ -36,6 +36,7 @@ USAGE = re.compile(r"^Usage:\n\n((?:    .*\n|\n)+)", re.MULTILINE)
 SOURCES = {str(path.relative_to(ROOT)): path for path in ROOT.glob("tf4dvar/**/*.py")}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "name", sorted(name for name in RUN if BLOCK.search(PAGES[name].read_text()))
 )
@@ -105,6 +106,7 @@ def usages():
                     yield pytest.param(textwrap.dedent(code), id=f"{source}:{node.name}")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("code", list(usages()))
 def test_an_example_of_a_docstring_runs(code, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -25,6 +25,7 @@ def folder(tmp_path_factory, windows):
     return folder
 
 
+@pytest.mark.long
 def test_the_report_compares_methods_chains_and_models(folder, tmp_path):
     data, out = ("--data", folder / "windows.nc"), tmp_path / "report"
     hybrid = f"{folder / 'model.keras'}+weak-annealed"
@@ -50,6 +51,7 @@ def test_the_report_compares_methods_chains_and_models(folder, tmp_path):
     assert "--force" in fail("compare", *data, "--methods", "oi", "--out", out)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("labels", [None, {"component": [("a", 1), ("b", 2), ("b", 3)]}])
 def test_windows_without_labels_or_with_those_of_two_parts_are_compared(folder, tmp_path, labels):
     windows = read_windows(folder / "windows.nc").drop_vars("component")
@@ -84,6 +86,7 @@ def test_scores_of_a_known_error(windows):
     assert scores["calibration"]["spread_over_error"] == pytest.approx(np.sqrt(0.5))
 
 
+@pytest.mark.long
 def test_assimilate_reports_convergence_and_takes_a_first_guess(folder, tmp_path):
     data, first = ("--data", folder / "windows.nc"), tmp_path / "enks.nc"
     values = json.loads(

@@ -39,6 +39,7 @@ def test_standard_error_is_that_over_windows(windows, rng):
     np.testing.assert_allclose(np.mean(scores["r_score_by_time"]), scores["r_score"])
 
 
+@pytest.mark.long
 def test_evaluate_has_the_promised_keys_and_survives_loading(model, windows, tmp_path):
     model.save(tmp_path / "model.keras")
     first = evaluate(model, windows)
@@ -108,6 +109,7 @@ def test_scoring_on_training_windows_is_warned_of(windows, tmp_path, caplog):
     assert warned(tmp_path)
 
 
+@pytest.mark.long
 def test_the_model_with_which_a_training_begins_is_no_trained_one(windows, tmp_path):
     model = FourDVarNet(true_flow("l63"), GradientSolver(LSTMCell(units=2), iterations=1))
     observations = windows["observations"].values[:4].astype("float32")

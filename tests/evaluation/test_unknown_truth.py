@@ -67,6 +67,7 @@ def test_a_state_that_is_not_finite_still_shows(windows):
     assert np.isnan(score(states, windows.assign(truth=truth))["r_score"])
 
 
+@pytest.mark.long
 def test_a_model_is_scored_and_drawn_and_its_json_has_no_nan(partly_known, model, tmp_path):
     dataset, name = partly_known
     scores = evaluate(model, dataset)

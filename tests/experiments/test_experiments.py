@@ -61,6 +61,7 @@ def test_names_say_what_a_row_is():
         assert list(iterations) == sorted(set(iterations))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("row", LEARNED, ids=lambda row: row.name)
 def test_models_are_what_their_names_say(row):
     system, setting, prior, cell = row.system, row.setting, row.prior, row.update
@@ -111,6 +112,7 @@ def test_what_learns_nothing_cannot_be_trained(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("prior", "cell"), [("rk4", ConvCell), ("genn", LSTMCell)])
 def test_lorenz96_models_learn(prior, cell):
     data = simulate_dataset(Lorenz96(), protocol_plan("l96"), 8, steps=24)

@@ -47,6 +47,7 @@ def published(tmp_path_factory):
     return folder, out
 
 
+@pytest.mark.long
 def test_a_published_model_is_the_trained_one_in_both_forms(published, windows):
     folder, out = published
     observations = windows["observations"].values[:3].astype("float32")
@@ -130,6 +131,7 @@ def test_a_shipped_readme_tells_what_its_card_does(path):
     check_digests(path.parent / str(card["version"]), card)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.parent.name)
 def test_a_shipped_model_scores_as_its_card_says(path):
     card = json.loads(path.read_text())

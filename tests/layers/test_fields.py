@@ -77,6 +77,7 @@ def test_places_of_a_pointwise_prior_are_windows_of_their_own(field):
     np.testing.assert_allclose(costs, np.reshape(of_places, (2, 20)).mean(1))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("cell", [LSTMCell, ConvCell])
 @pytest.mark.parametrize("loop", [{}, {"recompute": True}, {"unroll": True}])
 def test_a_solver_is_trained_on_fields(cell, loop, field):

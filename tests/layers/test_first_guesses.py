@@ -69,6 +69,7 @@ def test_any_window_length(small):
         assert layer(nothing, nothing).shape == (2, steps, 3)
 
 
+@pytest.mark.long
 @every_guess
 def test_a_model_learns_it_and_keeps_it(small, windows, tmp_path):
     observations, truth = windows["observations"].values, windows["truth"].values

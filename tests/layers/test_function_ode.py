@@ -114,6 +114,7 @@ def test_a_parameter_is_identified_from_states(states):
     assert ode.parameters["gravity"] == 9.81
 
 
+@pytest.mark.long
 def test_a_model_with_it_trains_and_is_saved(states, rng, tmp_path):
     truth = rng.normal(size=(16, 12, 2)).astype("float32")
     observations = np.where(np.arange(12)[:, None] % 3 == 0, truth, np.nan)

@@ -16,6 +16,7 @@ def own_derivatives(prior, steps, rng):
     return np.einsum("tctd->tcd", jacobian), jacobian
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("steps", [24, 21])
 def test_no_state_enters_its_own_prediction_during_training_too(steps, rng):
     prior = GENN(units=8)

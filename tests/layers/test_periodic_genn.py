@@ -17,6 +17,7 @@ def own_derivatives(prior, shape, rng):
     return np.einsum("tctc->tc", jacobian), jacobian
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("scale", [4, None])
 @pytest.mark.parametrize("steps", [12, 9])
 def test_no_value_enters_its_own_prediction_during_training_too(scale, steps, rng):

@@ -117,6 +117,7 @@ def test_iterations_that_are_no_count_are_refused(wrong):
         make_solver(iterations=wrong)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("unroll", [False, True])
 @pytest.mark.parametrize("prior", ["genn", "rk4"])
 def test_training_gradients_through_the_iterations_agree_with_finite_differences(
@@ -155,6 +156,7 @@ def test_training_gradients_through_the_iterations_agree_with_finite_differences
         np.testing.assert_allclose(gradients @ direction, expected, rtol=1e-6)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("cell", [LSTMCell, ConvCell])
 def test_recomputing_gives_the_same_states_and_gradients(cell, problem):
     results = []
@@ -180,6 +182,7 @@ def test_recomputing_gives_the_same_states_and_gradients(cell, problem):
         np.testing.assert_allclose(recomputed, ordinary, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("settings", [{}, {"recompute": True}])
 @pytest.mark.parametrize("windows", [1, 5])
 def test_micro_batches_give_the_same_states_and_gradients(settings, windows, rng):

@@ -57,6 +57,7 @@ def data(rng):
     return observations.astype("float32"), truth.astype("float32")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_gives_what_numpy_gives(kind, data):
     results = []

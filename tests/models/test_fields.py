@@ -41,6 +41,7 @@ def trained(data):
     return model
 
 
+@pytest.mark.long
 def test_it_learns_fields(trained):
     assert trained.history_of_losses[-1] < 0.7 * trained.history_of_losses[0]
 
@@ -59,6 +60,7 @@ def test_a_window_has_the_states_alone_that_it_has_in_a_batch(trained, data):
     )
 
 
+@pytest.mark.long
 def test_it_comes_back_exactly_and_is_exported_for_any_number_of_windows_and_times(
     trained, data, tmp_path
 ):
@@ -77,6 +79,7 @@ def test_it_comes_back_exactly_and_is_exported_for_any_number_of_windows_and_tim
             served(observations=tf.constant(wrong))
 
 
+@pytest.mark.long
 def test_weights_unsupervised_loss_and_the_other_update_work_on_fields(data):
     model = make_model(ConvCell((2, 2), boundary="periodic"))
     model.adapt(data[0])

@@ -44,6 +44,7 @@ def trained(data):
     return model
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("prior", "cell"), [("genn", ConvCell), ("rk4", LSTMCell)])
 def test_fit_lowers_the_supervised_loss(prior, cell, data):
     model = compiled(make_model(prior, cell()))
@@ -72,6 +73,7 @@ def test_the_training_step_is_traced_once(data):
     assert len(traces) == 1
 
 
+@pytest.mark.long
 def test_a_large_batch_trains_through_many_iterations(rng):
     truth = rng.normal(size=(256, 200, 3)).astype("float32")
     observations = np.where(np.arange(200)[:, None] % 8 > 0, np.nan, truth)
@@ -81,6 +83,7 @@ def test_a_large_batch_trains_through_many_iterations(rng):
     assert np.isfinite(loss).all()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("recompute", [False, True])
 @pytest.mark.usefixtures("graph_optimiser")
 def test_large_windows_of_a_known_shape_train(recompute, rng):
@@ -101,6 +104,7 @@ def test_large_windows_of_a_known_shape_train(recompute, rng):
         assert all(np.isfinite(gradient).all() for gradient in gradients())
 
 
+@pytest.mark.long
 def test_fit_lowers_the_unsupervised_loss_without_truth(data):
     model = make_model("rk4", ConvCell())
     model.adapt(data[0])
@@ -116,6 +120,7 @@ def test_the_supervised_loss_says_that_it_needs_truth(data):
         model.fit(data[0], epochs=1, verbose=0)
 
 
+@pytest.mark.long
 def test_losses_are_those_of_the_paper_in_normalised_units(trained, data):
     observations, truth = (values[:8].astype("float32") for values in data)
     state = trained.predict(observations, verbose=0)
@@ -159,6 +164,7 @@ def test_the_supervised_loss_can_ask_the_prior_to_predict(trained, data):
     assert np.isfinite(other.compute_loss(observations, gaps, state))
 
 
+@pytest.mark.long
 def test_saving_and_loading_is_exact_with_the_optimiser(trained, data, tmp_path):
     trained.iterations = 4
     trained.save(tmp_path / "model.keras")
@@ -183,6 +189,7 @@ def test_a_window_is_reconstructed_the_same_alone_and_in_any_batch(trained, data
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("prior", ["genn", "rk4"])
 @pytest.mark.parametrize("steps", [2, 3, 57, 400])
 def test_any_window_length_and_observed_share_gives_finite_states(prior, steps, data, rng):
@@ -229,6 +236,7 @@ def test_what_does_not_fit_is_refused(trained, data):
             FourDVarNet(GENN(), GradientSolver(cell))
 
 
+@pytest.mark.long
 def test_summary_counts_the_paper_sizes(capsys):
     model = FourDVarNet(GENN(), GradientSolver(LSTMCell()))
     model.build((None, None, 3))

@@ -49,6 +49,7 @@ def pressures(rng):
     return np.where(rng.random(truth.shape) < 0.5, truth, np.nan).astype("float32"), truth
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("policy", POLICIES, indirect=True)
 @pytest.mark.parametrize("name", MODELS)
 def test_models_train_on_pressures(name, policy, pressures, tmp_path):
@@ -68,6 +69,7 @@ def test_models_train_on_pressures(name, policy, pressures, tmp_path):
     np.testing.assert_array_equal(loaded.predict(pressures[0], verbose=0), states)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("policy", POLICIES, indirect=True)
 def test_what_is_observed_is_not_rounded(policy, pressures):
     model = FourDVarNet(GENN(units=4), GradientSolver(LSTMCell(4), iterations=0))

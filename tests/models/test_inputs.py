@@ -47,6 +47,7 @@ def test_a_dict_of_observations_alone_is_the_observations(observations):
     np.testing.assert_array_equal(model.predict(given, verbose=0), expected)
 
 
+@pytest.mark.long
 def test_the_solver_starts_from_a_background_where_one_is_known(observations, rng):
     model = make_model()
     background = rng.normal(size=(4, 10, 3)).astype("float32")
@@ -74,6 +75,7 @@ def test_a_noise_variance_that_is_not_given_is_the_models_own(observations):
     assert not np.allclose(model.predict(inputs, verbose=0), expected, atol=1e-3)
 
 
+@pytest.mark.long
 def test_covariates_train_and_come_back_in_every_form(observations, rng, tmp_path):
     covariates = rng.normal(size=(4, 10, 2)).astype("float32")
     truth = np.repeat(covariates.sum(axis=-1, keepdims=True), 3, axis=-1)
@@ -95,6 +97,7 @@ def test_covariates_train_and_come_back_in_every_form(observations, rng, tmp_pat
     np.testing.assert_allclose(found, model.predict(inputs, verbose=0), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.long
 def test_an_exported_graph_takes_all_that_is_given(observations, rng, tmp_path):
     model = make_model(iterations=2, noise_variance=1.0)
     graph = tf.saved_model.load(export.save(model, tmp_path)).signatures["reconstruct_given"]

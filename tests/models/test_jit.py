@@ -35,6 +35,7 @@ def test_beside_a_gpu_it_is_on_for_what_can_be_compiled(settings, on, monkeypatc
     assert model.jit_compile is on
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("unroll", [False, True])
 def test_forced_it_trains_as_without(unroll, windows):
     data = [windows[name].values[:8, :20] for name in ("observations", "truth")]

@@ -114,6 +114,7 @@ def test_finite_states_that_are_far_astray_are_named(data, said):
     assert said().count("WARNING") == 1
 
 
+@pytest.mark.long
 def test_pipelines_are_not_looked_at(data, said):
     import tensorflow as tf
 

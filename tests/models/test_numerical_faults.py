@@ -28,6 +28,7 @@ def adapted(prior, cell, observations, iterations=2):
     return model
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("cell", [LSTMCell(units=2), ConvCell((2, 2))])
 @pytest.mark.parametrize("size", [1e6, 1e12])
 def test_an_overflow_in_a_flow_does_not_look_like_an_answer(size, cell, observations):
@@ -54,6 +55,7 @@ def test_what_single_precision_cannot_hold_is_refused(observations):
         model.predict(spoilt, verbose=0)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("prior", "components"),
     [
@@ -88,6 +90,7 @@ def test_a_gradient_of_zero_leaves_the_first_guess_as_it_is(rng):
     assert all(np.isfinite(each).all() for each in gradients if each is not None)
 
 
+@pytest.mark.long
 def test_a_chaotic_prior_from_a_bad_first_guess_is_stopped_with_its_weights(windows, caplog):
     caplog.set_level(logging.WARNING)
     observations, truth = (

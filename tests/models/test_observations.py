@@ -66,6 +66,7 @@ SOURCES = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", SOURCES)
 def test_it_trains_predicts_and_is_saved(name, truth, rng, tmp_path):
     settings, observed = SOURCES[name]
@@ -94,6 +95,7 @@ def test_it_trains_predicts_and_is_saved(name, truth, rng, tmp_path):
     np.testing.assert_array_equal(loaded.predict(inputs, verbose=0), states)
 
 
+@pytest.mark.long
 def test_it_is_exported_and_called_without_the_package(truth, rng, tmp_path):
     observations = observe(truth @ MATRIX.T, rng)
     model = make_model(observation=LinearObservation(MATRIX), noise_variance=1.0)

@@ -44,6 +44,7 @@ def test_arrays_tell_none_and_other_things_are_refused(model, data):
         model.signature = {"components": ["x"]}
 
 
+@pytest.mark.long
 def test_it_comes_back_from_every_file_exactly(model, tmp_path):
     model.save(tmp_path / "model.keras")
     assert load_model(tmp_path / "model.keras").signature == model.signature
@@ -98,6 +99,7 @@ def test_a_version_with_a_spoilt_one_is_refused(model, tmp_path):
         Version(tmp_path / "served" / "1")
 
 
+@pytest.mark.long
 def test_predict_and_fit_take_labels_in_any_order(model, data, windows):
     truth = windows["truth"].isel(window=slice(20), time=slice(40)).astype("float32")
     data, order = data.astype("float32"), ["z", "x", "y"]
@@ -119,6 +121,7 @@ def test_predict_and_fit_take_labels_in_any_order(model, data, windows):
         model.fit(data.assign_coords(component=list("xyw")), truth, verbose=0)
 
 
+@pytest.mark.long
 def test_states_of_an_operator_keep_their_order(rng):
     """The observed components are found by their names, those of the state are the model's."""
     observed = xr.DataArray(

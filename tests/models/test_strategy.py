@@ -5,6 +5,8 @@ import subprocess
 import sys
 import textwrap
 
+import pytest
+
 # Devices are divided before TensorFlow begins: in a process of its own.
 PROGRAM = """
     from contextlib import nullcontext
@@ -40,6 +42,7 @@ PROGRAM = """
 """
 
 
+@pytest.mark.long
 def test_two_devices_train_as_one():
     command = [sys.executable, "-c", textwrap.dedent(PROGRAM)]
     done = subprocess.run(command, env=os.environ, capture_output=True, text=True, check=False)

@@ -40,6 +40,7 @@ def errors(model, data):
     return (model.predict(data[0], verbose=0) - data[1]) / model.normalisation.std.numpy()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("loss", "of"),
     [
@@ -150,6 +151,7 @@ def penalty(model, observations):
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "settings", [{}, {"recompute": True}, {"unroll": True}, {"micro_batches": 2}]
 )
@@ -165,6 +167,7 @@ def test_what_layers_add_counts_once_at_the_reconstruction(eager, settings, data
     assert np.isfinite(got)
 
 
+@pytest.mark.long
 def test_both_training_loops_count_all_of_it(data, rng):
     weights = rng.uniform(0, 2, (6, 10)).astype("float32")
     batches = tf.data.Dataset.from_tensor_slices((*data, weights)).batch(3).repeat()

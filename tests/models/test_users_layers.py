@@ -153,6 +153,7 @@ def data(windows):
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", PARTS)
 def test_they_train_and_come_back_exactly(name, data, tmp_path):
     model = make_model(**PARTS[name]())
@@ -210,6 +211,7 @@ def test_dropout_drops_the_same_entries_in_all_iterations(rng):
     np.testing.assert_allclose(two, expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("settings", [{}, {"unroll": True}, {"recompute": True}])
 def test_moving_statistics_move_once_a_step_by_those_of_the_reconstruction(settings, rng):
     state = rng.normal(size=(4, 12, 3)).astype("float32")
@@ -228,6 +230,7 @@ def test_moving_statistics_move_once_a_step_by_those_of_the_reconstruction(setti
     np.testing.assert_array_equal(norm.moving_mean, moved)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("settings", [{"unroll": True}, {"recompute": True}])
 def test_gradients_through_dropout_are_those_of_the_loop(settings, rng):
     state = rng.normal(size=(4, 12, 3)).astype("float32")

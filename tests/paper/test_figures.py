@@ -57,6 +57,7 @@ def lorenz96():
     return simulate_dataset(Lorenz96(), protocol_plan("l96"), 2, steps=16)
 
 
+@pytest.mark.long
 def test_lorenz63_figures_are_labelled(windows, rng, tmp_path):
     rows = [
         made_up("l63-unsup-rk4-lstm", windows, rng, 3.0),
@@ -104,6 +105,7 @@ def test_lorenz96_maps_share_their_scales(lorenz96, rng, tmp_path):
     figure.savefig(tmp_path / "figure.png")
 
 
+@pytest.mark.long
 def test_iterates_end_in_the_reconstruction(windows, tmp_path):
     model = FourDVarNet(GENN(units=4), GradientSolver(ConvCell((2, 2)), iterations=3))
     model.adapt(windows["observations"].values)
@@ -127,6 +129,7 @@ def test_iterates_end_in_the_reconstruction(windows, tmp_path):
     assert all(file.stat().st_size > 10_000 for file in files)
 
 
+@pytest.mark.long
 def test_the_figure_of_lorenz96_is_drawn_from_its_runs(tmp_path):
     model = FourDVarNet(true_flow("l96"), GradientSolver(ConvCell((2, 2)), iterations=2))
     model.adapt(simulate_dataset(Lorenz96(), protocol_plan("l96"), 2)["observations"].values)

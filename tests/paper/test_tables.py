@@ -35,6 +35,7 @@ def small(monkeypatch):
     monkeypatch.setattr(tables, "DESCENT_STEPS", {"l63": 20})
 
 
+@pytest.mark.long
 def test_a_table_is_trained_scored_and_written_in_three_forms(tmp_path):
     descent, learned = make_table("l63", tmp_path, windows=3)
     assert (descent.name, learned.name) == (DESCENT.name, SMALL.name)
@@ -63,6 +64,7 @@ def test_a_table_is_trained_scored_and_written_in_three_forms(tmp_path):
         make_table("l63", tmp_path, windows=3)
 
 
+@pytest.mark.long
 def test_a_stopped_table_goes_on_where_it_was(tmp_path, monkeypatch):
     evaluate = tables.evaluate
 
@@ -92,6 +94,7 @@ def test_a_stopped_table_goes_on_where_it_was(tmp_path, monkeypatch):
     ]
 
 
+@pytest.mark.long
 def test_a_row_that_diverges_does_not_keep_the_others_from_the_table(tmp_path, monkeypatch):
     def diverge(*_):
         check_states(np.full((1, 2, 3), np.nan), "the descent diverges there")
@@ -103,6 +106,7 @@ def test_a_row_that_diverges_does_not_keep_the_others_from_the_table(tmp_path, m
     assert [row["name"] for row in written] == [SMALL.name]
 
 
+@pytest.mark.long
 def test_a_damaged_record_is_named(tmp_path, monkeypatch):
     make_table("l63", tmp_path, windows=2)
     for file in (
@@ -136,11 +140,13 @@ def test_numbers_keep_their_final_zeros():
     assert _number(0.1, 2) == "0.10"
 
 
+@pytest.mark.long
 def test_on_another_protocol_the_papers_scores_do_not_count(tmp_path):
     _, learned = make_table("l63", tmp_path, "T", windows=2)
     assert learned.paper_r_score is None
 
 
+@pytest.mark.long
 def test_a_time_budget_ends_trainings_and_descent(tmp_path, monkeypatch):
     monkeypatch.setattr("tf4dvar.paper.descent.WINDOWS_AT_ONCE", 2)
     descent, learned = make_table("l63", tmp_path, windows=4, minutes_per_row=1e-4)
@@ -157,6 +163,7 @@ def test_held_out_windows_are_the_first_of_the_papers_number():
     np.testing.assert_array_equal(few["observations"], more["observations"][:2])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("windows", [0, 2001])
 def test_what_there_is_not_is_refused(windows):
     with pytest.raises(InputError, match=f"Received {windows} test windows; l63 has 1 to 2000"):

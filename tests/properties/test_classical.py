@@ -39,6 +39,7 @@ def states_of(name, problem):
     return METHODS[name](**QUICK.get(name, {})).analyse(problem).states
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", sorted(set(METHODS) - RANDOM))
 def test_a_window_is_the_same_elsewhere_and_alone(name, problem):
     states = states_of(name, problem)
@@ -58,6 +59,7 @@ def test_an_ensemble_elsewhere_is_another_of_the_same_distribution(problem):
     assert np.sqrt(np.square(departures).mean()) < 4
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", METHODS)
 def test_every_nan_is_the_same_nan(name, problem, rng):
     missing = np.isnan(problem.observations)

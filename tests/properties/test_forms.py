@@ -31,6 +31,7 @@ def forms(request, tmp_path_factory):
     return model, compiled(model), compiled(loaded), served
 
 
+@pytest.mark.long
 @given(windows=observed_windows(), iterations=st.integers(0, 4))
 def test_all_forms_agree(forms, windows, iterations):
     model, memory, file, served = forms

@@ -37,6 +37,7 @@ def names_of(changes, most):
     )
 
 
+@pytest.mark.long
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     case=KINDS.flatmap(lambda kind: st.tuples(st.just(kind), names_of(variants.same_of(kind), 4))),

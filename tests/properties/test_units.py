@@ -93,6 +93,7 @@ def in_two_units(request):
     return request.param, *graphs
 
 
+@pytest.mark.long
 @given(windows=observed_windows())
 def test_observations_of_true_dynamics_may_come_in_any_unit(in_two_units, windows):
     """By an observation operator: the states stay in the units of the dynamics."""

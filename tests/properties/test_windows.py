@@ -24,6 +24,7 @@ def of_the_model(model, windows):
     return windows[..., : model.observed_components]
 
 
+@pytest.mark.long
 @given(windows=observed_windows(), rng=seeded())
 def test_permuting_windows_permutes_states(any_model, windows, rng):
     model, psi = any_model
@@ -64,6 +65,7 @@ def weighted(any_model):
     return model, psi
 
 
+@pytest.mark.long
 @given(windows=observed_windows(), rng=seeded(), poison=st.sampled_from([1e6, np.nan, -1.0, 0.0]))
 def test_the_variance_of_what_is_not_observed_never_counts(weighted, windows, rng, poison):
     model, psi = weighted
@@ -119,6 +121,7 @@ def losses(genn):
     return graph(model.compute_loss, 3, 3), graph(own, 3, 2)
 
 
+@pytest.mark.long
 @given(windows=observed_windows(), rng=seeded())
 def test_truth_that_is_not_known_never_counts_in_training(losses, windows, rng):
     """Nor does what the solver makes of it: loss and derivatives stay finite."""
@@ -133,6 +136,7 @@ def test_truth_that_is_not_known_never_counts_in_training(losses, windows, rng):
     assert all(np.isfinite(gradient).all() for gradient in gradients)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("count", [1, 31, 32, 33, 65])
 def test_batches_of_a_reconstruction_do_not_show(genn, count, rng):
     model, psi = genn
@@ -141,6 +145,7 @@ def test_batches_of_a_reconstruction_do_not_show(genn, count, rng):
     np.testing.assert_allclose(states, psi(windows.astype("float32")), **CLOSE)
 
 
+@pytest.mark.long
 @given(count=st.integers(2, 4), seed=st.integers(0, 9), cut=st.data())
 def test_a_window_cut_from_a_file_is_the_window_of_the_file(
     genn, tmp_path_factory, count, seed, cut

@@ -66,6 +66,7 @@ def check_first_guesses(archive, folder):
 ALL = [("a.nc", 0), ("a.nc", 32), ("b.nc", 0), ("b.nc", 32), ("b.nc", 64), ("c.nc", 0)]
 
 
+@pytest.mark.long
 def test_states_are_those_of_every_file_by_itself(run, archive, model, model_file, tmp_path):
     summary = run(with_model(model))
     assert summary == (3, 0, sum(SIZES.values()), {})
@@ -77,6 +78,7 @@ def test_states_are_those_of_every_file_by_itself(run, archive, model, model_fil
     assert names(tmp_path / "states") == [*SIZES, "manifest.jsonl"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stop", [0, 1, 3, 5])
 def test_a_stopped_run_goes_on_and_does_no_window_twice(run, archive, tmp_path, stop):
     before, after = Counting(stop), Counting()
@@ -243,6 +245,7 @@ def test_progress_ends_at_all(run, archive):
     np.testing.assert_allclose(calls[-1], (1.0, 69))
 
 
+@pytest.mark.long
 def test_memory_does_not_grow_with_the_archive(archive, model_file, tmp_path, monkeypatch):
     """Nor with a file: it holds chunks, and coordinates where windows have any."""
     monkeypatch.setattr("tf4dvar.scale.archive.CHUNK_ENTRIES", 1024 * 24 * 3)

@@ -1,10 +1,13 @@
 import json
 
+import pytest
+
 from tests.cli.test_app import fail, invoke, succeed
 from tests.scale.conftest import SIZES
 from tf4dvar.data import read_windows
 
 
+@pytest.mark.long
 def test_an_archive_is_reconstructed_file_by_file(archive, model_file, tmp_path):
     command = ("reconstruct", model_file, "--data", archive / "*.nc", "--out")
     report = json.loads(succeed(*command, tmp_path / "states", "--json"))

@@ -51,6 +51,7 @@ def assert_same(one, other):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fresh", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_two_workers_have_the_losses_of_one_process(fresh, tmp_path):
     row = replace(ROW, fresh=fresh)

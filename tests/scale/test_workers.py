@@ -26,6 +26,7 @@ ray = pytest.importorskip("ray", reason="needs Ray: pip install '.[ray]'")
 pytestmark = pytest.mark.usefixtures("cluster")
 
 
+@pytest.mark.long
 def test_calls_are_spread_over_workers_and_read_ahead_by_two_each():
     read = []
 

@@ -24,6 +24,7 @@ def fit(model, curriculum, initial_epoch=0, epochs=10):
     ).history
 
 
+@pytest.mark.long
 def test_iterations_rise_and_the_learning_rate_falls_with_the_epochs(model):
     history = fit(model, Curriculum(1e-3, STAGES, epochs=10))
     assert history["iterations"] == [1, 1, 1, 2, 2, 2, 3, 3, 3, 3]

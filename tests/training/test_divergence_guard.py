@@ -42,6 +42,7 @@ def fit(poisoned_batches, patience=3, callbacks=()):
     return model, guard, history.history
 
 
+@pytest.mark.long
 def test_a_healthy_training_is_left_alone():
     model, guard, history = fit([])
     assert guard.restores == 0
@@ -49,6 +50,7 @@ def test_a_healthy_training_is_left_alone():
     np.testing.assert_allclose(float(model.optimizer.learning_rate), 1e-3)
 
 
+@pytest.mark.long
 def test_weights_come_back_and_the_learning_rate_halves(caplog):
     with caplog.at_level(logging.WARNING):
         model, guard, history = fit([6])
@@ -94,6 +96,7 @@ def test_a_resumed_training_is_compared_with_the_epochs_before(least, restores):
     assert guard.restores == restores
 
 
+@pytest.mark.long
 def test_the_learning_rate_stays_halved_with_and_without_a_schedule():
     for schedule in ([], [keras.callbacks.LearningRateScheduler(lambda epoch: 1e-3)]):
         model, _, _ = fit([6], callbacks=schedule)
@@ -144,6 +147,7 @@ def test_the_window_that_overflows_is_named(caplog):
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("patience", [0])
 def test_without_patience_it_stops_at_once(patience):
     _, _, history = fit([2], patience)

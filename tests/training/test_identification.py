@@ -34,6 +34,7 @@ def test_the_prior_learns_the_states_alone_and_is_frozen(prior, data):
     assert trained
 
 
+@pytest.mark.long
 def test_training_keeps_the_identified_prior_also_when_resumed(tmp_path):
     experiment = Experiment(
         "l63-unsup-genn-conv",

@@ -82,6 +82,7 @@ def uninterrupted(tmp_path_factory):
     return out, run(out)
 
 
+@pytest.mark.long
 def test_a_run_directory_holds_all_there_is_to_know(uninterrupted):
     out, model = uninterrupted
     record = json.loads((out / "config.json").read_text())
@@ -95,6 +96,7 @@ def test_a_run_directory_holds_all_there_is_to_know(uninterrupted):
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.long
 def test_kill_9_and_resume_end_where_an_uninterrupted_training_does(uninterrupted, tmp_path):
     _, whole = uninterrupted
     out = tmp_path / "killed"
@@ -124,6 +126,7 @@ def test_kill_9_and_resume_end_where_an_uninterrupted_training_does(uninterrupte
     assert int(resumed.optimizer.iterations) == int(whole.optimizer.iterations)
 
 
+@pytest.mark.long
 def test_a_resumed_training_on_fresh_windows_sees_those_of_an_uninterrupted_one(
     tmp_path, monkeypatch
 ):
@@ -196,6 +199,7 @@ def test_a_training_that_was_killed_as_it_began_can_begin_again(tmp_path):
         assert [file.name for file in tmp_path.iterdir()] == ["config.json"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("written", ["model.keras", "log.csv"])
 def test_a_full_disk_is_an_error_and_the_checkpoint_stays(written, tmp_path, monkeypatch):
     out = tmp_path / "run"
@@ -225,6 +229,7 @@ def test_a_damaged_checkpoint_is_named(tmp_path, monkeypatch):
         run(tmp_path / "run", **TINY_OPTIONS, resume=True)
 
 
+@pytest.mark.long
 def test_what_the_guard_did_is_remembered_when_a_training_resumes(tmp_path, monkeypatch):
     """The learning rate stays halved, as in a training that was not stopped."""
     look = DivergenceGuard.on_train_batch_end
@@ -243,6 +248,7 @@ def test_what_the_guard_did_is_remembered_when_a_training_resumes(tmp_path, monk
     assert [row["restores"] for row in whole] == ["1", "1", "1"]
 
 
+@pytest.mark.long
 def test_a_training_does_not_go_on_under_another_definition(tmp_path, monkeypatch):
     out = tmp_path / "run"
     interrupted(monkeypatch, out, **TINY_OPTIONS)
@@ -326,6 +332,7 @@ def test_a_log_with_other_epochs_than_the_model_is_not_cut(tmp_path, monkeypatch
     assert epochs_of(out) == [0, 1, 2]
 
 
+@pytest.mark.long
 def test_a_training_does_not_go_on_with_the_model_of_another(tmp_path, monkeypatch):
     """A file that fits the log's number of epochs, and the steps of an epoch."""
     out, other = tmp_path / "run", tmp_path / "other"
@@ -351,6 +358,7 @@ def test_a_training_does_not_go_on_with_the_model_of_another(tmp_path, monkeypat
     assert epochs_of(out) == [0, 1]
 
 
+@pytest.mark.long
 def test_a_training_whose_folder_was_replaced_writes_nothing_into_the_new_one(
     tmp_path, monkeypatch
 ):

@@ -1,5 +1,6 @@
 import keras
 import numpy as np
+import pytest
 
 from tf4dvar.data.pipeline import fixed_windows
 from tf4dvar.layers import GENN, GradientSolver, LSTMCell
@@ -7,6 +8,7 @@ from tf4dvar.models import FourDVarNet
 from tf4dvar.training import train_loop
 
 
+@pytest.mark.long
 def test_the_written_out_loop_does_what_fit_does(windows):
     observations, truth = windows["observations"].values, windows["truth"].values
     results = []

@@ -94,6 +94,7 @@ def test_linear_interpolation_is_that_of_numpy():
     np.testing.assert_array_equal(interpolated(observations)[1, :, 0], 2.0)
 
 
+@pytest.mark.long
 def test_a_training_on_own_data_is_resumed_where_it_was(tmp_path):
     series = Series.of(stations())
     settings = {"window": 24, "seed": 1, "verbose": 0}
@@ -112,6 +113,7 @@ def test_a_training_on_own_data_is_resumed_where_it_was(tmp_path):
     assert load_model(tmp_path / "b").signature == model.signature
 
 
+@pytest.mark.long
 def test_noise_that_is_told_weighs_the_observations(tmp_path):
     data = stations()
     data["t_noise_variance"] = data["t"] * 0 + 0.09
@@ -121,6 +123,7 @@ def test_noise_that_is_told_weighs_the_observations(tmp_path):
     assert np.isfinite(model.reconstruct(data)["t"]).all()
 
 
+@pytest.mark.long
 def test_true_states_are_learned_from_where_they_are_known(tmp_path):
     data, truth = stations(), stations(share=1.0)
     truth = truth.where(truth["time"] < truth["time"][350])
@@ -134,6 +137,7 @@ def test_true_states_are_learned_from_where_they_are_known(tmp_path):
     assert np.isfinite([*errors["t"], *errors["p"]]).all()
 
 
+@pytest.mark.long
 def test_known_dynamics_are_a_prior_of_own_data(tmp_path, windows):
     states = windows["truth"][0]
     data = xr.Dataset(
@@ -145,6 +149,7 @@ def test_known_dynamics_are_a_prior_of_own_data(tmp_path, windows):
     assert isinstance(model.prior, RK4Flow)
 
 
+@pytest.mark.long
 def test_a_series_too_short_for_its_windows_is_refused():
     with pytest.raises(InputError, match=r"Received 100 times for windows of 24.* 161 times"):
         windows_of(stations(100))
