@@ -26,6 +26,7 @@ from tf4dvar.cli.common import (
 from tf4dvar.cli.compare import compare, limit
 from tf4dvar.cli.data import DataOption, TruthOption, WindowOption, opens_files
 from tf4dvar.cli.export import export
+from tf4dvar.cli.fields import evaluate_on_fields
 from tf4dvar.cli.models import models, publish
 from tf4dvar.cli.paper import experiments, figures, tables
 from tf4dvar.cli.progress import verbose
@@ -174,7 +175,7 @@ def evaluate(
     truth: TruthOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Score a model on windows whose truth is known.
+    """Score a model on windows, a series or maps whose truth is known.
 
     Example: `tf4dvar evaluate runs/x --data windows.nc --json`
 
@@ -182,6 +183,9 @@ def evaluate(
 
     Example: `tf4dvar evaluate runs/x --data stations.nc --truth truth.nc`
     """
+    if not data.is_of_windows and data.is_of_fields:
+        evaluate_on_fields(model, data, truth, as_json)
+        return
     load_tensorflow()
     from tf4dvar.evaluation.scores import evaluate as score_model
     from tf4dvar.evaluation.scores import warn_of_training_windows

@@ -1,16 +1,17 @@
-"""`tf4dvar assimilate METHOD`: reconstruct windows by a classical method."""
+"""`tf4dvar assimilate METHOD`: reconstruct windows, a series or maps by a classical method."""
 
 from collections.abc import Callable
 from dataclasses import fields
 from inspect import Parameter, Signature
 from pathlib import Path
-from typing import Annotated, Any, Union, get_args, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 import typer
 import xarray as xr
 
-from tf4dvar.classical import METHODS, Analysis, Method
+from tf4dvar.classical import METHODS, Analysis
+from tf4dvar.classical.fields import FIELD_METHODS
 from tf4dvar.cli.common import (
     ForceOption,
     Group,
@@ -18,10 +19,12 @@ from tf4dvar.cli.common import (
     NoiseVarianceOption,
     OutOption,
     SystemOption,
+    refuse_given,
     report,
     system_of,
 )
 from tf4dvar.cli.data import DataFile, DataOption, WindowOption, opens_files, write_series
+from tf4dvar.cli.fields import assimilate_fields
 from tf4dvar.cli.progress import progress_bar
 from tf4dvar.data import DIMS, like, read_states, states_dataset, write_dataset
 from tf4dvar.data.series import with_errors
@@ -45,52 +48,88 @@ FirstGuessOption = Annotated[
 ]
 
 
-def command_of(method: type[Method]) -> Callable[..., None]:
+OF_SERIES = ("system", "window")
+OF_FIELDS = ("states",)
+StatesOption = Annotated[
+    str | None,
+    typer.Option("--states", help="Of maps: file of whole fields, for a method that learns."),
+]
+
+
+def command_of(name: str) -> Callable[..., None]:
     """The command of a method: its settings are the options, with their help and bounds.
 
     Args:
-        method: an entry of `METHODS`.
+        name: in `METHODS`, for windows and series, in `FIELD_METHODS`, for maps, or in both.
     """
+    method, of_fields = METHODS.get(name), FIELD_METHODS.get(name)
+    kinds = [each for each in (method, of_fields) if each is not None]
 
     def command(
+        context: typer.Context,
         data: DataFile,
         out: Path,
         force: bool,
         as_json: bool,
-        system: str | None,
         noise_variance: float | None,
-        window: int,
         first_guess: Path | None = None,
-        **settings: Any,
+        **given: Any,
     ) -> None:
         check_output(out, force)
-        nature = None if system is None else system_of(system)
-        known = () if nature is None else nature.covariates
-        given = method(**settings), nature, noise_variance
+        maps = not data.is_of_windows and data.is_of_fields
+        used: Any = of_fields if maps else method
+        if used is None:
+            raise InputError(
+                f"{data.path} is {'of' if maps else 'not of'} maps; expected one of the methods "
+                f"for it: {', '.join(FIELD_METHODS if maps else METHODS)}."
+            )
+        own = {each.name for each in fields(used)}
+        unused = {each.name for kind in kinds for each in fields(kind)} - own
+        unused |= {*(OF_SERIES if maps else OF_FIELDS)} - own
+        if not used.takes_first_guess:
+            unused.add("first_guess")
+        refuse_given(context, unused, f"{data.path} has no use for them.")
+        chosen = used(**{name: given[name] for name in own})
+        if maps:
+            beside = given["states"], first_guess
+            assimilate_fields(chosen, data.members(), noise_variance, *beside, out, as_json)
+            return
+        system = None if given["system"] is None else system_of(given["system"])
+        told = chosen, system, noise_variance
         if data.is_of_windows:
-            _on_windows(*given, data.windows(), first_guess, out, force, as_json)
+            _on_windows(*told, data.windows(), first_guess, out, force, as_json)
         elif first_guess is None:
-            _on_series(*given, data.series(covariates=known), window, out, force, as_json)
+            known = () if system is None else system.covariates
+            series = data.series(covariates=known)
+            _on_series(*told, series, given["window"], out, force, as_json)
         else:
             raise InputError("--first-guess is for files of windows; expected none with a series.")
 
-    example = f"`tf4dvar assimilate {method.name} --data windows.nc --out states.nc`"
-    command.__doc__ = f"{method.summary()}\n\nExample: {example}"
-    hints = get_type_hints(method)
+    files = {method: "windows.nc --out states.nc", of_fields: "maps.nc --out filled.nc"}
+    examples = [f"Example: `tf4dvar assimilate {name} --data {files[kind]}`" for kind in kinds]
+    command.__doc__ = "\n\n".join([each.summary() for each in kinds] + examples)
     options: dict[str, tuple[Any, Any]] = {
+        "context": (typer.Context, Parameter.empty),
         "data": (DataOption, Parameter.empty),
         "out": (OutOption, Parameter.empty),
     }
-    for each in fields(method):
-        option = typer.Option(help=each.metadata["help"], min=each.metadata["at_least"])
-        options[each.name] = Annotated[_on_the_line(hints[each.name]), option], each.default
-    if method.takes_first_guess:
+    for kind in kinds:
+        hints = get_type_hints(kind)
+        whose = "Of maps: " if kind is of_fields and method else ""
+        for each in fields(kind):
+            option = typer.Option(
+                help=f"{whose}{each.metadata['help']}", min=each.metadata["at_least"]
+            )
+            options.setdefault(
+                each.name, (Annotated[_on_the_line(hints[each.name]), option], each.default)
+            )
+    if any(kind.takes_first_guess for kind in kinds):
         options["first_guess"] = FirstGuessOption, None
-    options |= {
-        "system": (SystemOption, None),
-        "noise_variance": (NoiseVarianceOption, None),
-        "window": (WindowOption, WINDOW),
-    }
+    if method:
+        options |= {"system": (SystemOption, None), "window": (WindowOption, WINDOW)}
+    if of_fields:
+        options["states"] = StatesOption, None
+    options["noise_variance"] = NoiseVarianceOption, None
     options |= {"force": (ForceOption, False), "as_json": (JsonOption, False)}
     parameters = [
         Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
@@ -103,11 +142,13 @@ def command_of(method: type[Method]) -> Callable[..., None]:
 
 def _on_the_line(hint: Any) -> Any:
     """The type of an option: an array cannot be written there."""
+    if get_origin(hint) is Literal:
+        return hint
     return Union[tuple(each for each in get_args(hint) or (hint,) if each is not np.ndarray)]  # noqa: UP007
 
 
-for each in METHODS.values():
-    assimilate.command(each.name)(command_of(each))
+for each in METHODS | FIELD_METHODS:
+    assimilate.command(each)(command_of(each))
 
 
 def _analysed(method, system, noise_variance, source, first_guess=None):

@@ -16,7 +16,6 @@ from tf4dvar.systems import SYSTEMS, System, system_by_name
 ModelArgument = Annotated[
     Path, typer.Argument(help="A run directory, a .keras file, or a published model's name.")
 ]
-DataOption = Annotated[Path, typer.Option("--data", help="NetCDF file of windows.")]
 OutOption = Annotated[Path, typer.Option("--out", help="File to write.")]
 ProtocolOption = Annotated[
     str | None,

@@ -7,17 +7,19 @@ import numpy as np
 import typer
 
 from tf4dvar.classical import ImportanceSampling
-from tf4dvar.cli.assimilate import states_and_spread
+from tf4dvar.cli.assimilate import OF_FIELDS, OF_SERIES, StatesOption, states_and_spread
 from tf4dvar.cli.common import (
     ForceOption,
     JsonOption,
     NoiseVarianceOption,
     SystemOption,
     listed,
+    refuse_given,
     report,
     system_of,
 )
 from tf4dvar.cli.data import DataOption, TruthOption, WindowOption, opens_files
+from tf4dvar.cli.fields import compare_on_fields
 from tf4dvar.cli.progress import progress_bar
 from tf4dvar.data import like, write_dataset
 from tf4dvar.data.signature import WINDOW
@@ -30,6 +32,7 @@ FEW_COMPONENTS = 5
 
 @opens_files
 def compare(
+    context: typer.Context,
     data: DataOption,
     out: Annotated[Path, typer.Option("--out", help="Folder to write the report into.")],
     methods: Annotated[
@@ -40,17 +43,28 @@ def compare(
     ] = "",
     models: Annotated[str, typer.Option(help="Run directories or .keras files, with commas.")] = "",
     truth: TruthOption = None,
+    states: StatesOption = None,
     window: WindowOption = WINDOW,
     system: SystemOption = None,
     noise_variance: NoiseVarianceOption = None,
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare methods and models on the same windows: tables and figures.
+    """Compare methods and models on the same windows, series or maps: tables and figures.
 
     Example: `tf4dvar compare --data windows.nc --methods oi,enks --models runs/x --out report/`
+
+    Of maps scores are those of the ocean data challenges: mu, sigma, lambda_x, lambda_t.
+
+    Example: `tf4dvar compare --data qg.nc --methods oi --out report/`
     """
     check_output(out, force)
+    named = listed(methods), listed(models)
+    if not data.is_of_windows and data.is_of_fields:
+        refuse_given(context, OF_SERIES, f"{data.path} is of maps and has no use for these.")
+        compare_on_fields(data, truth, states, noise_variance, *named, out, as_json)
+        return
+    refuse_given(context, OF_FIELDS, f"{data.path} is no file of maps and has no use for these.")
     nature = None if system is None else system_of(system)
     covariates = () if nature is None else nature.covariates
     dataset = data.windows(window, truth, covariates=covariates)
@@ -58,7 +72,6 @@ def compare(
     from tf4dvar.evaluation.comparison import compare as run_comparison
     from tf4dvar.evaluation.comparison import write_report
 
-    named = listed(methods), listed(models)
     results = run_comparison(dataset, *named, progress_bar, nature, noise_variance)
     out.mkdir(exist_ok=True)
     write_report(results, dataset, out)

@@ -11,6 +11,7 @@ import xarray as xr
 
 from tf4dvar.cli.common import listed, refuse_given
 from tf4dvar.data import TRANSFORMS, Series, open_data, read_windows
+from tf4dvar.data.members import Members
 from tf4dvar.data.signature import WINDOW
 from tf4dvar.data.stores import open_source
 from tf4dvar.data.writing import write_slabs
@@ -37,12 +38,15 @@ class DataFile:
         self._options = {name: value for name, value in (options or {}).items() if value}
 
     def beside(self, path: str) -> "DataFile":
-        """Another file, opened with the same options.
+        """A file of true states: of the same variables and dimensions.
+
+        Which observations count, and how well they are known, is said of observations alone.
 
         Args:
             path: of it.
         """
-        return DataFile(path, self._options, self._context)
+        options = {name: of for name, of in self._options.items() if name in OF_STATES}
+        return DataFile(path, options, self._context)
 
     @functools.cached_property
     def is_of_windows(self) -> bool:
@@ -54,6 +58,11 @@ class DataFile:
         except InputError:
             return True  # `read_windows` says what is wrong with it
 
+    @functools.cached_property
+    def is_of_fields(self) -> bool:
+        """Whether one's own file, which is none of windows, is of maps."""
+        return self.members().of_fields
+
     def series(
         self, transforms: Mapping[str, str] | None = None, covariates: Sequence[str] = ()
     ) -> Series:
@@ -63,16 +72,31 @@ class DataFile:
             transforms: see `Series`.
             covariates: see `open_data`.
         """
+        dataset = open_data(self.path, covariates=covariates, **self._opening)
+        return Series.of(dataset, self._opening["dims"], transforms)
+
+    def members(self, variables: Sequence[str] | None = None) -> Members:
+        """The members of one's own file, of maps or of a series.
+
+        Args:
+            variables: in place of those that the option names.
+        """
+        return Members.open(
+            self.path, **(self._opening | ({"variables": variables} if variables else {}))
+        )
+
+    @property
+    def _opening(self) -> dict[str, Any]:
+        """The options as `open_data` takes them."""
         dims = dict(pairs_of("dims", listed(self._options.get("dims", ""))))
-        given: dict[str, Any] = {
-            key: self._options.get(key) for key in ("mask", "quality", "time_step")
-        }
         errors = self._options.get("error", [])
         error = errors[0] if errors and "=" not in errors[0] else dict(pairs_of("error", errors))
-        variables = listed(self._options["variables"]) if "variables" in self._options else None
-        given |= {"error": error or None, "dims": dims or None, "covariates": covariates}
-        dataset = open_data(self.path, variables, **given)
-        return Series.of(dataset, dims or None, transforms)
+        return {
+            **{key: self._options.get(key) for key in ("mask", "quality", "time_step")},
+            "variables": listed(self._options.get("variables", "")) or None,
+            "error": error or None,
+            "dims": dims or None,
+        }
 
     def windows(
         self,
@@ -85,7 +109,7 @@ class DataFile:
 
         Args:
             window: steps of those of a series.
-            truth: a file of the true states of a series, opened with the same options.
+            truth: a file of the true states of a series; see `beside`.
             transforms: see `Series`.
             covariates: see `open_data`.
         """
@@ -152,6 +176,9 @@ OPENING: dict[str, Any] = {
         typer.Option(help="Of a regular grid for observations at irregular times, as 1h."),
     ],
 }
+
+
+OF_STATES = ("variables", "dims", "time_step")
 
 
 def opens_files(command: Callable[..., None]) -> Callable[..., None]:

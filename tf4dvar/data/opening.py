@@ -11,7 +11,7 @@ from tf4dvar.data.conventions import VARIANCE, in_valid_range, is_error, is_flag
 from tf4dvar.data.covariates import COVARIATE, COVARIATES, gathered
 from tf4dvar.data.fill_values import fill_values_of, percent
 from tf4dvar.data.flags import Condition
-from tf4dvar.data.layout import COMPONENT, Layout
+from tf4dvar.data.layout import COMPONENT, HELD, Layout
 from tf4dvar.data.multi_index import with_multi_indexes
 from tf4dvar.data.noise import variance_of
 from tf4dvar.data.noise_variance import VARIANCES
@@ -68,7 +68,9 @@ def open_data(
     layout = Layout.of(dataset if variables else others, dims, variables)
     names = [layout.held] if layout.held else list(layout.variables)
     errors = _errors(dataset, names, error)
-    _point_out_unused(dataset, names, beside | set(errors.values()))
+    # Of true states beside observations the variances say nothing.
+    known = {*errors.values(), *(VARIANCES if names[0] in HELD else ())}
+    _point_out_unused(dataset, names, beside | known)
     found = {name: _cleaned(dataset[name]) for name in names}
     holds = {option: condition.holds(dataset) for option, condition in conditions.items()}
     for condition in holds.values():
@@ -110,10 +112,9 @@ def _names_of(error):
 def _errors(dataset, names, error):
     """Names of errors by those of the variables."""
     if error is None:
-        # A file of windows says by itself what they are.
-        found = [
-            name for name in VARIANCES if name in dataset and COMPONENT in dataset[names[0]].dims
-        ]
+        # A file of this package's says by itself what they are.
+        own = COMPONENT in dataset[names[0]].dims or names[0] == HELD[0]
+        found = [name for name in VARIANCES if own and name in dataset]
         return {names[0]: found[0]} if found else {}
     if isinstance(error, str):
         if len(names) > 1:

@@ -287,13 +287,7 @@ def write_report(results: dict[str, Compared], dataset: xr.Dataset, folder: Path
         folder: where to; it exists.
     """
     rows = [_row(name, result.scores) for name, result in results.items()]
-    # As they are: a whole number stays one where others are missing.
-    table = pd.DataFrame(rows, dtype=object)
-    table.to_csv(folder / "table.csv", index=False, lineterminator="\r\n")
-    table = table.map(_shown)
-    (folder / "table.md").write_text(table.to_markdown(index=False, disable_numparse=True) + "\n")
-    scores = {name: result.scores for name, result in results.items()}
-    (folder / "report.json").write_text(json_text(scores, indent=1))
+    write_scores(rows, {name: result.scores for name, result in results.items()}, folder)
     truth = dataset["truth"].values
     states = {name: result.states for name, result in results.items()}
     spreads = {name: r.spread for name, r in results.items() if r.spread is not None}
@@ -308,6 +302,22 @@ def write_report(results: dict[str, Compared], dataset: xr.Dataset, folder: Path
         figures["calibration.png"] = plot_calibration(dataset, errors, spreads)
     for name, figure in figures.items():
         figure.savefig(folder / name, dpi=150)
+
+
+def write_scores(rows: list[dict[str, Any]], scores: dict[str, Any], folder: Path) -> None:
+    """Write table.md, table.csv and report.json into a folder.
+
+    Args:
+        rows: of the table, a dict of cells each.
+        scores: all of them, by method.
+        folder: where to; it exists.
+    """
+    # As they are: a whole number stays one where others are missing.
+    table = pd.DataFrame(rows, dtype=object)
+    table.to_csv(folder / "table.csv", index=False, lineterminator="\r\n")
+    table = table.map(_shown)
+    (folder / "table.md").write_text(table.to_markdown(index=False, disable_numparse=True) + "\n")
+    (folder / "report.json").write_text(json_text(scores, indent=1))
 
 
 def _row(name: str, scores: dict[str, Any]) -> dict[str, Any]:

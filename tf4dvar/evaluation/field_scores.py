@@ -87,7 +87,9 @@ def spectral_score(
         the wavelengths, which descend.
     """
     error = _power(states - truth)
-    score = 1 - error / _power(truth)
+    # Scales that the truth does not have are resolved by nobody.
+    with np.errstate(invalid="ignore", divide="ignore"):
+        score = 1 - error / _power(truth)
     periods = 1 / fft.rfftfreq(truth.shape[-3], time_step)[1:]
     wavelengths = 1 / fft.rfftfreq(truth.shape[-1], spacing)[1:]
     return score[: len(periods)], periods, wavelengths
