@@ -106,8 +106,9 @@ def command_of(name: str) -> Callable[..., None]:
             raise InputError("--first-guess is for files of windows; expected none with a series.")
 
     files = {method: "windows.nc --out states.nc", of_fields: "maps.nc --out filled.nc"}
-    examples = [f"Example: `tf4dvar assimilate {name} --data {files[kind]}`" for kind in kinds]
-    command.__doc__ = "\n\n".join([each.summary() for each in kinds] + examples)
+    examples = [f"`tf4dvar assimilate {name} --data {files[kind]}`" for kind in kinds]
+    told = [each.summary() for each in kinds] + [f"Example: {each}" for each in examples]
+    command.__doc__ = "\n\n".join(told)
     options: dict[str, tuple[Any, Any]] = {
         "context": (typer.Context, Parameter.empty),
         "data": (DataOption, Parameter.empty),
