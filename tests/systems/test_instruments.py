@@ -5,6 +5,7 @@ from tf4dvar.errors import InputError
 from tf4dvar.systems.altimeters import NADIRS, Altimeter
 from tf4dvar.systems.clouds import Clouds, CloudsOf
 from tf4dvar.systems.instruments import PLANS, observed_by
+from tf4dvar.systems.points import Points
 
 POINTS, LENGTH = 64, 1e6
 
@@ -75,3 +76,32 @@ def test_every_plan_sees_a_part(plan):
     np.testing.assert_array_equal(np.isfinite(observations), np.isfinite(variance))
     scaled = (observations - truth) / np.sqrt(variance)
     assert np.nanstd(scaled) == pytest.approx(1.0, rel=0.05)
+
+
+def test_points_are_as_many_every_day_and_anywhere():
+    seen = Points(share=0.1).seen(200, 16, LENGTH, np.random.default_rng(0))
+    assert (seen.sum((1, 2)) == 26).all()
+    # Of 200 days with a chance of a tenth none of the points is seen never, or on half of them.
+    often = seen.mean(axis=0)
+    assert 0 < often.min() < often.max() < 0.25
+    assert abs(correlation(seen[1:], seen[:-1])) < 0.02
+    assert Points(share=1.0).seen(2, 4, LENGTH, np.random.default_rng(0)).all()
+    assert Points(share=1e-6).seen(5, 4, LENGTH, np.random.default_rng(0)).sum() == 5
+    for share in (0.0, 1.1, np.nan):
+        with pytest.raises(InputError, match="expected a share above 0, 1 at most"):
+            Points(share)
+
+
+def test_instruments_together_keep_their_own_noise():
+    together = (*NADIRS[:1], Clouds(noise=0.3), Points(share=0.2, noise=0.1))
+    truth = np.zeros((1, 100, 32, 32))
+    observations, variance = observed_by(together, truth, LENGTH, np.random.default_rng(0))
+    precisions = np.array([0.02, 0.3, 0.1]) ** -2
+    sets = np.array([[i >> k & 1 for k in range(3)] for i in range(1, 8)])
+    seen = np.isfinite(variance)
+    assert seen.mean() < 1
+    told = np.unique(variance[seen].round(10))
+    np.testing.assert_allclose(told, np.sort(1 / (sets @ precisions)).round(10))
+    for each in told:
+        alike = observations[seen & np.isclose(variance, each, atol=1e-9)]
+        assert np.sqrt(np.mean(alike**2) / each) == pytest.approx(1.0, abs=5 / len(alike) ** 0.5)

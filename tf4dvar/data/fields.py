@@ -42,7 +42,8 @@ def simulate_fields(
 
     Args:
         system: of fields.
-        instruments: see `tf4dvar.systems.instruments.PLANS`.
+        instruments: a plan of `tf4dvar.systems.instruments.PLANS`, or any others together:
+            `(*NADIRS, Clouds(noise=0.05))`.
         days: number of maps of each member.
         members: number of realisations.
         seed: the same seed gives the same data set; two plans see the same truth under one seed.

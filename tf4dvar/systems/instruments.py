@@ -8,6 +8,7 @@ import numpy as np
 from tf4dvar.errors import InputError
 from tf4dvar.systems.altimeters import NADIRS, SWATH
 from tf4dvar.systems.clouds import Clouds
+from tf4dvar.systems.points import Points
 
 
 class Instrument(Protocol):
@@ -27,8 +28,17 @@ class Instrument(Protocol):
         """
 
 
-PLANS: dict[str, Sequence[Instrument]] = {"nadirs": NADIRS, "swath": SWATH, "clouds": (Clouds(),)}
-"""Instruments by the names of `tf4dvar simulate --plan`."""
+PLANS: dict[str, Sequence[Instrument]] = {
+    "nadirs": NADIRS,
+    "swath": SWATH,
+    "clouds": (Clouds(),),
+    "points": (Points(),),
+}
+"""Instruments by the names of `tf4dvar simulate --plan`.
+
+A plan of your own is a sequence of instruments, each with errors of its own size:
+`(*NADIRS, Points(share=0.01, noise=0.05))`; `observed_by` and `simulate_fields` take it.
+"""
 
 
 def observed_by(
@@ -46,11 +56,16 @@ def observed_by(
 
     Usage:
 
-        from tf4dvar.systems.instruments import PLANS, observed_by
+        from tf4dvar.systems.altimeters import NADIRS
+        from tf4dvar.systems.clouds import Clouds
+        from tf4dvar.systems.instruments import observed_by
 
-        truth = np.zeros((2, 10, 64, 64))
-        observations, _ = observed_by(PLANS["nadirs"], truth, 1e6, np.random.default_rng(0))
-        assert 0.02 < np.isfinite(observations).mean() < 0.1
+        instruments = (*NADIRS, Clouds(noise=0.1))
+        truth, rng = np.zeros((2, 10, 64, 64)), np.random.default_rng(0)
+        observations, variance = observed_by(instruments, truth, 1e6, rng)
+        # Seen by an altimeter alone, by the radiometer alone, and by both.
+        for expected in (0.02**2, 0.1**2, 1 / (0.02**-2 + 0.1**-2)):
+            assert np.isclose(variance, expected).any()
     """
     members, days, *grid = truth.shape
     if len(grid) != 2 or grid[0] != grid[1]:
