@@ -61,14 +61,35 @@ def field_scores(
             "some that are."
         )
     squared = np.square(states - truth), np.square(truth)
-    by_day = [np.sqrt(mean_where_known(each, truth, kept=-3)) for each in squared]
     rmse, rms = (float(np.sqrt(each[known].mean())) for each in squared)
     smallest: tuple[float | None, float | None] = None, None
     if known.all():
         smallest = resolved(*spectral_score(states, truth, time_step, spacing))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        sigma = float(np.nanstd(1 - by_day[0] / by_day[1]))
+    sigma = float(np.nanstd(daily_scores(states, truth).mu))
     return FieldScores(1 - rmse / rms, sigma, *smallest, rmse)
+
+
+class DailyScores(NamedTuple):
+    """Scores of each day.
+
+    Attributes:
+        mu, rmse: see `FieldScores`, [time]; NaN where nothing of the truth is known.
+    """
+
+    mu: np.ndarray
+    rmse: np.ndarray
+
+
+def daily_scores(states: np.ndarray, truth: np.ndarray) -> DailyScores:
+    """Scores of maps by day.
+
+    Args:
+        states, truth: see `field_scores`.
+    """
+    squared = np.square(states - truth), np.square(truth)
+    rmse, rms = (np.sqrt(mean_where_known(each, truth, kept=-3)) for each in squared)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return DailyScores(1 - rmse / rms, rmse)
 
 
 def spectral_score(
@@ -83,13 +104,11 @@ def spectral_score(
         states, truth, time_step, spacing: see `field_scores`.
 
     Returns:
-        The score at positive frequencies and wavenumbers, [frequency, wavenumber]; the periods, and
-        the wavelengths, which descend.
+        The score at positive frequencies and wavenumbers, [frequency, wavenumber], not finite where
+        the truth has no power; the periods, and the wavelengths, which descend.
     """
-    error = _power(states - truth)
-    # Scales that the truth does not have are resolved by nobody.
     with np.errstate(invalid="ignore", divide="ignore"):
-        score = 1 - error / _power(truth)
+        score = 1 - _power(states - truth) / _power(truth)
     periods = 1 / fft.rfftfreq(truth.shape[-3], time_step)[1:]
     wavelengths = 1 / fft.rfftfreq(truth.shape[-1], spacing)[1:]
     return score[: len(periods)], periods, wavelengths
