@@ -19,7 +19,7 @@ from tf4dvar.data import Series, number_of
 from tf4dvar.data.members import Members
 from tf4dvar.errors import InputError
 from tf4dvar.evaluation.comparison import NINETY_PERCENT
-from tf4dvar.evaluation.field_scores import field_scores
+from tf4dvar.evaluation.field_scores import daily_scores, field_scores
 from tf4dvar.evaluation.scores import predicted
 from tf4dvar.models import load_model, published_names
 from tf4dvar.models.series import states_of_series
@@ -208,11 +208,10 @@ def scores_of_fields(
     scores = field_scores(analysis.states, truth, problem.time_step, spacing)._asdict()
     error = analysis.states - truth
     known = np.isfinite(error)
-    by_day = [error[:, day][known[:, day]] for day in range(error.shape[1])]
     return {
         **scores,
         "bias": float(error[known].mean()),
-        "rmse_by_day": [_root_mean_square(each) for each in by_day],
+        "rmse_by_day": daily_scores(analysis.states, truth).rmse.tolist(),
         "rmse_by_distance": _by_distance(error, known, problem),
         "calibration": None
         if analysis.spread is None
@@ -262,14 +261,10 @@ def _by_distance(error, known, problem):
         strict=True,
     )
     return [
-        {"distance": float(distance.mean()), "rmse": _root_mean_square(each)}
+        {"distance": float(distance.mean()), "rmse": float(np.sqrt(np.square(each).mean()))}
         for distance, each in groups
         if each.size
     ]
-
-
-def _root_mean_square(errors):
-    return float(np.sqrt(np.square(errors).mean())) if errors.size else None
 
 
 def row_of_fields(name: str, scores: dict[str, Any]) -> dict[str, Any]:
