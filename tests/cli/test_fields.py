@@ -55,7 +55,8 @@ def zero():
 
 
 def test_methods_are_compared_by_the_scores_of_maps(folder):
-    told = succeed("compare", "--data", "maps.nc", "--methods", "zero", "--out", "report", "--json")
+    command = ("compare", "--data", "maps.nc", "--methods", "zero", "--out", "report")
+    told = succeed(*command, "--report", "--json")
     scores = json.loads(told)["zero"]
     truth = xr.load_dataset("maps.nc")["truth"].values
     np.testing.assert_allclose(scores["mu"], 0, atol=1e-12)
@@ -66,7 +67,9 @@ def test_methods_are_compared_by_the_scores_of_maps(folder):
     assert scores["calibration"]["within_90_percent"] == 1
     assert scores["settings"] == {"value": 0.0}
     written = {path.name for path in (folder / "report").iterdir()}
-    assert {"table.md", "table.csv", "report.json"} <= written
+    assert {"table.md", "table.csv", "report.json", "report.html"} <= written
+    assert {"maps.png", "daily_scores.png", "spectral_score.png"} <= written
+    assert "zero: value" in (folder / "report" / "report.html").read_text()
 
 
 def test_a_truth_beside_the_file_is_the_truth_at_sea(folder):

@@ -19,7 +19,7 @@ from tf4dvar.cli.common import (
     system_of,
 )
 from tf4dvar.cli.data import DataOption, TruthOption, WindowOption, opens_files
-from tf4dvar.cli.fields import compare_on_fields
+from tf4dvar.cli.fields import PageOption, compare_on_fields
 from tf4dvar.cli.progress import progress_bar
 from tf4dvar.data import like, write_dataset
 from tf4dvar.data.signature import WINDOW
@@ -44,6 +44,7 @@ def compare(
     models: Annotated[str, typer.Option(help="Run directories or .keras files, with commas.")] = "",
     truth: TruthOption = None,
     states: StatesOption = None,
+    page: PageOption = False,
     window: WindowOption = WINDOW,
     system: SystemOption = None,
     noise_variance: NoiseVarianceOption = None,
@@ -56,15 +57,16 @@ def compare(
 
     Of maps scores are those of the ocean data challenges: mu, sigma, lambda_x, lambda_t.
 
-    Example: `tf4dvar compare --data qg.nc --methods oi --out report/`
+    Example: `tf4dvar compare --data qg.nc --methods oi --report --out report/`
     """
     check_output(out, force)
     named = listed(methods), listed(models)
     if not data.is_of_windows and data.is_of_fields:
         refuse_given(context, OF_SERIES, f"{data.path} is of maps and has no use for these.")
-        compare_on_fields(data, truth, states, noise_variance, *named, out, as_json)
+        compare_on_fields(data, truth, states, noise_variance, *named, page, out, as_json)
         return
-    refuse_given(context, OF_FIELDS, f"{data.path} is no file of maps and has no use for these.")
+    unused = [*OF_FIELDS, "page"]
+    refuse_given(context, unused, f"{data.path} is no file of maps and has no use for these.")
     nature = None if system is None else system_of(system)
     covariates = () if nature is None else nature.covariates
     dataset = data.windows(window, truth, covariates=covariates)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import typer
@@ -11,12 +12,18 @@ from tf4dvar.cli.common import report
 from tf4dvar.cli.data import DataFile
 from tf4dvar.cli.progress import progress_bar
 from tf4dvar.data import write_slabs
-from tf4dvar.data.members import TRUTH, Members
+from tf4dvar.data.layout import TRUTH
+from tf4dvar.data.members import Members
 from tf4dvar.data.series import with_errors
 from tf4dvar.data.stores import open_source
 from tf4dvar.data.time_step import SAME
 from tf4dvar.errors import InputError
 from tf4dvar.runtime import load_tensorflow
+
+PageOption = Annotated[
+    bool,
+    typer.Option("--report", help="Of maps: write a page with a slider over time, too."),
+]
 
 
 def assimilate_fields(
@@ -78,16 +85,18 @@ def compare_on_fields(
     noise_variance: float | None,
     methods: Sequence[str],
     models: Sequence[str],
+    page: bool,
     out: Path,
     as_json: bool,
 ) -> None:
-    """Compare methods and models on the same maps: tables and their scores.
+    """Compare methods and models on the same maps: tables, figures and, if asked, a page.
 
     Args:
         data: the file.
         truth: a file of the true maps; by default the file's own variable `truth`.
         states, noise_variance: as for `assimilate_fields`.
         methods, models: see `compare_fields`.
+        page: whether report.html is written, with a slider over time.
         out: folder to write the report into.
         as_json: whether the scores are printed as JSON.
     """
@@ -98,6 +107,7 @@ def compare_on_fields(
         field_problem_of,
         row_of_fields,
     )
+    from tf4dvar.evaluation.field_figures import write_comparison, write_figures
 
     members, true = _with_truth(data, truth)
     examples = None if states is None else whole_fields(states, members)[..., 0]
@@ -108,6 +118,12 @@ def compare_on_fields(
     out.mkdir(exist_ok=True)
     scores = {name: result.scores for name, result in results.items()}
     write_scores([row_of_fields(*each) for each in scores.items()], scores, out)
+    write_figures(results, problem, members, true, out)
+    if page:
+        told = {"data": data.path, "methods": ", ".join(methods), "models": ", ".join(models)}
+        told |= {} if states is None else {"states": states}
+        title = f"Maps of {Path(data.path).name}"
+        write_comparison(out / "report.html", title, results, problem, members, true, told)
     if as_json:
         report(scores, True)
     else:
@@ -143,6 +159,22 @@ def _with_truth(data, truth):
     members = data.members()
     true = data.members([TRUTH]) if truth is None else data.beside(truth).members()
     return members, truth_of_fields(members, true)
+
+
+def write_page_of(data: DataFile, filled: Path, model: str) -> None:
+    """Write a page of the maps that a model filled, beside their file.
+
+    Args:
+        data: of the observations.
+        filled: the file of the maps.
+        model: its name.
+    """
+    from tf4dvar.evaluation.field_figures import write_filled
+
+    members, states = data.members(), data.beside(str(filled)).members()
+    title = f"Maps of {Path(data.path).name}"
+    told = {"data": data.path, "model": model}
+    write_filled(filled.with_suffix(".html"), title, states.observations[..., 0], members, told)
 
 
 def whole_fields(path: str, members: Members) -> np.ndarray:

@@ -19,6 +19,7 @@ from tf4dvar.cli.common import (
     report,
 )
 from tf4dvar.cli.data import OPENING, DataOption, opens_files, write_series
+from tf4dvar.cli.fields import PageOption, write_page_of
 from tf4dvar.cli.progress import progress_bar
 from tf4dvar.data import states_dataset, write_dataset
 from tf4dvar.errors import InputError
@@ -36,6 +37,7 @@ def reconstruct(
     ],
     workers: WorkersOption = None,
     address: AddressOption = None,
+    page: PageOption = False,
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -67,7 +69,7 @@ def reconstruct(
     if archive:
         refuse_given(
             context,
-            OPENING,
+            [*OPENING, "page"],
             "the files of an archive are of windows; expected none of these. Files of one series "
             f"are reconstructed together, into one file: --out {out}.nc.",
         )
@@ -75,8 +77,12 @@ def reconstruct(
         return
     check_output(out, force)
     loaded = load_model(model)
+    if page and (data.is_of_windows or not data.is_of_fields):
+        refuse_given(context, ["page"], f"{data.path} is no file of maps; expected one.")
     if not data.is_of_windows:
         _reconstruct_series(loaded, data, out, force, as_json)
+        if page:
+            write_page_of(data, out, str(model))
         return
     source = data.windows()
     states, seconds = reconstruct_states(loaded, source)

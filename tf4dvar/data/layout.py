@@ -13,7 +13,8 @@ from tf4dvar.errors import InputError, shown
 
 COMPONENT, WINDOW, UNITS = "component", "window", "units"
 # Variables that hold all components: of several in a data set, the first.
-HELD = ("observations", "state", "truth")
+TRUTH = "truth"
+HELD = ("observations", "state", TRUTH)
 
 
 @dataclass(frozen=True)
@@ -47,15 +48,17 @@ class Layout:
             dataset: as `open_data` gives it.
             dims: names of dimensions by their axes, `time`, `y` and `x`, where attributes and
                 usual names do not tell.
-            variables: names of those wanted; by default all measurements that have time and, of
-                those, the most dimensions of space.
+            variables: names of those wanted; by default `observations` beside their `truth` or of
+                windows, else all measurements that have time and, of those, the most dimensions of
+                space.
 
         Raises:
             InputError: there are none, or one has a dimension that is neither time nor space.
         """
         dataset = as_dataset(dataset)
         axes = axes_of(dataset, dims)
-        if variables is None and WINDOW in dataset.dims and HELD[0] in dataset.data_vars:
+        beside = WINDOW in dataset.dims or TRUTH in dataset.data_vars
+        if variables is None and beside and HELD[0] in dataset.data_vars:
             variables = HELD[:1]
         if variables is not None:
             _check_names(dataset, variables)

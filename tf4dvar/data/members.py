@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from tf4dvar.data.grid import Grid
-from tf4dvar.data.layout import COMPONENT, HELD, domain_of
+from tf4dvar.data.layout import COMPONENT, domain_of
 from tf4dvar.data.opening import open_data
 from tf4dvar.data.series import Series
 from tf4dvar.data.stores import Source, open_source
@@ -19,7 +19,6 @@ from tf4dvar.errors import InputError
 
 NAMES = ("member", "realization", "ensemble")
 STANDARD_NAME = "realization"
-OBSERVATIONS, _, TRUTH = HELD
 
 
 @dataclass(frozen=True)
@@ -55,16 +54,13 @@ class Members:
         """The members of a file.
 
         Args:
-            source, variables: see `open_data`. Of a file of `observations` and their `truth`, the
-                first.
+            source, variables: see `open_data`.
             options: the others of `open_data`.
 
         Raises:
             InputError: see `open_data`.
         """
         dataset = open_source(source)
-        if variables is None and {OBSERVATIONS, TRUTH} <= set(dataset.data_vars):
-            variables = [OBSERVATIONS]
         dims = [
             dim
             for dim in dataset.dims

@@ -45,7 +45,8 @@ def open_data(
     Args:
         source: a NetCDF file, a zarr store, a glob or a list of them; a data set or an array.
         variables: names of those wanted; by default all measurements that have time and, of
-            those, the most dimensions of space. Of a file of windows, `observations`.
+            those, the most dimensions of space. Of a file of windows, or with their `truth`,
+            `observations`.
         mask: `NAME` of a variable that is not 0, or whose flag says sea, where there is a value;
             or a condition of it, `NAME==1`. Where it never holds, as on land, no state is given
             back; it becomes a boolean coordinate of its name.
