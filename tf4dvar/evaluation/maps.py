@@ -1,6 +1,7 @@
 """Figures of maps: truth, observations, methods and errors; what filling makes of clouds."""
 
 import textwrap
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -151,7 +152,7 @@ def draw_map(axes: Axes, values: np.ndarray, grid: Grid, scale: Scale) -> AxesIm
     """
     axes.set_facecolor(UNKNOWN)
     raster = Raster.of(grid)
-    kinds = {"origin": "lower", "extent": raster.extent, "aspect": raster.aspect}
+    kinds: dict[str, Any] = {"origin": "lower", "extent": raster.extent, "aspect": raster.aspect}
     land = raster.cut(~grid.sea)
     if land.any():
         axes.imshow(np.ma.masked_where(~land, land), cmap=ListedColormap([LAND]), **kinds)
