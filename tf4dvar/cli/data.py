@@ -10,8 +10,8 @@ import typer
 import xarray as xr
 
 from tf4dvar.cli.common import listed, refuse_given
-from tf4dvar.data import TRANSFORMS, Series, open_data, read_windows
-from tf4dvar.data.members import Members
+from tf4dvar.data import TRANSFORMS, Layout, Series, open_data, read_windows
+from tf4dvar.data.members import Members, separated
 from tf4dvar.data.signature import WINDOW
 from tf4dvar.data.stores import open_source
 from tf4dvar.data.writing import write_slabs
@@ -61,7 +61,13 @@ class DataFile:
     @functools.cached_property
     def is_of_fields(self) -> bool:
         """Whether one's own file, which is none of windows, is of maps."""
-        return self.members().of_fields
+        dims, variables = (self._opening[key] for key in ("dims", "variables"))
+        try:
+            # Without a look at the values, of which something may have to be said, once.
+            _, members = separated(open_source(self.path))
+            return len(Layout.of(members[0], dims, variables).space) == 2
+        except InputError:
+            return self.members().of_fields
 
     def series(
         self, transforms: Mapping[str, str] | None = None, covariates: Sequence[str] = ()

@@ -61,23 +61,10 @@ class Members:
             InputError: see `open_data`.
         """
         dataset = open_source(source)
-        dims = [
-            dim
-            for dim in dataset.dims
-            if dim in NAMES
-            or (dim in dataset.coords and dataset[dim].attrs.get("standard_name") == STANDARD_NAME)
-        ]
-        if len(dims) > 1:
-            raise InputError(
-                f"Received the dimensions {' and '.join(map(str, dims))}, each of which is of "
-                "realisations; expected one. Select from the others: dataset.isel(...)."
-            )
-        if not dims:
-            return cls((_series(dataset, variables, options),))
-        dim = str(dims[0])
-        parts = [dataset.isel({dim: i}, drop=True) for i in range(dataset.sizes[dim])]
-        labels = dataset[dim] if dim in dataset.coords else None
-        return cls(tuple(_series(each, variables, options) for each in parts), dim, labels)
+        dim, parts = separated(dataset)
+        labels = dataset[dim] if dim is not None and dim in dataset.coords else None
+        opened = (open_data(each, variables, **options) for each in parts)
+        return cls(tuple(Series.of(each, options.get("dims")) for each in opened), dim, labels)
 
     @property
     def first(self) -> Series:
@@ -154,5 +141,27 @@ class Members:
         return joined if self.labels is None else joined.assign_coords({self.dim: self.labels})
 
 
-def _series(dataset, variables, options):
-    return Series.of(open_data(dataset, variables, **options), options.get("dims"))
+def separated(dataset: xr.Dataset) -> tuple[str | None, list[xr.Dataset]]:
+    """The dimension of members, None where there is none, and the data set of each.
+
+    Args:
+        dataset: the data set.
+
+    Raises:
+        InputError: there are two such dimensions.
+    """
+    dims = [
+        str(dim)
+        for dim in dataset.dims
+        if dim in NAMES
+        or (dim in dataset.coords and dataset[dim].attrs.get("standard_name") == STANDARD_NAME)
+    ]
+    if not dims:
+        return None, [dataset]
+    if len(dims) > 1:
+        raise InputError(
+            f"Received the dimensions {' and '.join(dims)}, each of which is of realisations; "
+            "expected one. Select from the others: dataset.isel(...)."
+        )
+    (dim,) = dims
+    return dim, [dataset.isel({dim: i}, drop=True) for i in range(dataset.sizes[dim])]
