@@ -1,5 +1,3 @@
-import logging
-
 import numpy as np
 import pytest
 
@@ -15,19 +13,6 @@ from tf4dvar.data import (
 from tf4dvar.errors import InputError
 from tf4dvar.layers import Normalisation
 from tf4dvar.systems import SYSTEMS, system_by_name
-
-
-@pytest.fixture
-def said(caplog):
-    """What was logged since it was last asked."""
-    caplog.set_level(logging.INFO)
-
-    def messages():
-        text = caplog.text
-        caplog.clear()
-        return text
-
-    return messages
 
 
 @pytest.mark.parametrize(
