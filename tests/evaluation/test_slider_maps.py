@@ -7,7 +7,7 @@ from tf4dvar.data.grid import Grid
 from tf4dvar.errors import InputError
 from tf4dvar.evaluation import slider_maps as module
 from tf4dvar.evaluation.colours import LAND, UNKNOWN, Quantity, error_scale, state_scale
-from tf4dvar.evaluation.slider_maps import SLIDER, slider_maps
+from tf4dvar.evaluation.slider_maps import slider_maps
 
 AT_LAND = np.zeros((6, 8), bool)
 AT_LAND[:2, :3] = True
@@ -28,7 +28,7 @@ def panels(layout):
         (renderer,) = plot.select({"type": GlyphRenderer})
         glyph = renderer.glyph
         maps = np.stack(renderer.data_source.data[glyph.image])
-        found[plot.title.text.text] = maps, glyph.color_mapper.palette, plot
+        found[plot.title.text.text.strip()] = maps, glyph.color_mapper.palette, plot
     return found
 
 
@@ -77,7 +77,6 @@ def test_the_bars_tell_the_scales(truth):
 def test_the_slider_has_the_dates(truth):
     maps = slider_maps({"half": truth / 2}, truth, None, GRID, HEIGHT, TIMES)
     (slider,) = maps.layout.select({"type": CategoricalSlider})
-    assert slider.name == SLIDER
     assert list(slider.categories) == [f"2012-10-0{day}" for day in range(1, 6)]
     assert slider.value == "2012-10-01"
     (choose,) = slider.js_property_callbacks["change:value"]
@@ -96,7 +95,7 @@ def test_the_slider_has_the_dates(truth):
 def test_the_frames_have_the_shape_of_the_map(truth, grid, height):
     layout = slider_maps({"half": truth}, truth, truth, grid, HEIGHT, TIMES).layout
     for _, _, plot in panels(layout).values():
-        assert plot.frame_height <= module.HEIGHT + 38
+        assert plot.frame_height <= module.HEIGHT
         assert plot.frame_height / plot.frame_width == pytest.approx(height, rel=0.1)
 
 
@@ -113,6 +112,18 @@ def test_what_no_page_can_hold_is_thinned_evenly(truth, monkeypatch):
         {"a": np.zeros((1, 5, 2, 1000))}, np.zeros((1, 5, 2, 1000)), None, wide, HEIGHT, TIMES
     )
     assert maps.points == (2, 256)
+
+
+def test_long_labels_have_lines_as_wide_as_a_map(truth):
+    name = "a method with a long name, and with some settings of it"
+    quantity = Quantity(name, "m")
+    layout = slider_maps({name: truth}, truth, None, GRID, quantity, TIMES).layout
+    titles = [plot.title.text.text for plot in layout.select({"type": Plot})]
+    assert len({len(title.splitlines()) for title in titles}) == 1
+    bar = layout.select_one({"type": ColorBar}).title.text
+    for text in (*panels(layout), bar):
+        assert max(map(len, text.splitlines())) <= 26
+    assert bar.split() == quantity.label.split()
 
 
 def test_what_does_not_fit_is_refused(truth):

@@ -11,7 +11,7 @@ from tf4dvar.data.grid import Grid
 from tf4dvar.errors import InputError
 from tf4dvar.evaluation.colours import Quantity
 from tf4dvar.evaluation.field_scores import RESOLVED, daily_scores, resolved, spectral_score
-from tf4dvar.evaluation.mapped import Mapped, check_shapes, days_of, plain
+from tf4dvar.evaluation.mapped import Mapped, check_shapes, days_of, plain, wrapped
 from tf4dvar.evaluation.plots import COLOURS
 
 # Of the step between times or columns, by which one may be off.
@@ -68,7 +68,7 @@ def plot_spectral_score(states: Mapped, truth: np.ndarray, grid: Grid, times: np
         found = "nothing resolved"
         if smallest[0] is not None:
             found = f"resolved from {smallest[0]:.3g} {unit}, {smallest[1]:.3g} days"
-        panel.set_title(f"{plain(label)}\n{found}", fontsize="medium")
+        panel.set_title(f"{plain(wrapped(label))}\n{found}", fontsize="medium")
         panel.set(xscale="log", yscale="log", xlabel=f"wavelength ({unit})")
         for axis in (panel.xaxis, panel.yaxis):
             axis.set_major_locator(LogLocator(subs=(1, 2, 5)))

@@ -1,5 +1,6 @@
 """Maps by method, beside what was observed: what figures and pages of them show, and its labels."""
 
+import textwrap
 from collections.abc import Mapping
 
 import numpy as np
@@ -12,6 +13,8 @@ Mapped = Mapping[str, np.ndarray]
 
 TRUTH, OBSERVATIONS = "truth", "observations"
 DAY = np.timedelta64(1, "D")
+# Of a label, in a line beside a map.
+LETTERS = 26
 
 
 def all_maps(
@@ -104,6 +107,15 @@ def time_labels(times: np.ndarray) -> list[str]:
         whole = (times == times.astype("M8[D]")).all()
         return [str(each) for each in np.datetime_as_string(times, unit="D" if whole else "s")]
     return [f"day {each:.15g}" for each in times]
+
+
+def wrapped(label: str) -> str:
+    """A label in lines as wide as a map.
+
+    Args:
+        label: it.
+    """
+    return textwrap.fill(label, LETTERS)
 
 
 def plain(text: str) -> str:

@@ -1,6 +1,5 @@
 """Figures of maps: truth, observations, methods and errors; what filling makes of clouds."""
 
-import textwrap
 from typing import Any
 
 import numpy as np
@@ -13,14 +12,12 @@ from matplotlib.ticker import MaxNLocator
 from tf4dvar.data.grid import Grid
 from tf4dvar.errors import InputError
 from tf4dvar.evaluation.colours import LAND, UNKNOWN, Quantity, Scale, error_scale, state_scale
-from tf4dvar.evaluation.mapped import Mapped, all_maps, plain, time_labels
+from tf4dvar.evaluation.mapped import Mapped, all_maps, plain, time_labels, wrapped
 from tf4dvar.evaluation.raster import Raster
 
 # Inches: of a map, and what else its row needs.
 WIDTH, LOWEST, HIGHEST = 2.8, 1.2, 4.5
 AROUND = 0.6
-# Of a title, in a line.
-LETTERS = 26
 
 
 def plot_maps(
@@ -72,7 +69,7 @@ def plot_maps(
     figure.suptitle(time_labels(times)[at[1]])
     for panel, (label, values) in zip(axes[0], shown.items(), strict=True):
         image = draw_map(panel, values[at], grid, scale)
-        panel.set_title(_wrapped(label), fontsize="medium")
+        panel.set_title(plain(wrapped(label)), fontsize="medium")
     _bar(image, axes[0], quantity.label)
     if truth is not None:
         errors = {label: state - truth for label, state in states.items()}
@@ -83,7 +80,7 @@ def plot_maps(
             above.tick_params(labelbottom=True)
         for panel, (label, values) in zip(axes[1, before:], errors.items(), strict=True):
             image = draw_map(panel, values[at], grid, scale)
-            panel.set_title(_wrapped(f"error of {label}"), fontsize="medium")
+            panel.set_title(plain(wrapped(f"error of {label}")), fontsize="medium")
         _bar(image, axes[1, before:], quantity.error_label)
     return figure
 
@@ -129,7 +126,7 @@ def plot_filled(
     figure, axes = _panels(2, 2, grid)
     for panel, (label, values) in zip(axes.flat, maps.items(), strict=False):
         image = draw_map(panel, values, grid, scale)
-        panel.set_title(_wrapped(label), fontsize="medium")
+        panel.set_title(plain(wrapped(label)), fontsize="medium")
     _bar(image, axes[0], quantity.label)
     error = filled - original
     image = draw_map(axes[1, 1], error, grid, error_scale([error], scale))
@@ -152,17 +149,17 @@ def draw_map(axes: Axes, values: np.ndarray, grid: Grid, scale: Scale) -> AxesIm
     """
     axes.set_facecolor(UNKNOWN)
     raster = Raster.of(grid)
-    kinds: dict[str, Any] = {"origin": "lower", "extent": raster.extent, "aspect": raster.aspect}
+    placed: dict[str, Any] = {"origin": "lower", "extent": raster.extent, "aspect": raster.aspect}
     land = raster.cut(~grid.sea)
     if land.any():
-        axes.imshow(np.ma.masked_where(~land, land), cmap=ListedColormap([LAND]), **kinds)
+        axes.imshow(np.ma.masked_where(~land, land), cmap=ListedColormap([LAND]), **placed)
     image = axes.imshow(
         np.ma.masked_where(land | ~np.isfinite(raster.cut(values)), raster.cut(values)),
         cmap=scale.colours,
         vmin=scale.low,
         vmax=scale.high,
         interpolation="nearest",
-        **kinds,
+        **placed,
     )
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(4))
@@ -182,8 +179,6 @@ def _panels(rows, columns, grid):
 def _bar(image, axes, label):
     """The bar of a row's colours, as wide beside many panels as beside few."""
     shares = {"fraction": 0.15 / len(axes), "pad": 0.06 / len(axes)}
-    axes[0].figure.colorbar(image, ax=list(axes), label=plain(label), extend="both", **shares)
-
-
-def _wrapped(title):
-    return plain(textwrap.fill(title, LETTERS))
+    axes[0].figure.colorbar(
+        image, ax=list(axes), label=plain(wrapped(label)), extend="both", **shares
+    )

@@ -37,15 +37,15 @@ img {max-width: 100%}
 <h2>Maps</h2>
 <p>{{ told }}</p>
 {{ plot_div | safe }}
-<h2>Scores</h2>
-{{ scores | safe }}
+{% if scores %}<h2>Scores</h2>
+{{ scores | safe }}{% endif %}
 {% for heading, picture in figures.items() %}
 <h2>{{ heading }}</h2>
 {% if picture.startswith("data:") %}<img src="{{ picture }}" alt="{{ heading }}">
 {% else %}<p>{{ picture }}</p>{% endif %}
 {% endfor %}
-<h2>Settings</h2>
-{{ settings | safe }}
+{% if settings %}<h2>Settings</h2>
+{{ settings | safe }}{% endif %}
 {{ plot_script | safe }}
 </body>
 </html>
@@ -77,7 +77,7 @@ def write_html(
         grid: of the maps.
         quantity: that they are of.
         times: [time], dates or days.
-        scores: by method and by name; one that is None is shown as a dash.
+        scores: by method and by name, one that is None a dash; none where there is no truth.
         settings: of the comparison or reconstruction, by name.
         member: which one the maps show.
 
@@ -148,7 +148,9 @@ def _picture(plot: Callable[..., Figure], *args: Any) -> str:
 
 
 def _table(frame, **options):
-    """A table as HTML, its texts escaped and whole."""
+    """A table as HTML, its texts escaped and whole; one without entries is no text."""
+    if frame.empty:
+        return ""
     with pd.option_context("display.max_colwidth", None):
         frame = frame.where(frame.notna(), "-")
         return frame.to_html(border=0, float_format="{:.3g}".format, escape=True, **options)

@@ -12,6 +12,7 @@ from bokeh.models import (
     CustomJS,
     CustomJSHover,
     HoverTool,
+    Image,
     IndexFilter,
     LayoutDOM,
     LinearColorMapper,
@@ -24,11 +25,9 @@ from matplotlib.colors import to_hex
 
 from tf4dvar.data.grid import Grid
 from tf4dvar.evaluation.colours import LAND, UNKNOWN, Quantity, error_scale, state_scale
-from tf4dvar.evaluation.mapped import Mapped, all_maps, time_labels
+from tf4dvar.evaluation.mapped import Mapped, all_maps, time_labels, wrapped
 from tf4dvar.evaluation.raster import Raster
 
-SLIDER = "day"
-"""The name of the slider in Bokeh's document."""
 # Pixels of a map on the screen, and rows or columns that are worth to be kept for them.
 WIDTH, HEIGHT, MOST = 240, 420, 256
 # Bytes of all maps; a page of them has a third more.
@@ -91,18 +90,17 @@ def slider_maps(
     most = max(LARGEST // (number * points[0] * points[1]), 1)
     days = np.arange(0, len(times), -(-len(times) // most))
     panels = _Panels(raster, raster.cut(grid.sea), IndexFilter([0]))
-    rows = [[panels.draw(label, maps[member, days], scale) for label, maps in shown.items()]]
+    rows = [panels.draw({label: maps[member, days] for label, maps in shown.items()}, scale)]
     # One label for all: each would take from the width of a column.
     rows[0][0].yaxis.axis_label = raster.labels[1]
-    panels.add_bar(rows[0], scale, quantity.label)
+    _add_bar(rows[0], scale, quantity.label)
     if truth is not None:
         errors = {label: maps - truth for label, maps in states.items()}
         scale = error_scale(errors.values(), scale)
-        wrong = [
-            panels.draw(f"error of {label}", maps[member, days], scale)
-            for label, maps in errors.items()
-        ]
-        panels.add_bar(wrong, scale, quantity.error_label)
+        wrong = panels.draw(
+            {f"error of {label}": maps[member, days] for label, maps in errors.items()}, scale
+        )
+        _add_bar(wrong, scale, quantity.error_label)
         rows.append([None] * (len(shown) - len(states)) + wrong)
     drawn = gridplot(rows, toolbar_options={"logo": None})
     layout = column(panels.slider(time_labels(times[days])), drawn)
@@ -116,46 +114,62 @@ class _Panels:
         self.raster, self.sea, self.chosen = raster, sea, chosen
         self.source = ColumnDataSource()
         left, right, bottom, top = raster.extent
-        self.corner = {"x": left, "y": bottom, "dw": right - left, "dh": top - bottom}
-        self.ranges = {"x_range": Range1d(left, right), "y_range": Range1d(bottom, top)}
-        self.width = round(min(WIDTH, HEIGHT / raster.height))
+        self.x_range, self.y_range = Range1d(left, right), Range1d(bottom, top)
+        self.width = min(WIDTH, HEIGHT / raster.height)
 
-    def draw(self, label, maps, scale):
+    def draw(self, maps, scale):
+        """A row of panels by label, their titles as high as the highest: Bokeh cuts panels off."""
+        titles = [wrapped(label) for label in maps]
+        most = max(title.count("\n") for title in titles)
+        titles = [" \n" * (most - title.count("\n")) + title for title in titles]
+        return [
+            self._panel(title, each, scale)
+            for title, each in zip(titles, maps.values(), strict=True)
+        ]
+
+    def _panel(self, title, maps, scale):
         """A panel, of maps [time, y, x]; all days are in the page, and one is in view."""
         name = f"map{len(self.source.data)}"
         self.source.data[name] = list(_coded(self.raster.cut(maps), self.sea, scale))
         panel = figure(
-            frame_width=self.width,
-            frame_height=round(self.width * self.raster.height),
-            title=Title(text=PlainText(text=label)),
+            frame_width=max(round(self.width), 1),
+            frame_height=max(round(self.width * self.raster.height), 1),
+            title=Title(text=PlainText(text=title)),
             x_axis_label=self.raster.labels[0],
             tools=_TOOLS,
-            **self.ranges,
+            x_range=self.x_range,
+            y_range=self.y_range,
         )
-        panel.image(
+        left, right, bottom, top = self.raster.extent
+        picture = Image(
             image=name,
-            source=self.source,
-            view=CDSView(filter=self.chosen),
-            color_mapper=LinearColorMapper([LAND, UNKNOWN, *_palette(scale)], low=0, high=_CODES),
-            **self.corner,
+            x=left,
+            y=bottom,
+            dw=right - left,
+            dh=top - bottom,
+            color_mapper=LinearColorMapper(
+                palette=[LAND, UNKNOWN, *_palette(scale)], low=0, high=_CODES
+            ),
         )
+        panel.add_glyph(self.source, picture, view=CDSView(filter=self.chosen))
         panel.add_tools(_value_tool(name, scale))
         return panel
-
-    def add_bar(self, row, scale, label):
-        """The scale at the end of a row."""
-        mapper = LinearColorMapper(_palette(scale), low=scale.low, high=scale.high)
-        row[-1].add_layout(ColorBar(color_mapper=mapper, title=PlainText(text=label)), "right")
 
     def slider(self, labels):
         """What chooses the day, by its label."""
         slider = CategoricalSlider(
-            categories=labels, value=labels[0], title="time", name=SLIDER, width=2 * WIDTH
+            categories=labels, value=labels[0], title="time", width=2 * WIDTH
         )
         choose = "chosen.indices = [labels.indexOf(slider.value)]"
         known = {"chosen": self.chosen, "labels": labels, "slider": slider}
         slider.js_on_change("value", CustomJS(args=known, code=choose))
         return slider
+
+
+def _add_bar(row, scale, label):
+    """The scale at the end of a row."""
+    mapper = LinearColorMapper(palette=_palette(scale), low=scale.low, high=scale.high)
+    row[-1].add_layout(ColorBar(color_mapper=mapper, title=PlainText(text=wrapped(label))), "right")
 
 
 def _coded(maps, sea, scale):
