@@ -79,6 +79,7 @@ def test_why_a_figure_is_missing_is_told(tmp_path, given):
     assert re.findall("<h2>(.*)</h2>", page) == ["Maps"]
 
 
+@pytest.mark.long
 def test_sixty_days_of_two_methods_are_below_ten_megabytes(tmp_path, given, rng):
     maps = rng.normal(size=(1, 60, 128, 128))
     times = np.datetime64("2012-10-01", "ns") + np.arange(60, dtype="m8[D]")
@@ -97,6 +98,7 @@ def test_without_bokeh_it_is_told_what_to_install(tmp_path, given, monkeypatch):
     assert not any(tmp_path.iterdir())
 
 
+@pytest.mark.long
 def test_the_slider_moves_the_maps_in_a_browser(tmp_path, given):
     if installed() is None:
         pytest.skip(f"No browser: none of {', '.join(NAMES)}; Debian has a package chromium.")
