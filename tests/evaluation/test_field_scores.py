@@ -80,6 +80,10 @@ def test_the_contour_is_linear_between_the_scales():
     shortest = 50 + (0.8 - 0.5) / (0.8 - 0.3) * (25 - 50)
     quickest = 4 + (0.9 - 0.5) / 0.9 * (2 - 4)
     assert resolved(score, periods, wavelengths) == pytest.approx((shortest, quickest))
+    # A patch of small scales apart from them changes nothing.
+    apart = score.copy()
+    apart[-1, -2:] = 0.9
+    assert resolved(apart, periods, wavelengths) == resolved(score, periods, wavelengths)
     assert resolved(score * 0, periods, wavelengths) == (None, None)
     assert resolved(score * 0 + 1, periods, wavelengths) == (20.0, 2.0)
 

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from scipy import fft, signal
+from scipy import fft, ndimage, signal
 
 from tf4dvar.errors import InputError
 from tf4dvar.evaluation.metrics import mean_where_known
@@ -119,16 +119,23 @@ def resolved(
 ) -> tuple[float | None, float | None]:
     """The smallest wavelength and the smallest period on the score's contour 0.5.
 
-    Between two scales the score is linear in wavelength and in period.
+    It is the contour around the largest scales. What lies above 0.5 apart from them, as where the
+    truth has next to no power, is not resolved. Between two scales the score is linear in
+    wavelength and in period.
 
     Args:
         score, periods, wavelengths: of `spectral_score`.
 
     Returns:
-        Where all is resolved, the smallest there are; where nothing is, None.
+        Where all is resolved, the smallest there are; where the largest scales are not, None.
     """
-    if (score > RESOLVED).all():
+    regions, _ = ndimage.label(score > RESOLVED)
+    if not regions[0, 0]:
+        return None, None
+    region = regions == regions[0, 0]
+    if region.all():
         return float(wavelengths[-1]), float(periods[-1])
+    score = np.where(region, score, np.minimum(score, RESOLVED))
     along_x = _crossings(score, wavelengths)
     along_t = _crossings(score.T, periods)
     # A crossing on a line of one axis lies at one of the scales of the other.
@@ -136,8 +143,6 @@ def resolved(
     at_wavelengths = wavelengths[np.flatnonzero(np.isfinite(along_t).any(axis=1))]
     smallest_x = np.concatenate([along_x[np.isfinite(along_x)], at_wavelengths])
     smallest_t = np.concatenate([along_t[np.isfinite(along_t)], at_periods])
-    if not smallest_x.size:
-        return None, None
     return float(smallest_x.min()), float(smallest_t.min())
 
 
