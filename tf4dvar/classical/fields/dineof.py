@@ -25,11 +25,16 @@ class Dineof(FieldMethod):
 
     Beckers and Rixen (2003, doi:10.1175/1520-0426(2003)020<1839:ECADFF>2.0.CO;2). Of the anomalies
     X, [day, point], from the mean of a member's observations, 0 where none is, the leading EOFs are
-    computed, and the gaps replaced by what these EOFs have there, again and again. As many EOFs are
-    kept as predict withheld observations best (Alvera-Azcarate et al. 2005,
-    doi:10.1016/j.ocemod.2004.08.002), fewer than there are days. The filter smooths their
-    amplitudes: they are eigenvectors of F X X' F', F diffusion in time (Alvera-Azcarate et al.
-    2009, doi:10.5194/os-5-475-2009). Maps are those of the EOFs, at observed points too.
+    computed, and the gaps replaced by what these EOFs have there, again and again: first with one
+    EOF, then with one more each time. Maps are those of the EOFs, at observed points too.
+
+    How many is told by the error at withheld observations (Alvera-Azcarate et al. 2005,
+    doi:10.1016/j.ocemod.2004.08.002): the fewest, less than there are days, of which it is within
+    its standard error of the least (Breiman et al. 1984). For the least itself the last EOFs hardly
+    matter there, and spoil large gaps.
+
+    The filter smooths the amplitudes: they are eigenvectors of F X X' F', F diffusion in time
+    (Alvera-Azcarate et al. 2009, doi:10.5194/os-5-475-2009).
 
     The stated error is that of an optimal interpolation of each day by itself with the covariance
     of the EOFs (Beckers et al. 2006, doi:10.5194/os-2-183-2006), and the variance that the EOFs
@@ -97,8 +102,10 @@ class Dineof(FieldMethod):
         times = problem.times
         smoother = _diffusion(times[days], self.filter)
         scheme = _Iteration(smoother, self.tolerance * std, self.iterations)
-        count, squared, filled = self._chosen(anomalies, known, withheld, scheme, report)
-        modes, filled = scheme.fill(np.where(known, anomalies, filled), known, count)
+        count, squared, uncertain = self._chosen(anomalies, known, withheld, scheme, report)
+        filled = anomalies
+        for fewer in range(1, count + 1):
+            modes, filled = scheme.fill(filled, known, fewer)
         report(self.eofs)
         # EOFs of the observed days' maps; amplitudes of all days.
         patterns = modes.T @ filled
@@ -106,8 +113,7 @@ class Dineof(FieldMethod):
         states = np.full(observed.shape, mean)
         states[:, points] += amplitudes @ patterns
         noise = problem.variance[member][:, points]
-        # No less than the mean square is uncertain, also where the noise is told too large.
-        uncertain = np.sqrt(2 / withheld.sum()) * squared
+        # No less than it is uncertain, also where the noise is told too large.
         left = max(squared - noise[days][withheld].mean(), uncertain)
         of_amplitudes = _errors_of_amplitudes(patterns / np.sqrt(len(modes)), seen, noise + left)
         spread = np.full(observed.shape, std)
@@ -115,19 +121,26 @@ class Dineof(FieldMethod):
         return states, spread, {"eofs": float(count), "withheld_rmse": float(np.sqrt(squared))}
 
     def _chosen(self, anomalies, known, withheld, scheme, report):
-        """How many EOFs predict the withheld best, the mean square error, and the filled gaps."""
+        """How many EOFs predict the withheld best, the mean squared error, and its uncertainty."""
         kept = known & ~withheld
         filled = np.where(kept, anomalies, 0.0)
-        best = 0, np.inf, filled
+        number = withheld.sum(axis=1)
+        means: list[float] = []
+        uncertainties: list[float] = []
         for count in range(1, min(self.eofs, max(min(filled.shape) - 1, 1)) + 1):
             _, filled = scheme.fill(filled, kept, count)
-            squared = np.square(filled[withheld] - anomalies[withheld]).mean()
-            if squared < best[1]:
-                best = count, squared, filled
+            squared = np.where(withheld, np.square(filled - anomalies), 0.0).sum(axis=1)
+            means.append(squared.sum() / number.sum())
+            # Errors of a day go together, those of two days do not.
+            of_days = squared - number * means[-1]
+            uncertainties.append(np.linalg.norm(of_days) / number.sum())
             report(count)
-            if count - best[0] >= PATIENCE:
+            best = int(np.argmin(means))
+            if len(means) - 1 - best >= PATIENCE:
                 break
-        return best
+        as_good = np.array(means) <= means[best] + uncertainties[best]
+        chosen = int(np.argmax(as_good))
+        return chosen + 1, means[chosen], uncertainties[chosen]
 
 
 @dataclass(frozen=True)
