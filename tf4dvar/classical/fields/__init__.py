@@ -5,6 +5,14 @@ Nothing here imports TensorFlow before it is used.
 
 from tf4dvar.classical.fields.dineof import Dineof
 from tf4dvar.classical.fields.method import FIELD_METHODS, FieldAnalysis, FieldMethod
+from tf4dvar.classical.fields.optimal_interpolation import OptimalInterpolation
 from tf4dvar.classical.fields.problem import FieldProblem
 
-__all__ = ["FIELD_METHODS", "Dineof", "FieldAnalysis", "FieldMethod", "FieldProblem"]
+__all__ = [
+    "FIELD_METHODS",
+    "Dineof",
+    "FieldAnalysis",
+    "FieldMethod",
+    "FieldProblem",
+    "OptimalInterpolation",
+]

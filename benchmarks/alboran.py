@@ -1,0 +1,64 @@
+"""Sea-surface temperature under pasted clouds: errors of maps on pixels that were withheld.
+
+python benchmarks/alboran.py PATH [--methods oi:covariance=exponential] [--draws 0,1,2]
+
+The file is DINEOF's example, ten days of the Alboran Sea: `SST` [time, lat, lon] with gaps, and
+`mask`, 1 = sea. On each of its five clearest days the clouds of another day are pasted, drawn by
+chance; what they cover is withheld from the method. A stated error is one of what was withheld, of
+the field and of the observation.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from fields import method_of
+
+from tf4dvar.classical.fields import FieldProblem
+from tf4dvar.data.grid import Grid
+
+CLEAREST = 5
+
+
+def pasted(seen, sea, rng):
+    """What the clouds of other days cover of the clearest days, [time, y, x]."""
+    covered = np.zeros_like(seen)
+    for day in np.argsort(-seen[:, sea].mean(axis=1), kind="stable")[:CLEAREST]:
+        other = rng.choice(np.delete(np.arange(len(seen)), day))
+        covered[day] = seen[day] & ~seen[other]
+    return covered
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("path", type=Path)
+    parser.add_argument("--methods", default="oi:covariance=exponential")
+    parser.add_argument("--draws", default="0,1,2")
+    parser.add_argument("--noise", type=float, default=0.1, help="K, standard deviation")
+    arguments = parser.parse_args()
+    with xr.open_dataset(arguments.path) as file:
+        sea = file["mask"].values == 1
+        values = np.where(sea, file["SST"].values, np.nan).astype("float64")
+        times = (file["time"].values - file["time"].values[0]) / np.timedelta64(1, "D")
+        coordinates = (file[name].values.astype("float64") for name in ("lat", "lon"))
+        grid = Grid(*coordinates, spherical=True, land=~sea)
+    print("| method | draw | withheld | RMSE, K | bias, K | error / stated | in 90 % | s a map |")
+    print("|---" * 8 + "|")
+    for name in arguments.methods.split(","):
+        for draw in map(int, arguments.draws.split(",")):
+            withheld = pasted(np.isfinite(values), sea, np.random.default_rng(draw))
+            given = np.where(withheld, np.nan, values)[None]
+            problem = FieldProblem(given, arguments.noise**2, times, grid)
+            analysis = method_of(name).analyse(problem)
+            errors = (analysis.states[0] - values)[withheld]
+            row = [f"{np.sqrt(np.square(errors).mean()):.3f}", f"{errors.mean():.3f}", "", ""]
+            if analysis.spread is not None:
+                scaled = errors / np.hypot(analysis.spread[0][withheld], arguments.noise)
+                row[2:] = f"{scaled.std():.2f}", f"{(np.abs(scaled) < 1.645).mean():.3f}"
+            cells = [name, draw, len(errors), *row, f"{analysis.seconds_per_map:.1f}"]
+            print("|", " | ".join(map(str, cells)), "|", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""Optimal interpolation of fields from near observations in space and time."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import psutil
+
+from tf4dvar.classical.fields.covariance_fit import Parameters, fitted
+from tf4dvar.classical.fields.covariance_of_states import covariance_of_states, mean_of_states
+from tf4dvar.classical.fields.covariances import KernelCovariance
+from tf4dvar.classical.fields.local_analysis import (
+    Observations,
+    blocks,
+    interpolate,
+    neighbours_of,
+)
+from tf4dvar.classical.fields.method import FieldAnalysis, FieldMethod
+from tf4dvar.classical.fields.problem import FieldProblem
+from tf4dvar.classical.fields.withheld import withhold
+from tf4dvar.classical.method import setting
+from tf4dvar.errors import InputError
+
+
+@dataclass(frozen=True)
+class OptimalInterpolation(FieldMethod):
+    """Optimal interpolation: the best linear estimate from near observations in space and time.
+
+    The covariance is a kernel whose parameters are fitted to the data, or that of states. For a
+    fit observations are withheld as gaps are, those of a day that another day does not observe;
+    the parameters are those under which they are most likely. Points of the same block share their
+    neighbours. The mean of the field, or of its departure from the mean of the states, is unknown;
+    see `interpolate`.
+
+    Usage:
+
+        from tf4dvar.classical.fields import FieldProblem, OptimalInterpolation
+        from tf4dvar.data.grid import Grid
+
+        observations = np.full((1, 5, 8, 8), np.nan)
+        observations[:, ::2, ::3] = 1.0
+        problem = FieldProblem(
+            observations, 0.01, np.arange(5.0), Grid(np.arange(8.0), np.arange(8.0))
+        )
+        method = OptimalInterpolation("exponential", length=4.0, days=2.0, variance=1.0)
+        assert np.allclose(method.analyse(problem).states, 1.0)
+    """
+
+    name = "oi"
+    covariance: Literal["gaussian", "exponential", "matern", "states"] = setting(
+        "matern", "A kernel, of Matern with smoothness 3/2; or estimated from states."
+    )
+    length: float | None = setting(None, "Of a kernel, km; None: fitted.", positive=True)
+    days: float | None = setting(None, "Of a kernel, as length; None: fitted.", positive=True)
+    variance: float | None = setting(None, "Of the field; None: fitted.", positive=True)
+    noise_factor: float | None = setting(
+        None, "By which noise variances are multiplied; None: fitted.", positive=True
+    )
+    neighbours: int = setting(300, "Observations for a block of points, at most.", at_least=2)
+
+    def __post_init__(self):
+        super().__post_init__()
+        given = [name for name in ("length", "days", "variance") if getattr(self, name)]
+        if self.covariance == "states" and given:
+            raise InputError(
+                f"Received {' and '.join(given)} with the covariance of states, which takes none; "
+                "leave it out, or take a kernel."
+            )
+
+    def solve(self, problem, progress):
+        """See `FieldMethod.analyse`."""
+        self._check_memory(problem)
+        if self.covariance == "states":
+            covariance, mean = covariance_of_states(problem), mean_of_states(problem)
+            members = observations_of(problem, mean)
+            parameters = {"variance": covariance.variance, "noise_factor": self.noise_factor or 1.0}
+        else:
+            mean = np.zeros(problem.grid.shape)
+            members = observations_of(problem, mean)
+            covariance, parameters = self._kernel(problem, members)
+        wanted = np.broadcast_to(problem.grid.sea, problem.observations.shape[1:])
+        groups = blocks(covariance, wanted)
+        maps = np.zeros((2, len(members), wanted.size))
+        for number, observed in enumerate(members):
+            observed = observed._replace(variance=parameters["noise_factor"] * observed.variance)
+            near = neighbours_of(covariance, observed.points, groups, self.neighbours)
+            for done, (group, chosen) in enumerate(zip(groups, near, strict=True), 1):
+                maps[:, number, group] = interpolate(covariance, observed.of(chosen), group)
+                progress(number * len(groups) + done, len(members) * len(groups))
+        maps = maps.reshape(2, *problem.observations.shape)
+        return FieldAnalysis(maps[0] + mean, np.sqrt(maps[1]), parameters)
+
+    def _kernel(self, problem, members):
+        """A kernel, and its parameters; those that are not given are fitted."""
+        places = problem.grid.positions.reshape(-1, len(problem.grid.box))
+        # Of larger scales than its own a data set does not tell.
+        limit = Parameters(
+            length=float(np.ptp(places, axis=0).max()) or 1.0,
+            days=float(np.ptp(problem.times)),
+            variance=np.inf,
+            noise_factor=np.inf,
+        )
+        variance = float(np.mean([each.values.var() for each in members])) or 1.0
+        guess = Parameters(limit.length / 10, limit.days / 10, variance, 1.0)
+        given = {name: getattr(self, name) for name in guess._fields if getattr(self, name)}
+
+        def covariance_of(parameters):
+            length, days, variance, _ = parameters
+            return KernelCovariance(
+                problem.grid, problem.times, self.covariance, length, days, variance
+            )
+
+        best, free = guess._replace(**given), [name for name in guess._fields if name not in given]
+        if free:
+            withheld = withhold(members, problem.observations.shape[1:])
+            best = fitted(best, limit, covariance_of, free, withheld, self.neighbours)
+        return covariance_of(best), best._asdict()
+
+    def _check_memory(self, problem):
+        """Refuse matrices that do not fit."""
+        largest = min(self.neighbours, int(problem.observed.sum(axis=(1, 2, 3)).max()))
+        needed, available = 3 * 8 * largest**2, psutil.virtual_memory().total
+        if needed > available:
+            raise InputError(
+                f"Received neighbours={self.neighbours}, whose covariances take some "
+                f"{needed / 1e9:.0f} GB; there are {available / 1e9:.0f}. Take fewer."
+            )
+
+
+def observations_of(problem: FieldProblem, mean: np.ndarray) -> list[Observations]:
+    """What is observed in each member, as departures from a mean.
+
+    Args:
+        problem: the maps.
+        mean: [y, x].
+    """
+    members = []
+    for seen, values, variance in zip(
+        problem.observed, problem.observations, problem.variance, strict=True
+    ):
+        points = np.flatnonzero(seen)
+        departures = (values - mean)[seen].astype("float64")
+        members.append(Observations(points, departures, variance[seen]))
+    return members
