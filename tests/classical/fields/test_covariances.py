@@ -14,7 +14,7 @@ EVERY = np.arange(np.prod(SHAPE))
 GRIDS = {
     "plane": Grid(np.arange(6.0), np.arange(8.0)),
     "box": Grid(np.arange(6.0), np.arange(8.0), periods=(6.0, 8.0)),
-    "channel": Grid(np.arange(6.0), np.arange(8.0), periods=(None, 8.0)),
+    "channel": Grid(np.arange(6.0), np.arange(8.0)[::-1], periods=(None, 8.0)),
     "sphere": Grid(np.linspace(-80, 80, 6), np.linspace(-180, 135, 8), spherical=True),
 }
 

@@ -14,7 +14,7 @@ from tf4dvar.errors import InputError
 
 @dataclass(frozen=True)
 class CovarianceOfStates:
-    """A covariance that depends on the lags in time, rows and columns alone.
+    """A covariance that depends on the lags in time, rows and columns alone, on the sphere too.
 
     Attributes:
         table: covariances by lag, [time, y, x]; lag zero is in its middle.
@@ -152,7 +152,10 @@ def _check_regular(problem):
         ("times", "y", "x"), (problem.times, grid.y, grid.x), (None, *grid.periods), strict=True
     )
     for name, values, period in axes:
-        steps = np.diff(values) if period is None else np.diff(values, append=values[0] + period)
+        steps = np.diff(values)
+        if period is not None:
+            # From the last point to the first one of the next period; axes may descend.
+            steps = np.diff(values, append=values[0] + np.copysign(period, values[-1] - values[0]))
         if len(steps) and not np.allclose(steps, steps[0], rtol=1e-3):
             raise InputError(
                 f"Received {name} in steps of {steps.min():g} to {steps.max():g}; a covariance of "
