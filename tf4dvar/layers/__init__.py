@@ -14,11 +14,13 @@ from tf4dvar.layers.observation_operators import LinearObservation, NormalisedOb
 from tf4dvar.layers.odes.bilinear import BilinearODE, Lorenz63ODE
 from tf4dvar.layers.odes.function import FunctionODE, ode_layer
 from tf4dvar.layers.odes.lorenz96 import Lorenz96ODE
+from tf4dvar.layers.odes.quasi_geostrophic import QuasiGeostrophicODE
 from tf4dvar.layers.odes.system import SystemODE
 from tf4dvar.layers.priors.autoencoder import AutoEncoder
 from tf4dvar.layers.priors.flow import EulerFlow, OneStepFlow, RK4Flow
 from tf4dvar.layers.priors.gibbs_energy import GENN, BilinearBlock
 from tf4dvar.layers.priors.periodic_gibbs_energy import PeriodicBilinearBlock, PeriodicGENN
+from tf4dvar.layers.priors.quasi_geostrophic import QuasiGeostrophicFlow
 from tf4dvar.layers.solver import GradientSolver, Iterates
 from tf4dvar.layers.updates.conv import ConvCell
 from tf4dvar.layers.updates.fixed_step import FixedStepCell
@@ -56,6 +58,8 @@ __all__ = [
     "PeriodicFirstGuess",
     "PeriodicGENN",
     "Prior",
+    "QuasiGeostrophicFlow",
+    "QuasiGeostrophicODE",
     "RK4Flow",
     "SegmentCell",
     "SystemODE",
