@@ -7,6 +7,7 @@ from tf4dvar.classical.fields.dineof import Dineof
 from tf4dvar.classical.fields.method import FIELD_METHODS, FieldAnalysis, FieldMethod
 from tf4dvar.classical.fields.optimal_interpolation import OptimalInterpolation
 from tf4dvar.classical.fields.problem import FieldProblem
+from tf4dvar.classical.fields.quasi_geostrophic import QuasiGeostrophicAssimilation
 
 __all__ = [
     "FIELD_METHODS",
@@ -15,4 +16,5 @@ __all__ = [
     "FieldMethod",
     "FieldProblem",
     "OptimalInterpolation",
+    "QuasiGeostrophicAssimilation",
 ]
