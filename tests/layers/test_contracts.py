@@ -25,11 +25,22 @@ EXAMPLES = {
         make(layers.RK4Flow, **dtype), layers.Normalisation(**dtype), **dtype
     ),
     layers.PeriodicGENN: lambda **dtype: layers.PeriodicGENN(units=4, kernel_size=5, **dtype),
+    layers.QuasiGeostrophicFlow: lambda **dtype: layers.QuasiGeostrophicFlow(
+        make(layers.QuasiGeostrophicODE, **dtype), parts=2, **dtype
+    ),
+    layers.QuasiGeostrophicODE: lambda **dtype: layers.QuasiGeostrophicODE(200e3, **dtype),
     layers.RK4Flow: lambda **dtype: layers.RK4Flow(layers.Lorenz63ODE(**dtype), 0.01, **dtype),
     layers.SystemODE: lambda **dtype: layers.SystemODE("l63", **dtype),
 }
-# On a circle.
-COMPONENTS = {layers.Lorenz96ODE: 8, layers.PeriodicGENN: 8}
+# On a circle, and of two layers.
+COMPONENTS = {
+    layers.Lorenz96ODE: 8,
+    layers.PeriodicGENN: 8,
+    layers.QuasiGeostrophicFlow: 2,
+    layers.QuasiGeostrophicODE: 2,
+}
+# What takes fields alone is given these where others are given series.
+SPACE = {layers.QuasiGeostrophicFlow: (4, 6), layers.QuasiGeostrophicODE: (4, 6)}
 PUBLIC = [
     found
     for found in map(vars(layers).get, layers.__all__)
@@ -64,6 +75,7 @@ def make(kind, **dtype):
 def arguments(layer, batch, steps, dtype, rng, space=()):
     """What a layer of its kind is called with."""
     components = COMPONENTS.get(type(layer), 3)
+    space = space or SPACE.get(type(layer), ())
     state = rng.normal(size=(batch, steps, *space, components)).astype(dtype)
     if isinstance(layer, layers.FirstGuess):
         mask = (rng.random(state.shape) < 0.4).astype(dtype)

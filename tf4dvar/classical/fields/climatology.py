@@ -43,8 +43,8 @@ def simulated_heights(system: QuasiGeostrophic) -> tuple[np.ndarray, float]:
     shear = abs(system.flows[0] - system.flows[1])
     if not shear > 0:
         raise InputError(
-            "Received layers that flow alike; expected a shear, by which eddies grow. A single layer "
-            "needs none if there are states to learn from."
+            "Received layers that flow alike; expected a shear, by which eddies grow. A single "
+            "layer needs none if there are states to learn from."
         )
     step = 3600 * SHEAR / shear * system.deformation_radius / RADIUS
     step = DAY / np.ceil(DAY / step)

@@ -26,6 +26,10 @@ class InitialHeights:
         forcing: Q^(1/2), [1, 1, ky, kx], m per day; none by default.
         modes: [time - 1, mode]; none by default.
 
+    Attributes:
+        initial_shape: of v_0, [layer, y, x].
+        size: of v.
+
     Usage:
 
         from tf4dvar.classical.fields.initial_heights import InitialHeights
@@ -52,11 +56,14 @@ class InitialHeights:
         self._layers = len(root)
         complex_type = "complex128" if self.dtype == "float64" else "complex64"
         self._root = tf.constant(root, complex_type)
-        self._forcing = tf.constant(np.ones((1, 1, 1, 1)) if forcing is None else forcing, complex_type)
+        self._forcing = tf.constant(
+            np.ones((1, 1, 1, 1)) if forcing is None else forcing, complex_type
+        )
         modes = np.empty((shape[0] - 1, 0)) if modes is None else modes
         # Of the last step, which leaves the window, there is none.
         modes = np.concatenate([modes, np.zeros_like(modes[:1])]) * time_step / parts
         self._modes = tf.constant(modes, self.dtype)
+        self.initial_shape = (self._layers, *shape[1:])
         self.size = (self._layers + modes.shape[1]) * shape[1] * shape[2]
         # Each step by itself: the loop keeps the states between, and nothing within.
         self._flow = QuasiGeostrophicFlow(ode, time_step / parts, parts=1, dtype=self.dtype)

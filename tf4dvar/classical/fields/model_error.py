@@ -30,18 +30,15 @@ class ModelError:
         wave = np.cos(2 * np.pi * np.arange(8) / 8) * np.ones((8, 1))
         fields = np.array([0.0, 1.0, 1.9])[None, :, None, None] * wave
         error = ModelError(fields, fields[:, :-1], time_step=1.0, spacing=1.0)
-        assert error.modes(4).shape[0] == 4
+        assert error.modes(4, 1.0).shape[0] == 4
     """
 
-    def __init__(
-        self, fields: np.ndarray, predicted: np.ndarray, time_step: float, spacing: float
-    ):
+    def __init__(self, fields: np.ndarray, predicted: np.ndarray, time_step: float, spacing: float):
         missed = (fields[:, 1:] - predicted) / time_step
         self._spectrum = IsotropicSpectrum(missed.reshape(-1, 1, *missed.shape[2:]), spacing)
         products = [(missed[:, lag:] * missed[:, : missed.shape[1] - lag]).mean() for lag in (0, 1)]
         correlation = np.clip(products[1] / products[0], 0.01, 0.9999)
         self.duration = float(time_step / np.sqrt(-np.log(correlation)))
-        self._time_step = time_step
 
     def root(self, size: tuple[int, int], spacing: float) -> np.ndarray:
         """Q^(1/2), see `IsotropicSpectrum.root`; nothing forces the mean.
@@ -54,13 +51,14 @@ class ModelError:
         root[..., 0, 0] = 0.0
         return root
 
-    def modes(self, count: int) -> np.ndarray:
+    def modes(self, count: int, time_step: float) -> np.ndarray:
         """Principal components of its course in time, [time, mode], scaled by what each explains.
 
         Args:
             count: of times.
+            time_step: between two of them.
         """
-        times = self._time_step * np.arange(count)
+        times = time_step * np.arange(count)
         covariance = np.exp(-(((times[:, None] - times) / self.duration) ** 2))
         variances, modes = np.linalg.eigh(covariance)
         kept = variances > LEAST * variances.sum()

@@ -17,30 +17,37 @@ from tf4dvar.data.grid import Grid
 from tf4dvar.errors import InputError
 from tf4dvar.systems import QuasiGeostrophic
 
-# Gradients from which L-BFGS estimates the Hessian.
-MEMORY = 20
-# Heights that a step holds while it is differentiated, about.
+# From which L-BFGS estimates the Hessian.
+GRADIENTS = 20
+# Fields that a step holds while it is differentiated, about.
 HELD = 300
-# Of the states that a problem gives, as many samples at most.
+# Of the states that a problem gives, about as many samples.
 EXAMPLES = 100
 
 
 @dataclass(frozen=True)
 class QuasiGeostrophicAssimilation(FieldMethod):
-    """Strong-constraint 4DVar with quasi-geostrophic dynamics, of one layer or two.
+    """4DVar with quasi-geostrophic dynamics, of one layer or of two.
 
-    In a periodic box, as of `tf4dvar simulate qg`. Of each window it seeks the first heights, from
-    which the dynamics lead through the observations (Le Dimet and Talagrand 1986). The background is
-    a climatology's isotropic covariance: of the states that the problem gives, for one layer, else of
-    turbulence that it simulates. L-BFGS begins at the first guess, else where the window before ended.
+    In a periodic box, as of `tf4dvar simulate qg`. In each window it seeks the first heights from
+    which the dynamics lead through the observations (Le Dimet and Talagrand 1986). Two layers hold
+    exactly, the lower is never seen. One layer is also forced: what it leaves out lasts for days,
+    and is sought with the first heights (weak constraint). Spectra of heights and of the forcing
+    are those of the states that the problem gives, for one layer; else of turbulence that it
+    simulates, once in a process. L-BFGS begins at the first guess, else where the window before
+    went. The first days and the last are less certain.
+
+    Raises:
+        InputError: the grid is no periodic box of square cells without land, times are not regular,
+            or a window is too large for the memory.
     """
 
     name = "4dvar-qg"
     takes_first_guess = True
-    layers: int = setting(1, "1, above water at rest, or 2, the lower never seen.", at_least=1)
+    layers: int = setting(1, "1, or 2 of which the lower is never seen.", at_least=1)
     window: float = setting(21.0, "Days of a window.", positive=True)
-    shift: float = setting(5.0, "Days from a window to the next.", positive=True)
-    iterations: int = setting(60, "Of L-BFGS in a window, at most.", at_least=1)
+    shift: float = setting(7.0, "Days from a window to the next.", positive=True)
+    iterations: int = setting(40, "Of L-BFGS in a window, at most.", at_least=1)
     time_step: float = setting(6.0, "Of the dynamics, hours at most.", positive=True)
     deformation_radius: float = setting(30.0, "Kilometres.", positive=True)
     shear: float = setting(0.1, "Mean flow of the upper layer over the lower, m/s.")
@@ -64,43 +71,29 @@ class QuasiGeostrophicAssimilation(FieldMethod):
 
     def solve(self, problem, progress):
         """See `FieldMethod.analyse`."""
-        from tf4dvar.classical.fields.initial_heights import InitialHeights
-        from tf4dvar.layers import QuasiGeostrophicODE
-
-        spacing, time_step = _spacing(problem.grid), _time_step(problem)
-        members, times, *size = problem.observations.shape
+        time_step = _time_step(problem)
+        members, times, *_ = problem.observations.shape
         length = min(max(round(self.window / time_step), 2), times)
-        parts = self._parts(time_step)
-        self._check_memory(length * parts, size)
-        fields, apart, between = self._examples(problem, spacing, time_step)
-        root = IsotropicSpectrum(fields[:, 0], apart).root(size, spacing)
-        forcing = {}
-        if self.layers == 1:
-            error = self._model_error(fields[:, :, 0], apart, between)
-            forcing = {"forcing": error.root(size, spacing), "modes": error.modes(length - 1)}
-        cost = InitialHeights(
-            self._ode(spacing), root, (length, *size), time_step, parts, **forcing
-        )
-        windows = _windows(times, length, max(round(self.shift / time_step), 1))
+        shift = min(max(round(self.shift / time_step), 1), length - 1)
+        windows, (root, cost) = _windows(times, length, shift), self._cost(problem, length)
         states, iterations = np.empty(problem.observations.shape), []
         for member in range(members):
-            heights, before = np.zeros((1, self.layers, *size)), 0
+            heights, before = np.zeros((1, *cost.initial_shape)), 0
             for start, kept in windows:
                 first = heights[start - before]
                 if problem.first_guess is not None:
                     first = problem.first_guess[member, start, None]
-                seen = member, slice(start, start + length)
-                weights = np.where(problem.observed[seen], 1 / problem.variance[seen], 0.0)
-                begin = np.zeros(cost.size)
-                control = _control(root, first).ravel()
-                begin[: control.size] = control
+                seen = (member, slice(start, start + length))
+                observed = problem.observed[seen]
+                weights = np.zeros(observed.shape)
+                np.divide(1, problem.variance[seen], out=weights, where=observed)
                 found = minimize(
                     cost,
-                    begin,
-                    (np.nan_to_num(problem.observations[seen]), weights),
+                    np.pad(_control(root, first), (0, cost.size - np.prod(cost.initial_shape))),
+                    (np.where(observed, problem.observations[seen], 0.0), weights),
                     jac=True,
                     method="L-BFGS-B",
-                    options={"maxiter": self.iterations, "maxcor": MEMORY},
+                    options={"maxiter": self.iterations, "maxcor": GRADIENTS},
                 )
                 heights, before = cost.trajectory(found.x), start
                 states[member, kept] = heights[kept - start, 0]
@@ -108,27 +101,46 @@ class QuasiGeostrophicAssimilation(FieldMethod):
                 progress(len(iterations), members * len(windows))
         return FieldAnalysis(states, settings={"iterations": float(np.mean(iterations))})
 
+    def _cost(self, problem, length):
+        """B^(1/2), and the cost of a window."""
+        from tf4dvar.classical.fields.initial_heights import InitialHeights
+
+        size, spacing = problem.grid.shape, _spacing(problem.grid)
+        parts = self._parts(problem.time_step)
+        self._check_memory(length * parts, size)
+        fields, apart, between = self._examples(problem, spacing)
+        root = IsotropicSpectrum(fields[:, 0], apart).root(size, spacing)
+        forcing: tuple[np.ndarray, ...] = ()
+        if self.layers == 1:
+            error = self._model_error(fields[:, :, 0], apart, between)
+            forcing = error.root(size, spacing), error.modes(length - 1, problem.time_step)
+        shape = (length, *size)
+        return root, InitialHeights(
+            self._ode(spacing), root, shape, problem.time_step, parts, *forcing
+        )
+
     def _parts(self, days):
+        """Steps of the dynamics in some days."""
         return int(np.ceil(24 * days / self.time_step - 1e-9))
 
-    def _examples(self, problem, spacing, time_step):
-        """Fields that follow each other, [sample, time, layer, y, x], their spacing and time step."""
+    def _examples(self, problem, spacing):
+        """Heights that follow each other, [sample, time, layer, y, x]; how far apart, and when."""
         if self.layers == 2 or problem.states is None:
             heights, apart = simulated_heights(self.system)
             return heights[:, :, : self.layers], apart, 1.0
-        if problem.states.shape[1] < SUCCESSIVE:
+        count = problem.states.shape[1] // SUCCESSIVE
+        if not count:
             raise InputError(
-                f"Received states of {problem.states.shape[1]} times; expected {SUCCESSIVE} or more, "
-                "by which the error of the dynamics is seen."
+                f"Received states of {problem.states.shape[1]} times; expected {SUCCESSIVE} or "
+                "more, by which the error of the dynamics is seen."
             )
-        first = [
-            (sample, slice(time, time + SUCCESSIVE))
-            for sample in range(len(problem.states))
-            for time in range(0, problem.states.shape[1] - SUCCESSIVE + 1, SUCCESSIVE)
+        samples = np.arange(len(problem.states) * count)
+        chosen = samples[:: max(len(samples) // EXAMPLES, 1)]
+        fields = [
+            problem.states[each // count, SUCCESSIVE * (each % count) :][:SUCCESSIVE]
+            for each in chosen
         ]
-        chosen = np.unique(np.linspace(0, len(first) - 1, EXAMPLES).round().astype(int))
-        fields = np.array([problem.states[first[each]] for each in chosen], "float64")
-        return fields[:, :, None], spacing, time_step
+        return np.array(fields, "float64")[:, :, None], spacing, problem.time_step
 
     def _ode(self, spacing):
         from tf4dvar.layers import QuasiGeostrophicODE
@@ -141,12 +153,14 @@ class QuasiGeostrophicAssimilation(FieldMethod):
             beta=system.beta,
             flows=system.flows,
             drag=system.drag,
+            dtype="float32",
         )
 
     def _model_error(self, fields, spacing, time_step):
         from tf4dvar.layers import QuasiGeostrophicFlow
 
-        flow = QuasiGeostrophicFlow(self._ode(spacing), time_step, self._parts(time_step))
+        parts = self._parts(time_step)
+        flow = QuasiGeostrophicFlow(self._ode(spacing), time_step, parts, dtype="float32")
         predicted = np.concatenate([flow(each[None, ..., None])[..., 0] for each in fields])
         return ModelError(fields, predicted[:, 1:], time_step, spacing)
 
@@ -169,12 +183,12 @@ def _windows(times: int, length: int, shift: int) -> list[tuple[int, np.ndarray]
 
 
 def _control(root: np.ndarray, heights: np.ndarray) -> np.ndarray:
-    """The smallest v of which B^(1/2) makes some heights, of all layers or of the upper one."""
+    """The smallest v_0 of which B^(1/2) makes some heights, of all layers or of the upper one."""
     known = np.moveaxis(root[: len(heights)], (0, 1), (2, 3))
     waves = np.moveaxis(fft.rfft2(heights), 0, 2)[..., None]
     transposed = np.swapaxes(known, -2, -1)
     control = transposed @ np.linalg.solve(known @ transposed, waves)
-    return fft.irfft2(np.moveaxis(control[..., 0], 2, 0), heights.shape[-2:])
+    return fft.irfft2(np.moveaxis(control[..., 0], 2, 0), heights.shape[-2:]).ravel()
 
 
 def _spacing(grid: Grid) -> float:
@@ -182,16 +196,14 @@ def _spacing(grid: Grid) -> float:
     distances = np.concatenate([np.diff(axis) for axis in (grid.y, grid.x)])
     rows, columns = grid.shape
     spacing = float(np.mean(distances))
-    periodic = grid.periods[0] is not None and grid.periods[1] is not None
-    if not periodic or not grid.sea.all():
+    if None in grid.periods or not grid.sea.all():
         raise InputError(
-            "Received a grid with coasts or without periods; expected a box that repeats in y and x "
-            "(the attribute modulo of both coordinates) and has no land. 4dvar-qg takes no other."
+            "Received a grid with land or without periods; expected a box that repeats in y and x "
+            "(the attribute modulo of both coordinates). Take a method that knows no dynamics."
         )
-    expected = spacing * rows, spacing * columns
-    if not np.allclose([*distances], spacing, rtol=1e-3) or not np.allclose(
-        grid.periods, expected, rtol=1e-3
-    ):
+    expected = [spacing * rows, spacing * columns]
+    measured = [*distances, *grid.periods]
+    if not np.allclose(measured, [spacing] * len(distances) + expected, rtol=1e-3):
         raise InputError(
             f"Received distances of {distances.min():g} to {distances.max():g} km between rows and "
             f"columns, and the periods {grid.periods} km; expected square cells, ascending, and as "
@@ -205,7 +217,7 @@ def _time_step(problem: FieldProblem) -> float:
     steps = np.diff(problem.times)
     if not np.allclose(steps, problem.time_step, rtol=1e-3):
         raise InputError(
-            f"Received maps that are {steps.min():g} to {steps.max():g} days apart; expected regular "
-            "times. Put them on regular ones, with NaN where nothing is observed."
+            f"Received maps that are {steps.min():g} to {steps.max():g} days apart; expected "
+            "regular times. Put them on regular ones, with NaN where nothing is observed."
         )
     return problem.time_step

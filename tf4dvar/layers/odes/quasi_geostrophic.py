@@ -21,9 +21,10 @@ class QuasiGeostrophicODE(ODE):
         dq_i/dt = -J(psi_i, q_i) - U_i dq_i/dx - Q_i dh_i/dx - (drag laplacian h_2 if i is 2)
         q_i = laplacian h_i + F_i (h_j - h_i)
 
-    Derivatives are exact of the grid's waves (`tf.signal.rfft2d`). Height 1 is that of the surface;
-    of two layers height 2 is the pressure of the lower one. The mean of a height stays. Five numbers
-    are learned, each in a unit that makes it about one, unless `trainable=False`.
+    Derivatives are exact of the grid's waves (`tf.signal.rfft2d`). Height 1 is that of the
+    surface; of two layers height 2 is the pressure of the lower one. The mean of a height stays.
+    Radius, beta, flows and drag are learned, each in a unit that makes it about one, unless
+    `trainable=False`.
 
     Args:
         spacing: of the points, the same in y and x, m.
@@ -127,17 +128,19 @@ class QuasiGeostrophicODE(ODE):
     def _matrices(self, squared, radius):
         """From heights to vorticities and back, [layer, layer, ky, kx].
 
-        Two layers move as one and against each other. Each of these modes has an operator of its own.
+        Two layers move as one and against each other; each of these modes has an operator of its
+        own.
         """
         ratio = self.thickness_ratio
-        modes = [([[ratio, 1.0], [ratio, 1.0]], 0.0), ([[1.0, -1.0], [-ratio, ratio]], radius**-2)]
+        together, apart = [[ratio, 1.0], [ratio, 1.0]], [[1.0, -1.0], [-ratio, ratio]]
+        modes = [(together, 0.0), (apart, radius**-2)]
         if self.layers == 1:
             modes = [([[1.0 + ratio]], radius**-2 / (1 + ratio))]
         # The mean has no slope: what it is divided by does not count.
         safe = tf.where(squared > 0, squared, 1.0)
         to_vorticity = to_height = 0.0
-        for projection, stretching in modes:
-            projection = -np.array(projection)[..., None, None] / (1 + ratio)
+        for mode, stretching in modes:
+            projection = -np.array(mode)[..., None, None] / (1 + ratio)
             projection = tf.constant(projection, squared.dtype)
             to_vorticity += projection * (squared + stretching)
             to_height += projection / (safe + stretching)

@@ -13,8 +13,8 @@ from tf4dvar.systems.quasi_geostrophic import FILTER_FROM, FILTER_STEEPNESS
 class QuasiGeostrophicFlow(OneStepFlow):
     """One-step-ahead prediction of heights in a periodic box; see `OneStepFlow`.
 
-    Runge-Kutta steps, each followed by the exponential filter of `tf4dvar.systems.QuasiGeostrophic`,
-    which is as strong as there with steps of an hour.
+    Runge-Kutta steps, each followed by the exponential filter of
+    `tf4dvar.systems.QuasiGeostrophic`, as strong as there with steps of an hour.
 
     Args:
         ode: `QuasiGeostrophicODE`, or another of periodic fields, per day.
@@ -36,12 +36,12 @@ class QuasiGeostrophicFlow(OneStepFlow):
         assert flow(np.zeros((1, 3, 8, 8, 1))).shape == (1, 3, 8, 8, 1)
     """
 
-    def __init__(self, ode: keras.layers.Layer, time_step: float = 1.0, parts: int = 8, **kwargs):
+    def __init__(self, ode: keras.layers.Layer, time_step: float = 1.0, parts: int = 4, **kwargs):
         super().__init__(ode, time_step, **kwargs)
         if not parts >= 1:
             raise ValueError(f"Received parts={parts}; expected 1 or more.")
         self.parts = int(parts)
-        self.scheme = RK4Flow(ode, time_step / parts, **kwargs)
+        self.scheme = RK4Flow(ode, time_step / parts, dtype=self.dtype_policy)
 
     def build(self, input_shape):
         """Build the ODE."""
