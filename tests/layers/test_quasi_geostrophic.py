@@ -1,4 +1,4 @@
-"""The quasi-geostrophic ODE and flow beside the system in NumPy, of which they are the equations."""
+"""The quasi-geostrophic ODE and flow beside the system in NumPy of the same equations."""
 
 from itertools import islice
 

@@ -3,6 +3,8 @@
 import numpy as np
 from scipy import fft
 
+from tf4dvar.errors import InputError
+
 # Of the largest variance of a wave, what makes the others invertible.
 SMALLEST = 1e-9
 
@@ -17,6 +19,9 @@ class IsotropicSpectrum:
     Attributes:
         wavenumbers: [ring].
         density: power per area of the wavenumbers' plane, [ring, layer, layer].
+
+    Raises:
+        InputError: no field varies.
 
     Usage:
 
@@ -37,6 +42,8 @@ class IsotropicSpectrum:
         means = np.zeros((len(rings), *power.shape[2:]))
         np.add.at(means, member.reshape(size), power)
         means /= np.bincount(member.ravel())[:, None, None]
+        if not means[1:].any():
+            raise InputError("Received fields without a wave; expected some that vary.")
         # The mean is no wave.
         self.wavenumbers = rings[1:] * width
         self.density = means[1:] * spacing**2 / np.prod(size)

@@ -157,11 +157,16 @@ class QuasiGeostrophicAssimilation(FieldMethod):
         )
 
     def _model_error(self, fields, spacing, time_step):
+        import tensorflow as tf
+
         from tf4dvar.layers import QuasiGeostrophicFlow
 
         parts = self._parts(time_step)
         flow = QuasiGeostrophicFlow(self._ode(spacing), time_step, parts, dtype="float32")
-        predicted = np.concatenate([flow(each[None, ..., None])[..., 0] for each in fields])
+        states = fields[:, None, ..., None].astype("float32")
+        flow.build(states[0].shape)
+        predict = tf.function(flow.call, autograph=False)
+        predicted = np.concatenate([predict(each)[..., 0] for each in states])
         return ModelError(fields, predicted[:, 1:], time_step, spacing)
 
     def _check_memory(self, steps, size):
