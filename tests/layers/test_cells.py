@@ -8,11 +8,17 @@ from tests.layers.layer_check import check_layer
 from tf4dvar.layers import ConvCell, FixedStepCell, LSTMCell
 
 CONVOLUTIONAL = pytest.mark.parametrize("cell", [LSTMCell, ConvCell])
-# A few variables, a circle of components, a field of two variables.
+# A few variables, a circle of components, a field of two variables; times as channels.
 KINDS = pytest.mark.parametrize(
     ("shape", "kind"),
-    [((9, 3), {}), ((9, 8), {"circle": True}), ((9, 5, 6, 2), {"boundary": "reflected"})],
-    ids=["variables", "circle", "field"],
+    [
+        ((9, 3), {}),
+        ((9, 8), {"circle": True}),
+        ((9, 5, 6, 2), {"boundary": "reflected"}),
+        ((9, 8), {"circle": True, "segment": 4}),
+        ((9, 5, 6, 2), {"boundary": "reflected", "segment": 9}),
+    ],
+    ids=["variables", "circle", "field", "segments of a circle", "a field's times as channels"],
 )
 
 
@@ -50,7 +56,11 @@ def test_paper_sizes(cell, components, parameters):
 @CONVOLUTIONAL
 @pytest.mark.parametrize(
     ("shape", "kind", "axis"),
-    [((9, 8), {"circle": True}, 2), ((9, 5, 6, 2), {"boundary": "periodic"}, 3)],
+    [
+        ((9, 8), {"circle": True}, 2),
+        ((9, 5, 6, 2), {"boundary": "periodic"}, 3),
+        ((9, 5, 6, 2), {"boundary": "periodic", "segment": 9}, 3),
+    ],
 )
 def test_turning_the_circle_turns_the_increment(cell, shape, kind, axis, rng):
     gradient, cell = gradient_of(shape, rng), cell(**kind)
@@ -62,6 +72,25 @@ def test_turning_the_circle_turns_the_increment(cell, shape, kind, axis, rng):
 
     turned = second_increment(np.roll(gradient, 3, axis))
     np.testing.assert_allclose(turned, np.roll(second_increment(gradient), 3, axis), atol=1e-6)
+
+
+@CONVOLUTIONAL
+def test_times_of_a_segment_are_variables_of_one_time(cell, rng):
+    gradient = gradient_of((3, 5, 6, 2), rng)
+    # The variables side by side, the times of each together; its kernel sees zeros in time.
+    as_variables = np.transpose(gradient, (0, 2, 3, 4, 1)).reshape(4, 1, 5, 6, 6)
+    segments, plain = cell(segment=3), cell()
+    segments.build(gradient.shape)
+    plain.build(as_variables.shape)
+    for theirs, ours in zip(segments.weights, plain.weights, strict=True):
+        middle = ours.numpy()
+        if middle.ndim > 1:
+            middle[len(middle) // 2] = theirs[0]
+        ours.assign(middle if middle.ndim > 1 else theirs)
+    increment, _ = segments(gradient, segments.initial(tf.constant(gradient)))
+    expected, _ = plain(as_variables, plain.initial(tf.constant(as_variables)))
+    expected = np.transpose(np.reshape(expected, (4, 5, 6, 2, 3)), (0, 4, 1, 2, 3))
+    np.testing.assert_allclose(increment, expected, rtol=1e-4, atol=1e-5)
 
 
 @CONVOLUTIONAL

@@ -49,6 +49,22 @@ def test_it_is_the_sum_over_the_neighbourhood(space, boundary, size, rng):
     np.testing.assert_allclose(layer(values), expected, atol=1e-12)
 
 
+@pytest.mark.parametrize("widths", [(1, 3, 5), (5, 1, 3)])
+def test_its_width_may_be_another_along_each_axis(widths, rng):
+    values = rng.normal(size=(2, 7, 5, 6, 3))
+    layer = Convolution(2, widths, ("reflected", "periodic"), dtype="float64")
+    layer.build(values.shape)
+    # Of equal widths, the others' weights zero.
+    kernel = np.zeros((5, 5, 5, 3, 2))
+    middle = (slice((5 - width) // 2, (5 + width) // 2) for width in widths)
+    kernel[tuple(middle)] = layer.kernel
+    np.testing.assert_allclose(
+        layer(values), by_sums(values, kernel, ("reflected", "periodic")), atol=1e-12
+    )
+    with pytest.raises(ValueError, match="a width for time and for each axis of space"):
+        Convolution(2, (1, 3))(values)
+
+
 @pytest.mark.parametrize("space", SPACES)
 def test_with_a_zero_centre_no_value_enters_its_own_output(space):
     layer = Convolution(1, 3, "periodic", zero_centre=True, dtype="float64")

@@ -6,6 +6,7 @@ from tf4dvar.layers.first_guesses.attention import AttentionFirstGuess
 from tf4dvar.layers.first_guesses.interpolation import LinearInterpolation
 from tf4dvar.layers.first_guesses.periodic import PeriodicFirstGuess
 from tf4dvar.layers.gradient import CostGradient
+from tf4dvar.layers.kernels.bilinear_convolutions import BilinearConvolutions
 from tf4dvar.layers.kernels.convolution import Convolution
 from tf4dvar.layers.kernels.periodic_block import PeriodicBlock
 from tf4dvar.layers.kernels.transformer_block import TransformerBlock
@@ -17,6 +18,7 @@ from tf4dvar.layers.odes.lorenz96 import Lorenz96ODE
 from tf4dvar.layers.odes.quasi_geostrophic import QuasiGeostrophicODE
 from tf4dvar.layers.odes.system import SystemODE
 from tf4dvar.layers.priors.autoencoder import AutoEncoder
+from tf4dvar.layers.priors.bilinear_autoencoder import BilinearAutoEncoder
 from tf4dvar.layers.priors.flow import EulerFlow, OneStepFlow, RK4Flow
 from tf4dvar.layers.priors.gibbs_energy import GENN, BilinearBlock
 from tf4dvar.layers.priors.periodic_gibbs_energy import PeriodicBilinearBlock, PeriodicGENN
@@ -32,7 +34,9 @@ __all__ = [
     "ODE",
     "AttentionFirstGuess",
     "AutoEncoder",
+    "BilinearAutoEncoder",
     "BilinearBlock",
+    "BilinearConvolutions",
     "BilinearODE",
     "ConvCell",
     "Convolution",

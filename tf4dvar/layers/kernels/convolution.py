@@ -18,7 +18,7 @@ class Convolution(ConfiguredLayer):
 
     Args:
         filters: channels of the output.
-        kernel_size: odd width, in time steps and along every axis of space.
+        kernel_size: odd width, in time steps and along every axis of space, or for each of them.
         boundary: what lies beyond the edges of space, for all axes or for each: "zero"; "periodic",
             the other end of a circle; "reflected", the values mirrored at the last one.
         use_bias: whether to add a bias to each channel.
@@ -37,7 +37,7 @@ class Convolution(ConfiguredLayer):
     def __init__(
         self,
         filters: int,
-        kernel_size: int = 3,
+        kernel_size: int | Sequence[int] = 3,
         boundary: str | Sequence[str] = "zero",
         use_bias: bool = False,
         zero_centre: bool = False,
@@ -48,7 +48,7 @@ class Convolution(ConfiguredLayer):
         check_kernel_size(kernel_size, least=3 if zero_centre else 1)
         check_boundary(boundary)
         self.filters = filters
-        self.kernel_size = kernel_size
+        self.kernel_size = kernel_size if isinstance(kernel_size, int) else tuple(kernel_size)
         self.boundary = boundary if isinstance(boundary, str) else tuple(boundary)
         self.use_bias = use_bias
         self.zero_centre = zero_centre
@@ -56,8 +56,8 @@ class Convolution(ConfiguredLayer):
 
     def build(self, input_shape):
         """Create the kernel and, with `use_bias`, the bias."""
-        self._boundaries = self._boundary_of_each(input_shape)
-        widths = (self.kernel_size,) * (1 + len(self._boundaries))
+        widths = self._widths_of_each(input_shape)
+        self._boundaries = self._boundary_of_each(input_shape, widths)
         self.kernel = self.add_weight(
             shape=(*widths, input_shape[-1], self.filters),
             initializer=self.kernel_initializer,
@@ -68,21 +68,35 @@ class Convolution(ConfiguredLayer):
         self._centre = np.ones((*widths, 1, 1))
         self._centre[tuple(width // 2 for width in widths)] = 0.0 if self.zero_centre else 1.0
 
-    def _boundary_of_each(self, shape):
+    def _widths_of_each(self, shape):
+        """The width in time and along every axis of space."""
+        axes = len(shape) - 2
+        if isinstance(self.kernel_size, int):
+            return (self.kernel_size,) * axes
+        if len(self.kernel_size) != axes:
+            raise ValueError(
+                f"{type(self).__name__} with kernel_size={self.kernel_size} received an input of "
+                f"shape {tuple(shape)}; expected a width for time and for each axis of space."
+            )
+        return self.kernel_size
+
+    def _boundary_of_each(self, shape, widths):
         """The boundary of every axis of space."""
-        space, boundaries = shape[2:-1], self.boundary
-        if isinstance(boundaries, str):
-            boundaries = (boundaries,) * len(space)
-        reach = self.kernel_size // 2
-        # Around a smaller circle the kernel would meet its own centre again.
-        least = [1 if boundary == "zero" else reach + 1 for boundary in boundaries]
+        space = shape[2:-1]
+        boundaries = boundary_of_each(self.boundary, space)
         fits = len(shape) > 2 and len(boundaries) == len(space)
+        # Around a smaller circle the kernel would meet its own centre again.
+        least = [
+            1 if boundary == "zero" else width // 2 + 1
+            for boundary, width in zip(boundaries, widths[1:], strict=False)
+        ]
         if not fits or any((size or np.inf) < few for size, few in zip(space, least, strict=True)):
             raise ValueError(
                 f"{type(self).__name__} with boundary={self.boundary!r} and "
                 f"kernel_size={self.kernel_size} received an input of shape {tuple(shape)}; "
                 "expected [batch, time, *space, channel], a boundary for each axis of space, and "
-                f"more than {reach} values along one that is periodic or reflected."
+                f"more than {max(widths, default=1) // 2} values along one that is periodic or "
+                "reflected."
             )
         return boundaries
 
@@ -97,17 +111,28 @@ class Convolution(ConfiguredLayer):
         return kernel * tf.constant(self._centre, kernel.dtype) if self.zero_centre else kernel
 
 
-def check_kernel_size(kernel_size: int, least: int = 1) -> None:
+def check_kernel_size(kernel_size: int | Sequence[int], least: int = 1) -> None:
     """Refuse a kernel without a centre, or of one value where its neighbours have to count.
 
     Args:
-        kernel_size: its width.
-        least: the smallest.
+        kernel_size: its width, or that along each axis.
+        least: the smallest, of the largest of them.
     """
-    if kernel_size < least or kernel_size % 2 == 0:
+    widths = (kernel_size,) if isinstance(kernel_size, int) else tuple(kernel_size)
+    if max(widths) < least or any(width < 1 or width % 2 == 0 for width in widths):
         raise ValueError(
             f"Received kernel_size={kernel_size}; expected an odd number of {least} or more."
         )
+
+
+def boundary_of_each(boundary: str | Sequence[str], space: Sequence) -> tuple[str, ...]:
+    """The boundary of every axis of space.
+
+    Args:
+        boundary: of all of them, or of each.
+        space: the axes' sizes.
+    """
+    return (boundary,) * len(space) if isinstance(boundary, str) else tuple(boundary)
 
 
 def check_boundary(boundary: str | Sequence[str]) -> None:
@@ -129,7 +154,7 @@ def convolve(values, kernel, boundaries: Sequence[str]):
 
     Args:
         values: [batch, time, *space, channel].
-        kernel: [2 R + 1 of time, 2 R + 1 of each axis of space, channel, filters].
+        kernel: [width in time, width along each axis of space, channel, filters], odd widths.
         boundaries: one for each axis of space.
 
     Returns:
@@ -138,20 +163,27 @@ def convolve(values, kernel, boundaries: Sequence[str]):
     if kernel.shape.num_elements() == 1:
         # As a convolution the two maps of a `ConvCell` on a circle took a fifth of a step's time.
         return values * tf.reshape(kernel, ())
-    reach = kernel.shape[0] // 2
     if not boundaries:
         return tf.nn.conv1d(values, kernel, stride=1, padding="SAME")
-    if reach:
-        for axis, boundary in enumerate(boundaries, start=2):
-            values = _extended(values, axis, reach, boundary)
+    in_time, *reaches = (width // 2 for width in kernel.shape[: 1 + len(boundaries)])
+    for axis, (boundary, reach) in enumerate(zip(boundaries, reaches, strict=True), start=2):
+        if reach:
+            values = extended(values, axis, reach, boundary)
     if len(boundaries) == 1:
-        over_time = [[0, 0], [reach, reach], [0, 0], [0, 0]]
+        over_time = [[0, 0], [in_time, in_time], [0, 0], [0, 0]]
         return tf.nn.conv2d(values, kernel, strides=1, padding=over_time)
     return _convolve_times_as_channels(values, kernel)
 
 
-def _extended(values, axis, reach, boundary):
-    """What lies beyond both ends of an axis is put there."""
+def extended(values, axis: int, reach: int, boundary: str):
+    """The values, and what lies beyond both ends of an axis.
+
+    Args:
+        values: [batch, time, *space, channel].
+        axis: of space.
+        reach: how many values are added at each end.
+        boundary: of this axis.
+    """
     if boundary == "zero":
         widths = [[0, 0]] * len(values.shape)
         widths[axis] = [reach, reach]
@@ -176,8 +208,10 @@ def _convolve_times_as_channels(values, kernel):
     """
     width, *widths, channels, filters = kernel.shape
     batch, steps, *_ = tf.unstack(tf.shape(values))
-    padded = pad_times(values, width // 2, width // 2)
-    neighbours = tf.concat([times(padded, k, steps) for k in range(width)], axis=-1)
+    neighbours = values
+    if width > 1:
+        padded = pad_times(values, width // 2, width // 2)
+        neighbours = tf.concat([times(padded, k, steps) for k in range(width)], axis=-1)
     maps = tf.reshape(neighbours, (-1, *tf.unstack(tf.shape(neighbours))[2:]))
     last = len(widths) + 1
     by_channel = tf.transpose(kernel, (*range(1, last), 0, last, last + 1))

@@ -2,48 +2,49 @@
 
 import tensorflow as tf
 
-from tf4dvar.layers.kernels.times import first_times, last_times, pad_times
+from tf4dvar.errors import InputError
+from tf4dvar.layers.kernels.times import first_times, last_times, pad_times, sizes
 
 
 def to_blocks(state, length):
     """Cut the time axis into blocks; the last time is repeated to fill the last one.
 
     Args:
-        state: [batch, time, component].
+        state: [batch, time, *space, component].
         length: number of times of a block.
 
     Returns:
-        [batch, block, length, component].
+        [batch, block, length, *space, component].
     """
-    batch, steps = tf.unstack(tf.shape(state)[:2])
-    missing = -steps % length
+    missing = -tf.shape(state)[1] % length
     tail = tf.repeat(last_times(state, 1), missing, axis=1)
-    shape = (batch, (steps + missing) // length, length, state.shape[-1])
-    return tf.reshape(tf.concat([state, tail], axis=1), shape)
+    return _cut(tf.concat([state, tail], axis=1), length)
 
 
 def from_blocks(blocks, steps):
-    """The inverse: [batch, block, length, component] to the first `steps` times."""
-    batch, count = tf.unstack(tf.shape(blocks)[:2])
-    length, components = blocks.shape[2:]
-    return first_times(tf.reshape(blocks, (batch, count * length, components)), steps)
+    """The inverse: [batch, block, length, *space, component] to the first `steps` times."""
+    batch, count, length, *rest = sizes(blocks)
+    return first_times(tf.reshape(blocks, (batch, count * length, *rest)), steps)
 
 
 def padded_blocks(state, length):
     """The transpose of `from_blocks`: as `to_blocks`, the last block filled with zeros."""
-    batch, steps = tf.unstack(tf.shape(state)[:2])
-    missing = -steps % length
-    padded = pad_times(state, 0, missing)
-    return tf.reshape(padded, (batch, (steps + missing) // length, length, state.shape[-1]))
+    missing = -tf.shape(state)[1] % length
+    return _cut(pad_times(state, 0, missing), length)
+
+
+def _cut(state, length):
+    batch, steps, *rest = sizes(state)
+    return tf.reshape(state, (batch, steps // length, length, *rest))
 
 
 def block_means(state, length):
-    """Means over the blocks of `to_blocks`, [batch, block, component]."""
+    """Means over the blocks of `to_blocks`, [batch, block, *space, component]."""
     return tf.reduce_mean(to_blocks(state, length), axis=2)
 
 
 def block_means_transposed(means, length, steps):
-    """The transpose of `block_means`: [batch, block, component] to `steps` times."""
+    """The transpose of `block_means`: [batch, block, *space, component] to `steps` times."""
     shares = tf.repeat(means / length, length, axis=1)
     repeated = last_times(shares, tf.shape(shares)[1] - steps + 1)
     end = tf.reduce_sum(repeated, axis=1, keepdims=True)
@@ -54,15 +55,48 @@ def to_segments(state, length):
     """The times of a segment as channels, zeros filling the last one.
 
     Args:
-        state: [batch, time, component].
+        state: [batch, time, *space, component].
         length: number of times of a segment.
 
     Returns:
-        [batch, segment, component, length].
+        [batch, segment, *space, component, length].
     """
-    return tf.transpose(padded_blocks(state, length), (0, 1, 3, 2))
+    blocks = padded_blocks(state, length)
+    return tf.transpose(blocks, (0, 1, *range(3, len(blocks.shape)), 2))
 
 
 def from_segments(segments, steps):
-    """The inverse: [batch, segment, component, length] to the first `steps` times."""
-    return from_blocks(tf.transpose(segments, (0, 1, 3, 2)), steps)
+    """The inverse: [batch, segment, *space, component, length] to the first `steps` times."""
+    last = len(segments.shape) - 1
+    return from_blocks(tf.transpose(segments, (0, 1, last, *range(2, last))), steps)
+
+
+def to_channels(state, length):
+    """As `to_segments`, the components of all times side by side.
+
+    Args:
+        state: [batch, time, *space, component].
+        length: number of times of a segment.
+
+    Returns:
+        [batch, segment, *space, component * length].
+    """
+    segments = to_segments(state, length)
+    *places, components, _ = sizes(segments)
+    return tf.reshape(segments, (*places, components * length))
+
+
+def from_channels(channels, length, steps):
+    """The inverse: [batch, segment, *space, component * length] to the first `steps` times."""
+    *places, last = sizes(channels)
+    return from_segments(tf.reshape(channels, (*places, last // length, length)), steps)
+
+
+def check_segment(segment: int) -> None:
+    """Refuse what is no number of times.
+
+    Args:
+        segment: length of a segment.
+    """
+    if isinstance(segment, bool) or int(segment) != segment or segment < 1:
+        raise InputError(f"Received segment={segment}; expected a number of times of 1 or more.")

@@ -28,3 +28,9 @@ def last_times(state, count):
 def pad_times(state, before, after):
     """Zeros before and after the times of [batch, time, ...]."""
     return tf.pad(state, [[0, 0], [before, after], *[[0, 0]] * (len(state.shape) - 2)])
+
+
+def sizes(values):
+    """The size of every axis, a scalar tensor where it is not known beforehand."""
+    known, found = values.shape, tf.unstack(tf.shape(values))
+    return [size if size is not None else found[axis] for axis, size in enumerate(known)]

@@ -21,7 +21,8 @@ class ConvCell(ConvolutionalUpdate):
     of them.
 
     Args:
-        filters: channels of the two hidden convolutions, per variable of the state.
+        filters: channels of the two hidden convolutions, per variable of the state and time of a
+            segment.
         kernel_size: odd width of the convolutions, in time steps and along every axis of space.
         slope: of the arctangent; the increment stays within pi / (2 slope).
         first_step: step of the descent before training. For the true dynamics of Lorenz-96 as the
@@ -29,6 +30,9 @@ class ConvCell(ConvolutionalUpdate):
         boundary: what lies beyond the edges of space; see `Convolution`.
         circle: the components are one variable on a circle, not several variables: the
             convolutions are over them too, and periodic.
+        segment: the times of a segment of so many are channels, and the convolutions are over
+            space alone. For fields: with the length of the windows it is many times cheaper. By
+            default the convolutions are over time too.
 
     Call arguments:
         gradient: [batch, time, *space, variable]; of a circle, [batch, time, component].
@@ -46,9 +50,10 @@ class ConvCell(ConvolutionalUpdate):
         first_step: float = 0.1,
         boundary: str | Sequence[str] = "zero",
         circle: bool = False,
+        segment: int | None = None,
         **kwargs,
     ):
-        super().__init__(kernel_size, boundary, circle, **kwargs)
+        super().__init__(kernel_size, boundary, circle, segment, **kwargs)
         self.filters = tuple(filters)
         self.slope = slope
         self.first_step = first_step
@@ -77,10 +82,10 @@ class ConvCell(ConvolutionalUpdate):
 
     def call(self, gradient, memory):
         """One update."""
-        last, gradient = map(self.with_channels, (*memory, gradient))
+        last, current = map(self.with_channels, (*memory, gradient))
         first, second, third, correction, increment = self.layers
-        hidden = tf.nn.relu(first(tf.concat([last, gradient], axis=-1)))
+        hidden = tf.nn.relu(first(tf.concat([last, current], axis=-1)))
         hidden = tf.nn.relu(second(hidden))
-        step = gradient + correction(third(hidden))
-        step = self.without_channels(tf.atan(self.slope * increment(step)) / self.slope)
+        step = current + correction(third(hidden))
+        step = self.without_channels(tf.atan(self.slope * increment(step)) / self.slope, gradient)
         return step, (step,)

@@ -7,6 +7,7 @@ import tensorflow as tf
 from tf4dvar.layers.checks import build_once, check_series
 from tf4dvar.layers.contracts import Update
 from tf4dvar.layers.kernels.convolution import Convolution, check_boundary, check_kernel_size
+from tf4dvar.layers.kernels.segments import check_segment, from_channels, to_channels
 
 
 class ConvolutionalUpdate(Update):
@@ -17,9 +18,18 @@ class ConvolutionalUpdate(Update):
         boundary: what lies beyond the edges of space; see `Convolution`.
         circle: the components are one variable on a circle, not several variables: the
             convolutions are over them too, and periodic.
+        segment: the times of a segment of so many are channels, and the convolutions are over
+            space alone; by default they are over time too.
     """
 
-    def __init__(self, kernel_size: int, boundary: str | Sequence[str], circle: bool, **kwargs):
+    def __init__(
+        self,
+        kernel_size: int,
+        boundary: str | Sequence[str],
+        circle: bool,
+        segment: int | None = None,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         check_kernel_size(kernel_size)
         check_boundary(boundary)
@@ -28,28 +38,39 @@ class ConvolutionalUpdate(Update):
                 f"Received circle=True and boundary={boundary!r}; a circle is periodic: expected "
                 "one of the two alone."
             )
+        if segment is not None:
+            check_segment(segment)
         self.kernel_size = kernel_size
+        self.segment = segment
         self.boundary = boundary if isinstance(boundary, str) else tuple(boundary)
         self.circle = circle
 
     def with_channels(self, values):
-        """The values, [batch, time, *space, channel]."""
-        return values[..., tf.newaxis] if self.circle else values
+        """The values, [batch, time or segment, *space, channel]."""
+        values = values[..., tf.newaxis] if self.circle else values
+        return values if self.segment is None else to_channels(values, self.segment)
 
-    def without_channels(self, values):
-        """The inverse."""
+    def without_channels(self, values, like):
+        """The inverse, with as many times as `like`."""
+        if self.segment is not None:
+            values = from_channels(values, self.segment, tf.shape(like)[1])
         return values[..., 0] if self.circle else values
 
     def shape_with_channels(self, shape: tuple) -> tuple:
         """That of `with_channels`."""
-        if not self.circle:
+        if self.circle:
+            check_series(self, shape)
+            shape = (*shape, 1)
+        if self.segment is None:
             return tuple(shape)
-        check_series(self, shape)
-        return (*shape, 1)
+        batch, _, *space, variables = shape
+        return (batch, None, *space, variables * self.segment)
 
     def convolution(self, shape: tuple, filters: int, kernel_size: int, **settings) -> Convolution:
         """A convolution of this update, built for inputs of a shape."""
         boundary = "periodic" if self.circle else self.boundary
-        layer = Convolution(filters, kernel_size, boundary, dtype=self.dtype_policy, **settings)
+        in_time = kernel_size if self.segment is None else 1
+        widths = (in_time, *[kernel_size] * (len(shape) - 3))
+        layer = Convolution(filters, widths, boundary, dtype=self.dtype_policy, **settings)
         build_once(layer, shape)
         return layer

@@ -23,11 +23,14 @@ class LSTMCell(ConvolutionalUpdate):
         boundary: what lies beyond the edges of space; see `Convolution`.
         circle: the components are one variable on a circle, not several variables: the
             convolution is over them too, and periodic.
+        segment: the times of a segment of so many are channels, and the convolution is over space
+            alone. For fields: with the length of the windows it is many times cheaper. By default
+            the convolution is over time too.
 
     Call arguments:
         gradient: [batch, time, *space, variable]; of a circle, [batch, time, component].
         memory: (h, c), each [batch, time, *space, units], of a circle [batch, time, component,
-            units]; zeros to begin with.
+            units], with a segment in place of a time; zeros to begin with.
 
     Returns:
         The increment, shaped as the gradient, and the new memory.
@@ -39,9 +42,10 @@ class LSTMCell(ConvolutionalUpdate):
         kernel_size: int = 3,
         boundary: str | Sequence[str] = "zero",
         circle: bool = False,
+        segment: int | None = None,
         **kwargs,
     ):
-        super().__init__(kernel_size, boundary, circle, **kwargs)
+        super().__init__(kernel_size, boundary, circle, segment, **kwargs)
         self.units = units
 
     def build(self, gradient_shape, *_):
@@ -65,4 +69,4 @@ class LSTMCell(ConvolutionalUpdate):
         entry, forget, output, candidate = tf.split(gates, 4, axis=-1)
         cell = tf.sigmoid(forget) * cell + tf.sigmoid(entry) * tf.tanh(candidate)
         hidden = tf.sigmoid(output) * tf.tanh(cell)
-        return self.without_channels(self.increment(hidden)), (hidden, cell)
+        return self.without_channels(self.increment(hidden), gradient), (hidden, cell)
