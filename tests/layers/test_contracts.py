@@ -53,7 +53,6 @@ SIZES = [(1, 2), (3, 24), (2, 37)]
 OF_SERIES = [
     layers.AttentionFirstGuess,
     layers.AutoEncoder,
-    layers.GENN,
     layers.Lorenz96ODE,
     layers.PeriodicFirstGuess,
     layers.PeriodicGENN,

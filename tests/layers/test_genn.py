@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from tests.layers.layer_check import check_layer
-from tf4dvar.layers import GENN, BilinearBlock
+from tf4dvar.layers import GENN, BilinearBlock, CostGradient, VariationalCost
 
 
 def own_derivatives(prior, steps, rng):
@@ -78,3 +78,63 @@ def test_one_scale_is_a_block(rng):
     x = rng.normal(size=(2, 9, 3))
     np.testing.assert_array_equal(prior(x), prior.fine(x))
     assert len(prior.weights) == len(prior.fine.weights)
+
+
+@pytest.mark.parametrize("boundary", ["zero", ("reflected", "periodic")])
+@pytest.mark.parametrize("scale", [None, 2])
+def test_no_value_of_a_field_enters_its_own_prediction(scale, boundary, rng):
+    prior = GENN(4, 3, scale=scale, boundary=boundary, dtype="float64")
+    # The adjoint of every unit vector, as windows of a batch.
+    x = tf.repeat(rng.normal(size=(1, 5, 4, 3, 2)), 120, axis=0)
+    prior(x)
+    _, adjoint = prior.with_adjoint(x)
+    jacobian = adjoint(np.eye(120).reshape(x.shape)).numpy()
+    by_value = jacobian.reshape(60, 2, 60, 2)
+    own = np.einsum("pupv->puv", by_value)
+    np.testing.assert_array_equal(own, 0.0)
+    # What the neighbours in time, in y and in x say counts.
+    places = by_value.reshape(5, 12, 2, 5, 12, 2)
+    assert np.abs(np.einsum("tpuspv->tspuv", places)).max() > 1e-3
+    assert np.abs(np.einsum("tputqv->tpquv", places)).max() > 1e-3
+
+
+@pytest.mark.parametrize("scale", [None, 4])
+def test_a_field_of_one_place_is_a_series(scale, rng):
+    x = rng.normal(size=(2, 9, 3))
+    series = GENN(4, 5, scale=scale, dtype="float64")
+    field = GENN(4, 5, scale=scale, dtype="float64")
+    series(x)
+    field(x[:, :, np.newaxis, np.newaxis])
+    for ours, theirs in zip(field.weights, series.weights, strict=True):
+        if ours.shape != theirs.shape:
+            kernel = ours.numpy()
+            kernel[:, 2, 2] = theirs
+            theirs = kernel
+        ours.assign(theirs)
+    np.testing.assert_allclose(
+        field(x[:, :, np.newaxis, np.newaxis])[:, :, 0, 0], series(x), rtol=1e-9, atol=1e-12
+    )
+
+
+def test_the_gradient_of_a_fields_cost_is_trained_through(rng):
+    prior = GENN(4, 3, scale=2, boundary=("reflected", "periodic"), dtype="float64")
+    gradient = CostGradient(VariationalCost(prior, dtype="float64"), dtype="float64")
+    state, observations = rng.normal(size=(2, 2, 5, 4, 6, 1))
+
+    def size():
+        return tf.reduce_sum(tf.square(gradient(state, observations, np.ones_like(state))[0]))
+
+    size()
+    kernel = prior.fine.kernel
+    with tf.GradientTape() as tape:
+        value = size()
+    derivative = tape.gradient(value, kernel).numpy()
+    step = np.zeros(kernel.shape)
+    step[0, 1, 2, 0, 3] = 1e-6
+    before = kernel.numpy()
+    kernel.assign(before + step)
+    above = size()
+    kernel.assign(before - step)
+    np.testing.assert_allclose(
+        (above - size()) / 2e-6, derivative[0, 1, 2, 0, 3], rtol=1e-6, atol=1e-9
+    )

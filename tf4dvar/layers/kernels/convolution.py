@@ -57,7 +57,7 @@ class Convolution(ConfiguredLayer):
     def build(self, input_shape):
         """Create the kernel and, with `use_bias`, the bias."""
         widths = self._widths_of_each(input_shape)
-        self._boundaries = self._boundary_of_each(input_shape, widths)
+        self._boundaries = checked_boundaries(self, input_shape, widths)
         self.kernel = self.add_weight(
             shape=(*widths, input_shape[-1], self.filters),
             initializer=self.kernel_initializer,
@@ -79,26 +79,6 @@ class Convolution(ConfiguredLayer):
                 f"shape {tuple(shape)}; expected a width for time and for each axis of space."
             )
         return self.kernel_size
-
-    def _boundary_of_each(self, shape, widths):
-        """The boundary of every axis of space."""
-        space = shape[2:-1]
-        boundaries = boundary_of_each(self.boundary, space)
-        fits = len(shape) > 2 and len(boundaries) == len(space)
-        # Around a smaller circle the kernel would meet its own centre again.
-        least = [
-            1 if boundary == "zero" else width // 2 + 1
-            for boundary, width in zip(boundaries, widths[1:], strict=False)
-        ]
-        if not fits or any((size or np.inf) < few for size, few in zip(space, least, strict=True)):
-            raise ValueError(
-                f"{type(self).__name__} with boundary={self.boundary!r} and "
-                f"kernel_size={self.kernel_size} received an input of shape {tuple(shape)}; "
-                "expected [batch, time, *space, channel], a boundary for each axis of space, and "
-                f"more than {max(widths, default=1) // 2} values along one that is periodic or "
-                "reflected."
-            )
-        return boundaries
 
     def call(self, values):
         """Convolve, and add the bias."""
@@ -133,6 +113,35 @@ def boundary_of_each(boundary: str | Sequence[str], space: Sequence) -> tuple[st
         space: the axes' sizes.
     """
     return (boundary,) * len(space) if isinstance(boundary, str) else tuple(boundary)
+
+
+def checked_boundaries(
+    layer: keras.layers.Layer, shape: tuple, widths: Sequence[int]
+) -> tuple[str, ...]:
+    """The boundary of every axis of space; an input that it does not fit is refused.
+
+    Args:
+        layer: of a `boundary` and a `kernel_size`.
+        shape: of its input, [batch, time, *space, channel].
+        widths: of its kernel, in time and along every axis of space.
+    """
+    space = shape[2:-1]
+    boundaries = boundary_of_each(layer.boundary, space)
+    fits = len(shape) > 2 and len(boundaries) == len(space)
+    # Around a smaller circle the kernel would meet its own centre again.
+    least = [
+        1 if boundary == "zero" else width // 2 + 1
+        for boundary, width in zip(boundaries, widths[1:], strict=False)
+    ]
+    if not fits or any((size or np.inf) < few for size, few in zip(space, least, strict=True)):
+        raise ValueError(
+            f"{type(layer).__name__} with boundary={layer.boundary!r} and "
+            f"kernel_size={layer.kernel_size} received an input of shape {tuple(shape)}; "
+            "expected [batch, time, *space, channel], a boundary for each axis of space, and "
+            f"more than {max(widths, default=1) // 2} values along one that is periodic or "
+            "reflected."
+        )
+    return boundaries
 
 
 def check_boundary(boundary: str | Sequence[str]) -> None:
@@ -216,5 +225,7 @@ def _convolve_times_as_channels(values, kernel):
     last = len(widths) + 1
     by_channel = tf.transpose(kernel, (*range(1, last), 0, last, last + 1))
     by_channel = tf.reshape(by_channel, (*widths, width * channels, filters))
-    output = tf.nn.convolution(maps, by_channel, padding="VALID")
+    # Said outright: where it is not, TensorFlow has no second derivative outside of a graph.
+    order = {2: "NHWC", 3: "NDHWC"}[len(widths)]
+    output = tf.nn.convolution(maps, by_channel, padding="VALID", data_format=order)
     return tf.reshape(output, (batch, steps, *tf.unstack(tf.shape(output))[1:-1], filters))

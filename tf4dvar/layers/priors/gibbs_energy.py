@@ -1,21 +1,29 @@
-"""Gibbs-energy neural networks: priors that predict a state from its neighbours in time."""
+"""Gibbs-energy neural networks: priors that predict a state from its neighbours."""
+
+from collections.abc import Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from tf4dvar.layers.adjoint import StateMap
-from tf4dvar.layers.checks import build_once, check_series
+from tf4dvar.layers.checks import build_once
 from tf4dvar.layers.contracts import Prior
 from tf4dvar.layers.kernels.bilinear_stage import bilinear_with_adjoint
 from tf4dvar.layers.kernels.blocked_convolution import BlockedConvolution
-from tf4dvar.layers.kernels.convolution import check_kernel_size
+from tf4dvar.layers.kernels.convolution import (
+    check_boundary,
+    check_kernel_size,
+    checked_boundaries,
+)
+from tf4dvar.layers.kernels.field_convolution import FieldConvolution
 from tf4dvar.layers.kernels.segments import (
     block_means,
     block_means_transposed,
     from_blocks,
     padded_blocks,
 )
+from tf4dvar.layers.kernels.times import sizes
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
@@ -25,20 +33,21 @@ class BilinearBlock(StateMap):
         h = ReLU(W * state),  W zero at the centre of its window
         u = N h;    output = O [A u, (B u) (C u)]
 
-    so that nothing of a state at a time enters its own prediction. All but the first are maps
-    of single times, without biases.
+    so that nothing of a state at a time, of a field at a time and place, enters its own prediction.
+    All but the first are maps of single times and places, without biases.
 
     Args:
         filters: channels of the output.
         units: channels of the bilinear stage; h has twice as many.
-        kernel_size: odd width of the convolution, in time steps.
+        kernel_size: odd width of the convolution, in time steps and along every axis of space.
         zero_centre: whether the kernel's centre is held at zero, during training too.
+        boundary: what lies beyond the edges of space; see `Convolution`.
 
     Call arguments:
-        state: [batch, time, component].
+        state: [batch, time, *space, component].
 
     Returns:
-        [batch, time, filters].
+        [batch, time, *space, filters].
     """
 
     def __init__(
@@ -47,27 +56,31 @@ class BilinearBlock(StateMap):
         units: int = 30,
         kernel_size: int = 11,
         zero_centre: bool = True,
+        boundary: str | Sequence[str] = "zero",
         **kwargs,
     ):
         super().__init__(**kwargs)
         check_kernel_size(kernel_size, least=3)
+        check_boundary(boundary)
         self.filters = filters
         self.units = units
         self.kernel_size = kernel_size
         self.zero_centre = zero_centre
+        self.boundary = boundary if isinstance(boundary, str) else tuple(boundary)
 
     def build(self, input_shape):
         """Create the kernels."""
-        check_series(self, input_shape)
         n, width = self.units, 2 * self.units
-        self.kernel = self._weight((self.kernel_size, input_shape[-1], width), "kernel")
+        widths = (self.kernel_size,) * (len(input_shape) - 2)
+        self._boundaries = checked_boundaries(self, input_shape, widths)
+        self.kernel = self._weight((*widths, input_shape[-1], width), "kernel")
         self.narrow = self._weight((width, n), "narrow")
         self.linear = self._weight((n, n), "linear")
         self.left = self._weight((n, n), "left")
         self.right = self._weight((n, n), "right")
         self.out = self._weight((width, self.filters), "out")
-        centre = np.ones((self.kernel_size, 1, 1))
-        centre[self.kernel_size // 2] = 0.0 if self.zero_centre else 1.0
+        centre = np.ones((*widths, 1, 1))
+        centre[tuple(each // 2 for each in widths)] = 0.0 if self.zero_centre else 1.0
         self._centre = centre
 
     def _weight(self, shape, name):
@@ -77,13 +90,13 @@ class BilinearBlock(StateMap):
         """The block and its adjoint; see `tf4dvar.layers.adjoint`.
 
         Args:
-            state: [batch, time, component].
+            state: [batch, time, *space, component].
             last: another map to follow, [filters, channels].
         """
         out = self._compute(self.out)
         out = out if last is None else tf.matmul(out, last)
         return bilinear_with_adjoint(
-            BlockedConvolution(self._kernel(), tf.shape(state)[1]),
+            self._convolution(state),
             state,
             narrow=self._compute(self.narrow),
             left=self._compute(self.left),
@@ -92,8 +105,11 @@ class BilinearBlock(StateMap):
             product=out[self.units :],
         )
 
-    def _kernel(self):
-        return self._compute(self.kernel) * tf.constant(self._centre, self.compute_dtype)
+    def _convolution(self, state):
+        kernel = self._compute(self.kernel) * tf.constant(self._centre, self.compute_dtype)
+        if self._boundaries:
+            return FieldConvolution(kernel, self._boundaries, state)
+        return BlockedConvolution(kernel, tf.shape(state)[1])
 
     def _compute(self, weight):
         return tf.cast(tf.convert_to_tensor(weight), self.compute_dtype)
@@ -105,15 +121,16 @@ class GENN(Prior):
 
     Down averages over `scale` time steps, Up is a transposed convolution of that stride. The
     last times of a window that is no multiple of it are repeated for the coarse scale. About
-    15,300 parameters for three components.
+    15,300 parameters for three components. Of a field no value enters its own prediction, nor do
+    those at its place within its coarse step; a `kernel_size` of 3 or 5 is wide enough there.
 
     Args:
-        units, kernel_size, zero_centre: of each `BilinearBlock`.
+        units, kernel_size, zero_centre, boundary: of each `BilinearBlock`.
         scale: number of time steps of a coarse one; None for the fine scale alone,
             Phi(x) = psi_2(x).
 
     Call arguments:
-        state: [batch, time, component], normalised units.
+        state: [batch, time, *space, component], normalised units.
 
     Returns:
         Same shape.
@@ -125,17 +142,19 @@ class GENN(Prior):
         kernel_size: int = 11,
         zero_centre: bool = True,
         scale: int | None = 4,
+        boundary: str | Sequence[str] = "zero",
         **kwargs,
     ):
         super().__init__(**kwargs)
+        check_boundary(boundary)
         self.units = units
         self.kernel_size = kernel_size
         self.zero_centre = zero_centre
         self.scale = scale
+        self.boundary = boundary if isinstance(boundary, str) else tuple(boundary)
 
     def build(self, input_shape):
         """Build the scales and the way up."""
-        check_series(self, input_shape)
         components = input_shape[-1]
         self.fine = self._block(components, input_shape)
         if self.scale is not None:
@@ -148,7 +167,12 @@ class GENN(Prior):
 
     def _block(self, filters, input_shape):
         block = BilinearBlock(
-            filters, self.units, self.kernel_size, self.zero_centre, dtype=self.dtype_policy
+            filters,
+            self.units,
+            self.kernel_size,
+            self.zero_centre,
+            self.boundary,
+            dtype=self.dtype_policy,
         )
         build_once(block, input_shape)
         return block
@@ -163,11 +187,16 @@ class GENN(Prior):
         up = tf.cast(tf.convert_to_tensor(self.up), self.compute_dtype)
         last = tf.reshape(up, (self.units, -1))
         blocks, adjoint_coarse = self.coarse.with_adjoint(block_means(state, self.scale), last)
-        shape = tf.shape(blocks)
-        by_time = tf.reshape(blocks, (*tf.unstack(shape[:2]), self.scale, state.shape[-1]))
+        *places, channels = sizes(blocks)
+        by_time = tf.reshape(blocks, (*places, self.scale, state.shape[-1]))
+        # Before the axes of space.
+        last = len(places)
+        by_time = tf.transpose(by_time, (0, 1, last, *range(2, last), last + 1))
 
         def adjoint(residual):
-            coarse = adjoint_coarse(tf.reshape(padded_blocks(residual, self.scale), shape))
+            by_block = padded_blocks(residual, self.scale)
+            by_block = tf.transpose(by_block, (0, 1, *range(3, last + 1), 2, last + 1))
+            coarse = adjoint_coarse(tf.reshape(by_block, (*places, channels)))
             return adjoint_fine(residual) + block_means_transposed(coarse, self.scale, steps)
 
         return fine + from_blocks(by_time, steps), adjoint
