@@ -4,7 +4,9 @@ from tf4dvar.layers.contracts import ODE, FirstGuess, ObservationOperator, Prior
 from tf4dvar.layers.cost import VariationalCost
 from tf4dvar.layers.first_guesses.attention import AttentionFirstGuess
 from tf4dvar.layers.first_guesses.interpolation import LinearInterpolation
+from tf4dvar.layers.first_guesses.nearest import NearestFirstGuess
 from tf4dvar.layers.first_guesses.periodic import PeriodicFirstGuess
+from tf4dvar.layers.first_guesses.unet import UNetFirstGuess
 from tf4dvar.layers.gradient import CostGradient
 from tf4dvar.layers.kernels.bilinear_convolutions import BilinearConvolutions
 from tf4dvar.layers.kernels.convolution import Convolution
@@ -52,6 +54,7 @@ __all__ = [
     "LinearObservation",
     "Lorenz63ODE",
     "Lorenz96ODE",
+    "NearestFirstGuess",
     "Normalisation",
     "NormalisedObservation",
     "NormalisedPrior",
@@ -68,6 +71,7 @@ __all__ = [
     "SegmentCell",
     "SystemODE",
     "TransformerBlock",
+    "UNetFirstGuess",
     "Update",
     "VariationalCost",
     "ode_layer",

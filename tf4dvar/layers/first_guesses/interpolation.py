@@ -25,24 +25,46 @@ class LinearInterpolation(PreciseLayer, FirstGuess):
 
     def call(self, observations, mask):
         """Interpolate between the neighbouring observations of every time."""
-        # Along the last axis, the observed times come first and in their order; the rank of a
-        # time among them then points at its neighbours.
-        rows = len(observations.shape) - 1
-        time_last, time_second = (0, *range(2, rows + 1), 1), (0, rows, *range(1, rows))
-        values = tf.transpose(observations, time_last)
-        observed = tf.transpose(mask, time_last) > 0
-        steps = tf.shape(values)[-1]
-        times = tf.broadcast_to(tf.range(steps), tf.shape(values))
-        order = tf.argsort(tf.where(observed, times, times + steps), axis=-1)
-        count = tf.reduce_sum(tf.cast(observed, tf.int32), axis=-1, keepdims=True)
-        rank = tf.cumsum(tf.cast(observed, tf.int32), axis=-1)
-        last = tf.maximum(count - 1, 0)
-        following = tf.where(observed, rank - 1, tf.minimum(rank, last))
-        before = tf.gather(order, tf.clip_by_value(rank - 1, 0, last), batch_dims=rows)
-        after = tf.gather(order, following, batch_dims=rows)
-        span = tf.cast(after - before, values.dtype)
-        elapsed = tf.cast(times - before, values.dtype)
-        left = tf.gather(values, before, batch_dims=rows)
-        right = tf.gather(values, after, batch_dims=rows)
+        (left, right), (elapsed, span), any_observed = neighbours_in_time(observations, mask)
         guess = left + (right - left) * tf.math.divide_no_nan(elapsed, span)
-        return tf.transpose(tf.where(count > 0, guess, 0.0), time_second)
+        return times_second(tf.where(any_observed, guess, 0.0))
+
+
+def neighbours_in_time(observations, mask):
+    """The observations before and after every time, which is the last axis of all that follows.
+
+    Beyond the first and the last both are that one; where there is none they mean nothing.
+
+    Args:
+        observations, mask: as for a first guess.
+
+    Returns:
+        The values before and after; the time since the former, and between the two; whether there
+        is any in the window, [batch, *space, variable, 1].
+    """
+    # Along the last axis, the observed times come first and in their order; the rank of a
+    # time among them then points at its neighbours.
+    rows = len(observations.shape) - 1
+    time_last = (0, *range(2, rows + 1), 1)
+    values = tf.transpose(observations, time_last)
+    observed = tf.transpose(mask, time_last) > 0
+    steps = tf.shape(values)[-1]
+    times = tf.broadcast_to(tf.range(steps), tf.shape(values))
+    order = tf.argsort(tf.where(observed, times, times + steps), axis=-1)
+    count = tf.reduce_sum(tf.cast(observed, tf.int32), axis=-1, keepdims=True)
+    rank = tf.cumsum(tf.cast(observed, tf.int32), axis=-1)
+    last = tf.maximum(count - 1, 0)
+    following = tf.where(observed, rank - 1, tf.minimum(rank, last))
+    before = tf.gather(order, tf.clip_by_value(rank - 1, 0, last), batch_dims=rows)
+    after = tf.gather(order, following, batch_dims=rows)
+    span = tf.cast(after - before, values.dtype)
+    elapsed = tf.cast(times - before, values.dtype)
+    left = tf.gather(values, before, batch_dims=rows)
+    right = tf.gather(values, after, batch_dims=rows)
+    return (left, right), (elapsed, span), count > 0
+
+
+def times_second(values):
+    """[batch, *space, variable, time] to [batch, time, *space, variable]."""
+    last = len(values.shape) - 1
+    return tf.transpose(values, (0, last, *range(1, last)))

@@ -1,0 +1,106 @@
+"""A first guess of fields learned from the observations."""
+
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+from tf4dvar.layers.checks import build_once
+from tf4dvar.layers.contracts import FirstGuess
+from tf4dvar.layers.kernels.convolution import Convolution, boundary_of_each, check_boundary
+from tf4dvar.layers.kernels.resolution import coarsened, refined
+from tf4dvar.layers.kernels.segments import check_segment, from_channels, to_channels
+
+
+@keras.saving.register_keras_serializable(package="tf4dvar")
+class UNetFirstGuess(FirstGuess):
+    """First guess by a U-Net (Ronneberger et al. 2015, arXiv:1505.04597) over space.
+
+    What was observed in a segment of times, and what was not, are the channels of a map. It goes
+    through convolutions down to coarser grids, and back up, beside what was found on the way.
+    Trained on the squared error it tends to the mean of the states given the observations. It takes
+    any pattern of observations, and is as good as its training on such ones.
+
+    Args:
+        width: channels on the grid itself, twice as many on each coarser one.
+        depth: number of coarser grids, each of half the resolution.
+        segment: number of times that see each other, best the length of the windows; zeros fill
+            the last segment of longer ones.
+        boundary: what lies beyond the edges of space; see `Convolution`.
+        components: of the state, where an observation operator makes them another number than
+            what is observed.
+
+    Call arguments:
+        observations: [batch, time, *space, observed], normalised, 0 where not observed.
+        mask: same shape, 1 where observed, else 0.
+
+    Returns:
+        The first guess x0, [batch, time, *space, component].
+    """
+
+    def __init__(
+        self,
+        width: int = 32,
+        depth: int = 2,
+        segment: int = 15,
+        boundary: str | Sequence[str] = "zero",
+        components: int | None = None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        check_boundary(boundary)
+        check_segment(segment)
+        self.width = width
+        self.depth = depth
+        self.segment = segment
+        self.boundary = boundary if isinstance(boundary, str) else tuple(boundary)
+        self.components = components
+
+    def build(self, observations_shape, *_):
+        """Create the convolutions of every grid, on the way down and on the way up."""
+        _, _, *space, observed = observations_shape
+        self._boundaries = boundary_of_each(self.boundary, space)
+        channels, self.down, self.up = 2 * observed * self.segment, [], []
+        grids = []
+        for level in range(self.depth + 1):
+            width = self.width * 2**level
+            self.down.extend(self._pair(space, channels, width))
+            grids.append((space, width))
+            space, channels = [size if size is None else -(-size // 2) for size in space], width
+        for space, width in reversed(grids[:-1]):
+            self.up.extend(self._pair(space, 3 * width, width))
+        filters = self.segment * (self.components or observed)
+        self.leave = self._convolution(grids[0][0], self.width, filters)
+
+    def _pair(self, space, channels, width):
+        return [self._convolution(space, each, width) for each in (channels, width)]
+
+    def _convolution(self, space, channels, filters):
+        widths = (1, *[3] * len(space))
+        layer = Convolution(filters, widths, self.boundary, use_bias=True, dtype=self.dtype_policy)
+        build_once(layer, (None, None, *space, channels))
+        return layer
+
+    def call(self, observations, mask):
+        """Down to the coarsest grid, and back."""
+        given = [to_channels(values, self.segment) for values in (observations, mask)]
+        enter, *further = _pairs(self.down)
+        values, found = _through(enter, tf.concat(given, axis=-1)), []
+        for pair in further:
+            found.append(values)
+            values = _through(pair, coarsened(values))
+        for pair, fine in zip(_pairs(self.up), reversed(found), strict=True):
+            values = refined(values, self._boundaries, like=fine)
+            values = _through(pair, tf.concat([values, fine], axis=-1))
+        return from_channels(self.leave(values), self.segment, tf.shape(observations)[1])
+
+
+def _pairs(convolutions):
+    # Keras saves lists of layers, no lists of lists.
+    return zip(convolutions[::2], convolutions[1::2], strict=True)
+
+
+def _through(convolutions, values):
+    for convolution in convolutions:
+        values = tf.nn.relu(convolution(values))
+    return values
