@@ -87,6 +87,12 @@ def signature_card(
         "noise_variance": {**observations, "units": "of observations, squared", "missing": "NaN"},
         "background": {**state, "missing": "NaN"},
         "covariates": tensor(model.covariates, "covariate", "as in training"),
+        "land": {
+            "dtype": "float32",
+            "shape": [places[0], *places[2:]],
+            "axes": ["batch", *space],
+            "units": "1 on land, 0 at sea",
+        },
         "state": state,
         "iterations": {"dtype": "int32", "shape": [], "range": [0, MAX_ITERATIONS]},
         "cost": {

@@ -9,10 +9,10 @@ import tensorflow as tf
 from tf4dvar.layers.checks import build_once
 from tf4dvar.layers.contracts import ObservationOperator, trait
 from tf4dvar.layers.precise_layer import PreciseLayer
-from tf4dvar.layers.windows import window_mean, window_sum
+from tf4dvar.layers.windows import at_sea, window_mean, window_sum
 
 
-def variational_cost(departure, residual, mask, sources, weights, factors=None):
+def variational_cost(departure, residual, mask, sources, weights, factors=None, sea=None):
     """U_Phi of every window, [batch] (eq. 4, its terms averaged); see `VariationalCost`.
 
     Args:
@@ -22,6 +22,7 @@ def variational_cost(departure, residual, mask, sources, weights, factors=None):
         sources: how many of the observed belong to each source.
         weights: lambda_1 of each source, then lambda_2.
         factors: of the squares, of a shape that goes with them; the means' own weights stay.
+        sea: as for `VariationalCost`; the residual is 0 on land.
     """
     squares, prior_squares = tf.square(departure), tf.square(residual)
     if factors is not None:
@@ -30,7 +31,7 @@ def variational_cost(departure, residual, mask, sources, weights, factors=None):
         tf.math.divide_no_nan(window_sum(each * among), window_sum(among))
         for each, among in zip(by_source(squares, sources), by_source(mask, sources), strict=True)
     ]
-    means.append(window_mean(prior_squares))
+    means.append(window_mean(prior_squares, sea=sea))
     return tf.add_n([weight * mean for weight, mean in zip(weights, means, strict=True)])
 
 
@@ -83,6 +84,8 @@ class VariationalCost(PreciseLayer):
         mask: Omega, same shape: 0 where not observed, else 1, or the inverse of the variance of
             the noise, in any unit.
         covariates: of a prior that takes some, [batch, time, covariate].
+        sea: 1 at sea and 0 on land, which takes no part, [batch, 1, *space, 1]; None where there
+            is no land. The prior sees the state 0 there.
 
     Returns:
         The cost, [batch], in squared units of the state.
@@ -124,16 +127,18 @@ class VariationalCost(PreciseLayer):
             name="log_weights",
         )
 
-    def call(self, state, observations, mask, covariates=None):
+    def call(self, state, observations, mask, covariates=None, sea=None):
         """The weighted terms of every window."""
+        state = at_sea(state, sea)
         simulated = state if self.operator is None else self.operator(state)
         given = () if covariates is None else (covariates,)
         residual = state - tf.cast(self.prior(state, *given), state.dtype)
-        return self.value(simulated - observations, residual, mask)
+        return self.value(simulated - observations, at_sea(residual, sea), mask, sea)
 
-    def value(self, departure, residual, mask):
+    def value(self, departure, residual, mask, sea=None):
         """The cost, [batch], of H(x) - y and x - Phi(x); see `variational_cost`."""
-        return variational_cost(departure, residual, mask, self.sources, self.current_weights())
+        weights = self.current_weights()
+        return variational_cost(departure, residual, mask, self.sources, weights, sea=sea)
 
     def current_weights(self) -> list:
         """lambda_1 of each source, then lambda_2."""

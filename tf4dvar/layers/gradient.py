@@ -7,7 +7,7 @@ from tf4dvar.layers.adjoint import with_adjoint
 from tf4dvar.layers.checks import build_once
 from tf4dvar.layers.cost import by_source
 from tf4dvar.layers.precise_layer import PreciseLayer
-from tf4dvar.layers.windows import window_sum
+from tf4dvar.layers.windows import at_sea, entries, window_sum
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
@@ -25,7 +25,7 @@ class CostGradient(PreciseLayer):
         cost: a `VariationalCost`.
 
     Call arguments:
-        state, observations, mask, covariates: as for the cost.
+        state, observations, mask, covariates, sea: as for the cost; the gradient is 0 on land.
 
     Returns:
         The gradient in the state, same shape, and the cost, [batch].
@@ -39,21 +39,23 @@ class CostGradient(PreciseLayer):
         """Build the cost."""
         build_once(self.cost, state_shape)
 
-    def call(self, state, observations, mask, covariates=None):
+    def call(self, state, observations, mask, covariates=None, sea=None):
         """The gradient and the cost of every window."""
+        state = at_sea(state, sea)
         given = () if covariates is None else (covariates,)
         prediction, prior_adjoint = with_adjoint(self.cost.prior, state, *given)
         simulated, operator_adjoint = state, tf.identity
         if self.cost.operator is not None:
             simulated, operator_adjoint = with_adjoint(self.cost.operator, state)
-        departure, residual = simulated - observations, state - prediction
+        departure, residual = simulated - observations, at_sea(state - prediction, sea)
         *observation_weights, prior_weight = self.cost.current_weights()
         towards_observations = operator_adjoint(
             _mean_square_gradient(departure, mask, self.cost.sources, observation_weights)
         )
-        towards_prior = 2 * prior_weight / tf.cast(tf.size(state[0]), prior_weight.dtype)
+        count = entries(state, sea, keepdims=True)
+        towards_prior = 2 * prior_weight / tf.cast(count, prior_weight.dtype)
         gradient = towards_observations + towards_prior * (residual - prior_adjoint(residual))
-        return gradient, self.cost.value(departure, residual, mask)
+        return at_sea(gradient, sea), self.cost.value(departure, residual, mask, sea)
 
 
 def _mean_square_gradient(departure, mask, sources, weights):

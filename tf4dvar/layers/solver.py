@@ -2,6 +2,7 @@
 
 from functools import partial
 from itertools import pairwise
+from operator import itemgetter
 from typing import NamedTuple
 
 import keras
@@ -14,7 +15,8 @@ from tf4dvar.layers.contracts import Update
 from tf4dvar.layers.held_state import HeldState
 from tf4dvar.layers.precise_layer import PreciseLayer
 from tf4dvar.layers.recompute import recomputed_loop
-from tf4dvar.layers.windows import window_mean, window_sum
+from tf4dvar.layers.solver_data import known_of, of_any_batch
+from tf4dvar.layers.windows import at_sea, window_mean, window_sum
 
 # A smaller root mean square is a window at rest, whose gradient is left as it is: divided by
 # next to nothing, its derivatives would overflow.
@@ -61,11 +63,11 @@ class GradientSolver(PreciseLayer):
 
     Call arguments:
         first_guess: x0, [batch, time, component].
-        observations, mask, covariates: as for the cost.
+        observations, mask, covariates, sea: as for the cost.
         cost_gradient: a `CostGradient`, by its name: Keras takes tensors alone without.
 
     Returns:
-        The state after K iterations, same shape.
+        The state after K iterations, same shape; 0 on land.
 
     Usage:
 
@@ -139,27 +141,29 @@ class GradientSolver(PreciseLayer):
         observations,
         mask,
         covariates=None,
+        sea=None,
         *,
         cost_gradient,
         training=None,
     ):
         """Iterate K times."""
         build_once(cost_gradient, first_guess.shape)
-        known = () if covariates is None else (covariates,)
-        first_guess, *data = map(_of_any_batch, (first_guess, observations, mask, *known))
+        first_guess = of_any_batch(at_sea(first_guess, sea))
+        data = observations, mask, known_of(covariates, sea)
+        data = tf.nest.map_structure(of_any_batch, data)
         held = HeldState(self, cost_gradient)
 
-        def solve(first_guess, *data):
+        def solve(first_guess, data):
             given = {"data": data, "cost_gradient": cost_gradient, "training": training}
             return self._solve(first_guess, partial(self._iterate, **given), held)
 
         if self.micro_batches == 1:
-            solved = solve(first_guess, *data)
+            solved = solve(first_guess, data)
         else:
             windows = tf.shape(first_guess)[0]
             ends = [windows * part // self.micro_batches for part in range(self.micro_batches + 1)]
             parts = [
-                solve(*(values[start:end] for values in (first_guess, *data)))
+                solve(*tf.nest.map_structure(itemgetter(slice(start, end)), (first_guess, data)))
                 for start, end in pairwise(ends)
             ]
             solved = tf.nest.map_structure(lambda *parts: tf.concat(parts, axis=0), *parts)
@@ -199,11 +203,12 @@ class GradientSolver(PreciseLayer):
         iterations=None,
         every_state=True,
         covariates=None,
+        sea=None,
     ):
         """The state and the cost at every iteration, not to be trained through.
 
         Args:
-            first_guess, observations, mask, cost_gradient, covariates: as for the call.
+            first_guess, observations, mask, cost_gradient, covariates, sea: as for the call.
             iterations: another K for this call, an integer or a scalar tensor.
             every_state: keep the states of all iterations; else the last alone, in a memory
                 that does not grow with them.
@@ -213,7 +218,8 @@ class GradientSolver(PreciseLayer):
         """
         iterations = self._iterations if iterations is None else iterations
         iterations = tf.convert_to_tensor(iterations)
-        data = observations, mask, *(() if covariates is None else (covariates,))
+        known, first_guess = known_of(covariates, sea), at_sea(first_guess, sea)
+        data = observations, mask, known
         held = HeldState(self, cost_gradient)
 
         def iterate(k, state, scale, memory, costs, *states):
@@ -232,7 +238,9 @@ class GradientSolver(PreciseLayer):
             iterate,
             (0, first_guess, *self._start(first_guess), costs, *([states] if every_state else [])),
         )
-        costs = costs.write(iterations, cost_gradient.cost(state, *data)).stack()
+        costs = costs.write(
+            iterations, cost_gradient.cost(state, observations, mask, **known)
+        ).stack()
         if not every_state:
             return Iterates(state[tf.newaxis], costs)
         return Iterates(states[0].write(iterations, state).stack(), costs)
@@ -246,16 +254,18 @@ class GradientSolver(PreciseLayer):
 
     def _iterate(self, k, state, scale, memory, data, cost_gradient, training):
         # `training` is said at every call: on the way back no outer call says it.
-        gradient, cost = cost_gradient(state, *data, training=training)
+        observations, mask, known = data
+        sea = known.get("sea")
+        gradient, cost = cost_gradient(state, observations, mask, **known, training=training)
         if self.normalise:
-            mean_square = window_mean(tf.square(gradient), keepdims=True)
+            mean_square = window_mean(tf.square(gradient), keepdims=True, sea=sea)
             first = tf.math.rsqrt(tf.where(mean_square > AT_REST**2, mean_square, 1.0))
             first = tf.where(tf.math.is_finite(mean_square), first, np.nan)
             scale = tf.where(tf.equal(k, 0), first, scale)
         gradient *= scale
         increment, new_memory = self.update(gradient, memory, training=training)
         # The update may compute in half precision.
-        increment = tf.cast(increment, state.dtype)
+        increment = at_sea(tf.cast(increment, state.dtype), sea)
         memory = tf.nest.map_structure(lambda new, old: tf.cast(new, old.dtype), new_memory, memory)
         # An overflow could pass for a large gradient in an update that saturates.
         state = tf.where(tf.math.is_finite(gradient), state - increment, np.nan)
@@ -263,18 +273,6 @@ class GradientSolver(PreciseLayer):
 
     def _cost_dtype(self):
         return tf.float64 if self.compute_dtype == "float64" else tf.float32
-
-
-def _of_any_batch(tensor):
-    """The tensor, the size of its batch left open.
-
-    TensorFlow's graph optimiser reckons with the memory of what has a known shape; where that is
-    much it rewrites the sums in the gradient of a loop, and the loop fails
-    ("AlreadyExistsError ... TemporaryVariableOp").
-    """
-    if tensor.shape[0] is None:
-        return tensor
-    return tf.raw_ops.PlaceholderWithDefault(input=tensor, shape=(None, *tensor.shape[1:]))
 
 
 def _check_update(update: keras.layers.Layer) -> None:

@@ -20,7 +20,7 @@ from tf4dvar.layers import (
 )
 from tf4dvar.layers.checks import build_once, held_layers
 from tf4dvar.layers.contracts import FirstGuess, ObservationOperator, Prior, trait
-from tf4dvar.models.inputs import by_name, normalised, observations_of
+from tf4dvar.models.inputs import by_name, normalised, observations_of, sea_of
 from tf4dvar.models.labelled_model import LabelledModel
 from tf4dvar.models.losses import loss_of
 from tf4dvar.models.saved_model import write_saved_model
@@ -63,9 +63,12 @@ class FourDVarNet(LabelledModel):
               component], physical units; NaN: the first guess.
             - `covariates`: [batch, time, covariate], as the first guess or the prior takes them,
               if one does.
+            - `land`: true on land, [batch, *space]: whatever is there takes no part in the cost,
+              its gradient, the loss and the scores. To the layers it is as what lies beyond a
+              boundary of zeros.
 
     Returns:
-        The state, [batch, time, component], physical units, no NaN.
+        The state, [batch, time, component], physical units, no NaN but on land.
 
     Usage:
 
@@ -219,8 +222,13 @@ class FourDVarNet(LabelledModel):
 
     def call(self, inputs, training=None):
         """Reconstruct the state; layers see `training` as in every Keras model."""
-        state = self.solver(*self._prepare(inputs), cost_gradient=self.cost_gradient)
-        return self.normalisation.inverse(state)
+        sea = sea_of(by_name(inputs), self.input_dtype)
+        state = self.solver(*self._prepare(inputs), sea=sea, cost_gradient=self.cost_gradient)
+        return self._physical(state, sea)
+
+    def _physical(self, states, sea):
+        states = self.normalisation.inverse(states)
+        return states if sea is None else tf.where(sea > 0, states, np.nan)
 
     def iterates(self, inputs, iterations=None, every_state=True):
         """The state (physical units) and the cost (normalised) at every iteration.
@@ -237,10 +245,18 @@ class FourDVarNet(LabelledModel):
         if not self.built:
             self.build(inputs["observations"].shape)
         start, values, mask, *covariates = self._prepare(inputs)
+        sea = sea_of(inputs, self.input_dtype)
         states, costs = self.solver.iterates(
-            start, values, mask, self.cost_gradient, iterations, every_state, *covariates
+            start,
+            values,
+            mask,
+            self.cost_gradient,
+            iterations,
+            every_state,
+            covariates=next(iter(covariates), None),
+            sea=sea,
         )
-        return Iterates(self.normalisation.inverse(states), costs)
+        return Iterates(self._physical(states, sea), costs)
 
     def prior_prediction(self, state, covariates=None):
         """Phi(state), physical units in and out, [batch, time, component].

@@ -21,19 +21,18 @@ from tf4dvar.data import (
 from tf4dvar.errors import InputError, shown
 from tf4dvar.layers.contracts import Prior, trait
 from tf4dvar.layers.normalisation import Moments
-from tf4dvar.models.inputs import by_name, observations_of
+from tf4dvar.layers.windows import at_sea
+from tf4dvar.models.inputs import as_arrays, by_name, observations_of, sea_of, without_land
 from tf4dvar.models.known_metric import over_known
 from tf4dvar.models.labelled import arranged, arranged_truth
 from tf4dvar.models.losses import SupervisedLoss, TrainingLoss
+from tf4dvar.models.state_checks import warn_of_divergence
 from tf4dvar.systems.axes import axes_but
 
 logger = logging.getLogger(__name__)
 
 # Windows that a look at the prior's predictions takes.
 LOOK = 32
-# In deviations of a component. States of Lorenz-63 stay within seven, also where they are never
-# observed; the window of 2000 on which a trained solver diverged went to 69.
-FAR = 20.0
 
 
 class CheckedModel(keras.Model):
@@ -72,12 +71,18 @@ class CheckedModel(keras.Model):
                 observation operator needs them: true ones, or others of the same climate. Where
                 the state itself is observed its normalisation is that of the observations by
                 default.
+
+        What lies on land, where the inputs tell of it, does not count.
         """
         # Arrays tell nothing of what they are.
         self.signature = None
         if not isinstance(observations, tf.data.Dataset):
             given = (observations,) if truth is None else (observations, truth)
-            batches = [tuple(np.asarray(as_array(each)) for each in given)]
+            batches = [
+                as_arrays(each) if isinstance(each, dict) else np.asarray(as_array(each))
+                for each in given
+            ]
+            batches = [tuple(batches)]
         elif observations.cardinality() == tf.data.INFINITE_CARDINALITY:
             raise InputError("Received an endless pipeline; give `adapt` pipeline.take(batches).")
         else:
@@ -85,7 +90,7 @@ class CheckedModel(keras.Model):
         seen, states, complete = Moments(), None, True
         for number, batch in enumerate(batches):
             x, y, _ = keras.utils.unpack_x_y_sample_weight(batch)
-            values = as_array(observations_of(x))
+            values = without_land(as_array(observations_of(x)), x)
             self._build_for(values)
             check_observations(values, self.observed_components, len(self.observations_shape))
             if number == 0:
@@ -93,7 +98,7 @@ class CheckedModel(keras.Model):
             complete = complete and not np.isnan(values).any()
             seen.add(values)
             if y is not None:
-                states = (states or Moments()).add(as_array(y))
+                states = (states or Moments()).add(without_land(as_array(y), x))
         if not seen.count.any():
             raise InputError("Received no observations, or none but NaN; expected some values.")
         if self.operator is None:
@@ -197,7 +202,7 @@ class CheckedModel(keras.Model):
         if observations is not None:
             warn_of_fill_values(observations)
         states = super().predict(x, *args, **kwargs)
-        self._look_at_states(states)
+        warn_of_divergence(states, self.normalisation, x)
         return restored(states)
 
     def train_on_batch(self, x, y=None, sample_weight=None, **kwargs):
@@ -218,6 +223,7 @@ class CheckedModel(keras.Model):
         (x, _), y = arranged(self, x), arranged_truth(self, y)
         observations = self._look_at(x)
         if observations is not None and isinstance(y, np.ndarray):
+            y = without_land(y, x)
             check_truth(observations, y, same_components=self.operator is None)
             warn_of_scale(y, self.normalisation.mean.numpy(), self.normalisation.std.numpy())
             if self.operator is None:
@@ -245,6 +251,10 @@ class CheckedModel(keras.Model):
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """As of `keras.Model`; notes which window's state is the farthest."""
+        sea = sea_of(by_name(x), y_pred.dtype)
+        y_pred = at_sea(y_pred, sea)
+        if sea is not None and y is not None:
+            y = tf.where(sea > 0, y, np.nan)
         size = tf.where(tf.math.is_finite(y_pred), tf.abs(y_pred), np.inf)
         self.farthest.assign(tf.argmax(tf.reduce_max(size, axes_but(0, size))))
         return super().compute_metrics(x, y, y_pred, sample_weight)
@@ -259,26 +269,6 @@ class CheckedModel(keras.Model):
         normalisation = self.observation_normalisation()
         warn_of_units(observations, normalisation.mean.numpy(), normalisation.std.numpy())
         return observations
-
-    def _look_at_states(self, states):
-        """Warn of windows on which the solver diverges."""
-        within = axes_but(0, states)
-        finite = np.isfinite(states).all(within)
-        reach = FAR * self.normalisation.std.numpy()
-        near = (np.abs(states - self.normalisation.mean.numpy()) <= reach).all(within)
-        far = f"farther than {FAR:g} deviations from the mean of the model's normalisation"
-        for astray, where in ((~finite, "not finite"), (finite & ~near, far)):
-            if astray.any():
-                logger.warning(
-                    "The states of %d of %d windows are %s, the first of them number %d: the "
-                    "solver diverges there. Look at the values and units of the observations and "
-                    "the prior's time step, or train further. Components that are never observed "
-                    "have the scale of the others unless `adapt` is given true states.",
-                    astray.sum(),
-                    len(states),
-                    where,
-                    astray.argmax(),
-                )
 
     def _warn_of_time_step(self, truth, covariates):
         """Warn where known dynamics predict worse than that nothing changes."""

@@ -9,7 +9,7 @@ from tf4dvar.data import as_array
 from tf4dvar.errors import InputError
 from tf4dvar.layers import Normalisation
 
-NAMES = ("observations", "noise_variance", "background", "covariates")
+NAMES = ("observations", "noise_variance", "background", "covariates", "land")
 
 
 def by_name(inputs: Any) -> dict[str, Any]:
@@ -41,8 +41,46 @@ def as_arrays(inputs: Any) -> Any:
         inputs: of `FourDVarNet`.
     """
     if isinstance(inputs, dict | list | tuple):
-        return {name: as_array(values) for name, values in by_name(inputs).items()}
+        arrays = {name: as_array(values) for name, values in by_name(inputs).items()}
+        return {**arrays, "observations": without_land(arrays["observations"], inputs)}
     return as_array(inputs)
+
+
+def without_land(values: Any, inputs: Any) -> Any:
+    """Observations or states, NaN on land; as they are where the inputs tell of none.
+
+    Args:
+        values: [window, time, *space, component], an array of NumPy, or none.
+        inputs: of `FourDVarNet`.
+    """
+    if not (isinstance(inputs, dict) and inputs.get("land") is not None) or values is None:
+        return values
+    land = np.asarray(as_array(inputs["land"]))
+    if land.shape != (values.shape[0], *values.shape[2:-1]):
+        raise InputError(
+            f"Received land of shape {land.shape} with values of shape {values.shape}; expected "
+            "[window, *space], true on land."
+        )
+    return np.where((land != 0)[:, np.newaxis, ..., np.newaxis], np.nan, values)
+
+
+def sea_of(inputs: dict[str, Any], dtype: Any) -> Any:
+    """1 at sea and 0 on land, [batch, 1, *space, 1]; None where the inputs tell of no land.
+
+    Args:
+        inputs: of `by_name`.
+        dtype: of the result.
+    """
+    if "land" not in inputs:
+        return None
+    land = tf.convert_to_tensor(inputs["land"])
+    expected = len(inputs["observations"].shape) - 2
+    if len(land.shape) != expected or expected < 2:
+        raise InputError(
+            f"Received land of shape {tuple(land.shape)} with observations of shape "
+            f"{tuple(inputs['observations'].shape)}; expected [window, *space] of a field."
+        )
+    return tf.cast(tf.equal(tf.cast(land, dtype), 0), dtype)[:, tf.newaxis, ..., tf.newaxis]
 
 
 def observations_of(inputs: Any) -> Any:
@@ -67,6 +105,9 @@ def normalised(
         noise_variance: where the inputs have none.
     """
     observations = inputs["observations"]
+    sea = sea_of(inputs, observations.dtype)
+    if sea is not None:
+        observations = tf.where(sea > 0, observations, np.nan)
     components = normalisation.mean.shape[0]
     if observations.shape[-1] != components:
         raise ValueError(

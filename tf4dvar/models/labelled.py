@@ -48,7 +48,9 @@ def arranged(model: "FourDVarNet", data: Any, warnings: bool = True) -> tuple[An
     # Covariates, and states under an operator, have components of their own.
     places = {axis: indices for axis, indices in order.items() if axis < observations.ndim - 1}
     of_the_state = order if model.operator is None else places
-    orders = {"background": of_the_state, "covariates": places}
+    # Land has no axis of time.
+    of_space = {max(axis - 1, 0): indices for axis, indices in places.items() if axis != 1}
+    orders = {"background": of_the_state, "covariates": places, "land": of_space}
     inputs = as_arrays(data)
     return {name: _taken(of, orders.get(name, order)) for name, of in inputs.items()}, restored
 

@@ -10,7 +10,8 @@ import tensorflow as tf
 
 from tf4dvar.errors import InputError
 from tf4dvar.layers.cost import sources_of, variational_cost
-from tf4dvar.models.inputs import by_name
+from tf4dvar.layers.windows import at_sea
+from tf4dvar.models.inputs import by_name, sea_of
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,9 @@ class SupervisedLoss(TrainingLoss):
                 "or compile(loss=UnsupervisedLoss())."
             )
         truth = model.normalisation(tf.cast(truth, state.dtype))
+        sea = sea_of(by_name(inputs), state.dtype)
         known = tf.math.is_finite(truth)
+        known = known if sea is None else known & (sea > 0)
         truth = tf.where(known, truth, state)
         entries = by_entry(weights, state)
         if model.keras_loss is None:
@@ -101,8 +104,12 @@ class SupervisedLoss(TrainingLoss):
             residual = tf.square(truth - prior(truth))
             loss += self.truth_weight * _mean_where(known, residual, entries)
         if self.state_weight:
-            residual = tf.square(state - prior(state))
-            loss += self.state_weight * tf.reduce_mean(entries * residual)
+            residual = entries * tf.square(state - prior(state))
+            if sea is None:
+                loss += self.state_weight * tf.reduce_mean(residual)
+            else:
+                at_sea_alone = tf.broadcast_to(sea, tf.shape(state))
+                loss += self.state_weight * _mean_where(at_sea_alone, residual, 1.0)
         return loss
 
 
@@ -143,9 +150,10 @@ class UnsupervisedLoss(TrainingLoss):
         sources = sources_of(operator, simulated.shape[-1])
         observed = np.broadcast_to(self.observation_weight, len(sources)).tolist()
         lambdas = (*observed, self.prior_weight)
-        departure, residual = simulated - observations, state - prior(state)
+        sea = sea_of(inputs, state.dtype)
+        departure, residual = simulated - observations, at_sea(state - prior(state), sea)
         return tf.reduce_mean(
-            variational_cost(departure, residual, mask, sources, lambdas, entries)
+            variational_cost(departure, residual, mask, sources, lambdas, entries, sea)
         )
 
 
@@ -160,6 +168,7 @@ def loss_of(model, inputs, truth, y_pred, weights, training):
     # Before the prior is called again, which would begin them anew.
     added = list(model.losses)
     state = model.normalisation(y_pred)
+    state = at_sea(state, sea_of(by_name(inputs), state.dtype))
 
     given = model.prior_covariates(by_name(inputs))
 

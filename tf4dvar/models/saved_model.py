@@ -80,10 +80,11 @@ def input_specs(model: keras.Model) -> dict[str, tf.TensorSpec]:
     sizes["background"] = model.normalisation.mean.shape[0]
     if model.covariates:
         sizes["covariates"] = model.covariates
-    return {
-        name: tf.TensorSpec((*model.observations_shape[:-1], size), tf.float32, name=name)
-        for name, size in sizes.items()
-    }
+    batch, *_ = places = model.observations_shape[:-1]
+    shapes = {name: (*places, size) for name, size in sizes.items()}
+    if space := places[2:]:
+        shapes["land"] = (batch, *space)
+    return {name: tf.TensorSpec(of, tf.float32, name=name) for name, of in shapes.items()}
 
 
 class _Served(tf.Module):
@@ -147,7 +148,7 @@ def _checked_input(values, spec):
         lambda: tf.reduce_all((shape > 0) & (tf.equal(fixed, 0) | tf.equal(shape, fixed))),
         lambda: False,
     )
-    axes = ("batch", "time", *spec.shape[2:])
+    axes = ("batch", *("time" if size is None else size for size in spec.shape[1:]))
     expected = f"; expected [{', '.join(map(str, axes))}], none of them empty"
     checks = [
         tf.debugging.Assert(fits, [f"Received {spec.name} of shape", shape, expected]),
