@@ -92,3 +92,19 @@ def test_what_is_of_no_use_is_refused(folder):
     assert "is of maps; expected one of the methods" in fail(
         "assimilate", "strong", "--data", "maps.nc", "--out", "none.nc"
     )
+
+
+@pytest.mark.long
+def test_a_model_of_maps_is_scored_and_compared(folder):
+    train = ("train", "--data", "sea.nc", "--variables", "ssh", "--mask", "mask", "--window", 4)
+    succeed(*train, "--epochs", 1, "--out", "run")
+    data = ("--data", "sea.nc", "--mask", "mask", "--truth", "truth.nc", "--json")
+    scores = json.loads(succeed("evaluate", "run", *data))
+    assert {"mu", "sigma", "lambda_x", "lambda_t", "rmse"} <= set(scores)
+    succeed("reconstruct", "run", *data[:4], "--out", "filled.nc")
+    filled, truth = (xr.load_dataset(f"{name}.nc")["ssh"] for name in ("filled", "truth"))
+    error = filled - truth
+    assert error.isnull().any(("time", "y")).sum() == 5
+    np.testing.assert_allclose(scores["rmse"], np.sqrt((error.astype("f8") ** 2).mean()), rtol=1e-5)
+    compared = json.loads(succeed("compare", *data, "--models", "run", "--out", "models"))
+    assert compared["run"]["rmse"] == scores["rmse"]

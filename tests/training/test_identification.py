@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from tests.training.test_job import epochs_of
+from tests.training.jobs import epochs_of
 from tf4dvar.experiments import Experiment
 from tf4dvar.layers import GENN, ConvCell, GradientSolver, Lorenz63ODE, RK4Flow
 from tf4dvar.models import FourDVarNet, UnsupervisedLoss

@@ -7,23 +7,27 @@ import numpy as np
 import tensorflow as tf
 
 from tf4dvar.data import Signature, as_array
-from tf4dvar.errors import InputError
 from tf4dvar.layers import (
     CostGradient,
     GradientSolver,
     Iterates,
     LinearInterpolation,
     Normalisation,
-    NormalisedObservation,
     NormalisedPrior,
     VariationalCost,
 )
 from tf4dvar.layers.checks import build_once, held_layers
-from tf4dvar.layers.contracts import FirstGuess, ObservationOperator, Prior, trait
+from tf4dvar.layers.contracts import FirstGuess, Prior, trait
 from tf4dvar.models.inputs import by_name, normalised, observations_of, sea_of
 from tf4dvar.models.labelled_model import LabelledModel
 from tf4dvar.models.losses import loss_of
-from tf4dvar.models.saved_model import write_saved_model
+from tf4dvar.models.parts import (
+    check_parts,
+    covariates_taken,
+    given_covariates,
+    normalised_operator,
+)
+from tf4dvar.models.saved_model import check_export, write_saved_model
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
@@ -92,7 +96,7 @@ class FourDVarNet(LabelledModel):
         learn_weights: bool = True,
         **kwargs,
     ):
-        _check_layers(prior, solver, first_guess)
+        check_parts(prior, solver, first_guess)
         super().__init__(**kwargs)
         if noise_variance is not None and not np.all(np.array(noise_variance) > 0):
             raise ValueError(
@@ -114,7 +118,7 @@ class FourDVarNet(LabelledModel):
             if trait(prior, Prior, "physical_units")
             else prior
         )
-        self.operator = self._normalised_operator(observation)
+        self.operator = normalised_operator(observation, self.first_guess, self.normalisation)
         cost = VariationalCost(
             self.normalised_prior,
             observation_weight,
@@ -124,26 +128,6 @@ class FourDVarNet(LabelledModel):
             dtype=self.dtype_policy,
         )
         self.cost_gradient = CostGradient(cost, dtype=self.dtype_policy)
-
-    def _normalised_operator(self, operators):
-        """H between normalised units; None where the state itself is observed."""
-        if operators is None:
-            return None
-        if isinstance(operators, keras.layers.Layer):
-            operators = [operators]
-        linear = all(trait(each, ObservationOperator, "linear") for each in operators)
-        if trait(self.first_guess, FirstGuess, "of_observations") and not linear:
-            raise ValueError(
-                "Received an observation operator that is not linear and has no pseudo-inverse to "
-                "begin with; give a first_guess that is learned, for example "
-                "AttentionFirstGuess(components=number of the state's components)."
-            )
-        return NormalisedObservation(
-            operators,
-            self.normalisation,
-            Normalisation(dtype=self.dtype_policy),
-            dtype=self.dtype_policy,
-        )
 
     @property
     def input_dtype(self):
@@ -200,20 +184,22 @@ class FourDVarNet(LabelledModel):
         if trait(self.first_guess, FirstGuess, "of_observations"):
             return self.operator.operators[0].components
         observations = keras.KerasTensor(shape, self.input_dtype)
-        taken = _taken(self.first_guess, FirstGuess)
+        taken = covariates_taken(self.first_guess, FirstGuess)
         more = [keras.KerasTensor((*shape[:-1], taken), self.input_dtype)] if taken else []
         return self.first_guess.compute_output_spec(observations, observations, *more).shape[-1]
 
     def _first_first_guess(self, values):
         """A call by which its weights are made: observations and mask are of one shape."""
-        taken = _taken(self.first_guess, FirstGuess)
+        taken = covariates_taken(self.first_guess, FirstGuess)
         covariates = [tf.repeat(values[..., :1], taken, axis=-1)] if taken else []
         return self.first_guess(values, values, *covariates)
 
     @property
     def covariates(self) -> int:
         """Number of covariates that the first guess, or the prior, takes."""
-        return max(_taken(self.first_guess, FirstGuess), _taken(self.prior, Prior))
+        return max(
+            covariates_taken(self.first_guess, FirstGuess), covariates_taken(self.prior, Prior)
+        )
 
     @property
     def observed_components(self) -> int:
@@ -289,8 +275,8 @@ class FourDVarNet(LabelledModel):
         """
         inputs = by_name(inputs)
         values, weights = self.normalised_observations(inputs)
-        covariates = self._given_covariates(inputs)
-        guessed_by = covariates if _taken(self.first_guess, FirstGuess) else []
+        covariates = given_covariates(inputs, self.first_guess, self.prior)
+        guessed_by = covariates if covariates_taken(self.first_guess, FirstGuess) else []
         start = self.first_guess(values, tf.cast(weights > 0, values.dtype), *guessed_by)
         start = tf.cast(start, values.dtype)
         if self.operator is not None and trait(self.first_guess, FirstGuess, "of_observations"):
@@ -306,19 +292,7 @@ class FourDVarNet(LabelledModel):
         Args:
             inputs: by their names.
         """
-        return [inputs["covariates"]] if _taken(self.prior, Prior) else []
-
-    def _given_covariates(self, inputs):
-        covariates = [inputs["covariates"]] if "covariates" in inputs else []
-        given = covariates[0].shape[-1] if covariates else 0
-        if given != self.covariates:
-            raise InputError(
-                f"Received {given} covariates; the first guess, "
-                f"{type(self.first_guess).__name__}, takes "
-                f"{_taken(self.first_guess, FirstGuess)}, the prior, {type(self.prior).__name__}, "
-                f"{_taken(self.prior, Prior)}."
-            )
-        return covariates
+        return [inputs["covariates"]] if covariates_taken(self.prior, Prior) else []
 
     def normalised_observations(self, inputs):
         """Normalised observations with 0 for NaN, and the weight of each, 0 for NaN.
@@ -343,14 +317,7 @@ class FourDVarNet(LabelledModel):
             format: of Keras' formats that of TensorFlow alone.
             **kwargs: none. The signatures are always those of `tf4dvar.export.SavedModel`.
         """
-        if format != "tf_saved_model" or kwargs:
-            raise InputError(
-                f"Received format={format!r} and {sorted(kwargs)}; expected tf_saved_model, which "
-                "has signatures of its own. `tf4dvar.export.save` writes ONNX too; for "
-                "others export the SavedModel and convert it."
-            )
-        if not self.built:
-            raise InputError("The model has no weights yet; train it, or call `build`, first.")
+        check_export(self, format, kwargs)
         write_saved_model(self, filepath)
 
     def get_config(self):
@@ -379,19 +346,3 @@ class FourDVarNet(LabelledModel):
         model = cls(**held_layers(config))
         model.signature = None if signature is None else Signature.from_json(signature)
         return model
-
-
-def _taken(layer, kind):
-    """Number of covariates that a layer takes."""
-    return trait(layer, kind, "covariates")
-
-
-def _check_layers(prior, solver, first_guess):
-    for name, layer in (("prior", prior), ("first_guess", first_guess)):
-        if not isinstance(layer, keras.layers.Layer) and (name, layer) != ("first_guess", None):
-            raise InputError(f"Received {name}={layer!r}; expected a Keras layer, built or not.")
-    if not isinstance(solver, GradientSolver):
-        raise InputError(
-            f"Received solver={solver!r}; expected a GradientSolver, for example "
-            "GradientSolver(LSTMCell(), iterations=10)."
-        )

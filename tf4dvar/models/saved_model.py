@@ -9,8 +9,27 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tf4dvar.errors import InputError
+
 # More than any training asks for: a request of more is a mistake, and would hold a server up.
 MAX_ITERATIONS = 1000
+
+
+def check_export(model: keras.Model, format: str, options: dict[str, Any]) -> None:
+    """Refuse what `keras.Model.export` takes and this graph does not have.
+
+    Args:
+        model: a `FourDVarNet`.
+        format, options: as they were given.
+    """
+    if format != "tf_saved_model" or options:
+        raise InputError(
+            f"Received format={format!r} and {sorted(options)}; expected tf_saved_model, which "
+            "has signatures of its own. `tf4dvar.export.save` writes ONNX too; for others export "
+            "the SavedModel and convert it."
+        )
+    if not model.built:
+        raise InputError("The model has no weights yet; train it, or call `build`, first.")
 
 
 def write_saved_model(model: keras.Model, path: str | Path, unroll: bool = False) -> None:

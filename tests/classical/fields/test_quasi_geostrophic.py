@@ -145,7 +145,7 @@ def test_another_grid_is_refused(grid, said, examples):
         ({}, {"times": np.array([0.0, 1, 2, 4, 5, 6])}, "1 to 2 days apart; expected regular"),
         ({}, {"states": np.ones((9, 2, POINTS, POINTS))}, "states of 2 times; expected 3"),
         ({"layers": 3}, {}, "Received 3 layers"),
-        ({"time_step": 1e-9}, {}, "Take a shorter window"),
+        ({"dynamics_step": 1e-9}, {}, "Take a shorter window"),
         ({"shear": 0.0}, {}, "layers that flow alike"),
     ],
 )

@@ -48,7 +48,7 @@ class QuasiGeostrophicAssimilation(FieldMethod):
     window: float = setting(21.0, "Days of a window.", positive=True)
     shift: float = setting(7.0, "Days from a window to the next.", positive=True)
     iterations: int = setting(40, "Of L-BFGS in a window, at most.", at_least=1)
-    time_step: float = setting(6.0, "Of the dynamics, hours at most.", positive=True)
+    dynamics_step: float = setting(6.0, "Of the dynamics, hours at most.", positive=True)
     deformation_radius: float = setting(30.0, "Kilometres.", positive=True)
     shear: float = setting(0.1, "Mean flow of the upper layer over the lower, m/s.")
     beta: float = setting(1.6e-11, "Gradient of the planetary vorticity, 1/(m s).")
@@ -121,7 +121,7 @@ class QuasiGeostrophicAssimilation(FieldMethod):
 
     def _parts(self, days):
         """Steps of the dynamics in some days."""
-        return int(np.ceil(24 * days / self.time_step - 1e-9))
+        return int(np.ceil(24 * days / self.dynamics_step - 1e-9))
 
     def _examples(self, problem, spacing):
         """Heights that follow each other, [sample, time, layer, y, x]; how far apart, and when."""
