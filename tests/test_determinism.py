@@ -8,6 +8,8 @@ import zipfile
 import pytest
 import xarray as xr
 
+pytestmark = pytest.mark.long
+
 COMMANDS = """
 import sys
 from tf4dvar.cli.app import app
@@ -49,7 +51,6 @@ def alike(folders, read):
     return ours
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("name", ["windows.nc", "states.nc"])
 def test_simulations_and_reconstructions(name, folders):
     def contents(folder):

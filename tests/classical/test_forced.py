@@ -99,6 +99,7 @@ def test_every_method_finds_the_forced_solution_and_the_rest(method, tolerance, 
     np.testing.assert_allclose(analyses[0].costs, analyses[1].costs, rtol=max(tolerance, 1e-5))
 
 
+@pytest.mark.long
 def test_descent_reaches_the_minimum_of_gauss_newton(problems):
     forced = problems[0].part(slice(1))
     slow = FixedStepDescent(20_000).analyse(forced)

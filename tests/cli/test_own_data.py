@@ -10,6 +10,8 @@ from tests.cli.test_app import fail, succeed
 from tf4dvar.data import plan_of, read_windows, simulate_dataset, write_dataset
 from tf4dvar.systems import Lorenz63
 
+pytestmark = pytest.mark.long
+
 ROWS = 240
 
 
@@ -40,7 +42,6 @@ def folder(tmp_path_factory):
         yield folder
 
 
-@pytest.mark.long
 def test_a_table_comes_out_as_it_went_in(folder):
     succeed("reconstruct", "run", "--data", "table.nc", "--out", "filled.nc")
     table, filled = xr.load_dataset("table.nc"), xr.load_dataset("filled.nc")
@@ -53,7 +54,6 @@ def test_a_table_comes_out_as_it_went_in(folder):
     assert set(xr.load_dataset("enks.nc")) == {"t", "chl", "t_error", "chl_error"}
 
 
-@pytest.mark.long
 def test_it_is_scored_against_a_truth_beside_it_and_drawn(folder):
     data = ("--data", "table.nc", "--truth", "truth.nc")
     scores = json.loads(succeed("evaluate", "run", *data, "--json"))
@@ -79,7 +79,6 @@ def test_windows_are_trained_on_too(folder):
     assert json.loads(succeed(*train))["rmse x"] == pytest.approx(errors)
 
 
-@pytest.mark.long
 @pytest.mark.parametrize(
     ("command", "said"),
     [

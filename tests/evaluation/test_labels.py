@@ -17,6 +17,8 @@ from tf4dvar.evaluation.scores import checked_states, score
 from tf4dvar.models import load_model
 from tf4dvar.systems import Lorenz63
 
+pytestmark = pytest.mark.long
+
 ORDER = ["y", "x", "z"]
 
 
@@ -50,7 +52,6 @@ def expected(files):
     return states
 
 
-@pytest.mark.long
 def test_components_in_another_order_are_found_by_their_names(files, expected):
     for data, out in ((files / "yxz.nc", "one.nc"), (f"{files}/y*z.nc", "folder")):
         succeed("reconstruct", "l63-c", "--data", data, "--out", files / out)
@@ -60,7 +61,6 @@ def test_components_in_another_order_are_found_by_their_names(files, expected):
         np.testing.assert_array_equal(states.sel(component=list("xyz")), expected)
 
 
-@pytest.mark.long
 def test_scores_do_not_depend_on_the_order(files):
     one, other = (
         json.loads(succeed("evaluate", "l63-c-paper", "--data", files / name, "--json"))
@@ -71,7 +71,6 @@ def test_scores_do_not_depend_on_the_order(files):
     assert other["r_score_by_component"] == pytest.approx(one["r_score_by_component"])
 
 
-@pytest.mark.long
 def test_classical_methods_and_comparisons_find_them_too(files, expected):
     tables = []
     for name in ("xyz", "yxz"):
@@ -126,7 +125,6 @@ CASES = {
 }
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("case", CASES)
 def test_windows_of_another_kind_are_refused_by_every_command(windows, case, tmp_path):
     change, said = CASES[case]
@@ -143,7 +141,6 @@ def test_windows_of_another_kind_are_refused_by_every_command(windows, case, tmp
             problem_of(change(windows))
 
 
-@pytest.mark.long
 def test_observations_at_other_steps_are_warned_of(model, windows, caplog):
     later = simulate_dataset(Lorenz63(), protocol_plan("l63", "C"), 20, 205, seed=7)
     checked_states(model, windows)
@@ -152,7 +149,6 @@ def test_observations_at_other_steps_are_warned_of(model, windows, caplog):
     assert "x: observed 3 steps after a multiple of 8, in training 0" in caplog.text
 
 
-@pytest.mark.long
 @settings(max_examples=3)
 @given(order=st.permutations("xyz"), dims=st.permutations(["window", "time", "component"]))
 def test_no_order_of_labels_gives_other_states(model, windows, order, dims):
@@ -172,7 +168,6 @@ def with_variance(windows, variance):
     )
 
 
-@pytest.mark.long
 def test_the_variance_beside_the_observations_is_used_by_all(model, windows, rng, caplog):
     """A third of the observations has a hundred times the variance, and says so."""
     noisy = rng.random((20, 200, 3)) < 1 / 3
@@ -228,7 +223,6 @@ def test_scores_of_a_permuted_truth_are_those_of_the_truth(windows):
         assert other == pytest.approx(one)
 
 
-@pytest.mark.long
 def test_labels_of_a_model_without_a_signature_are_not_looked_at(model, windows):
     plain = load_model("l63-c-paper")
     plain.signature = None

@@ -31,6 +31,8 @@ from tf4dvar.layers import (
 )
 from tf4dvar.models import FourDVarNet
 
+pytestmark = pytest.mark.long
+
 SLOW = {
     "rk4-lstm": lambda: FourDVarNet(
         RK4Flow(Lorenz63ODE(), 0.01), GradientSolver(LSTMCell(units=6), 3)
@@ -87,7 +89,6 @@ def exported(tmp_path_factory):
     return model, save(model, tmp_path_factory.mktemp("onnx") / "served", "onnx")
 
 
-@pytest.mark.long
 def test_the_file_gives_the_model_s_states(exported):
     check(*exported)
 
@@ -131,7 +132,6 @@ def test_bad_observations_give_no_state(exported):
     assert np.isfinite(state[[0, 2, 3]]).all()
 
 
-@pytest.mark.long
 def test_what_does_not_convert_is_refused_by_name_and_leaves_nothing(tmp_path):
     model = adapted(FourDVarNet(AutoEncoder(units=4), GradientSolver(FixedStepCell(0.1), 1)))
     with pytest.raises(InputError, match=r"AutoEncoder.*nothing in ONNX for .*with_adjoint"):
@@ -139,7 +139,6 @@ def test_what_does_not_convert_is_refused_by_name_and_leaves_nothing(tmp_path):
     assert list((tmp_path / "served").iterdir()) == []
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("operator", ["one", pytest.param("two sources", marks=pytest.mark.slow)])
 def test_what_an_operator_observes_goes_in_and_the_state_comes_out(operator, tmp_path):
     model, windows = make_observing_model(OPERATORS[operator]())

@@ -20,6 +20,8 @@ from tf4dvar.storage.version_directory import check_digests
 from tf4dvar.systems import Lorenz96, system_by_name
 from tf4dvar.training import train
 
+pytestmark = pytest.mark.long
+
 SAVED_MODELS = Path(__file__).parents[2] / "saved_models"
 SHIPPED = sorted(SAVED_MODELS.glob("*/card.json"))
 SMALL = Experiment(
@@ -47,7 +49,6 @@ def published(tmp_path_factory):
     return folder, out
 
 
-@pytest.mark.long
 def test_a_published_model_is_the_trained_one_in_both_forms(published, windows):
     folder, out = published
     observations = windows["observations"].values[:3].astype("float32")
@@ -131,7 +132,6 @@ def test_a_shipped_readme_tells_what_its_card_does(path):
     check_digests(path.parent / str(card["version"]), card)
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.parent.name)
 def test_a_shipped_model_scores_as_its_card_says(path):
     card = json.loads(path.read_text())

@@ -25,6 +25,8 @@ from tf4dvar.layers import (
 from tf4dvar.models import FourDVarNet
 from tf4dvar.models.saved_model import MAX_ITERATIONS
 
+pytestmark = pytest.mark.long
+
 # Loads a SavedModel in a process without this package: -I -S leaves out what the editable
 # install puts on the path.
 ELSEWHERE = """
@@ -111,7 +113,6 @@ def loaded(exported):
     return tf.saved_model.load(str(exported))
 
 
-@pytest.mark.long
 def test_it_gives_the_same_where_the_package_is_not(model, exported, tmp_path):
     windows = make_windows()
     np.savez(tmp_path / "windows.npz", **windows)
@@ -132,7 +133,6 @@ def test_it_gives_the_same_where_the_package_is_not(model, exported, tmp_path):
             np.testing.assert_allclose(results[name + "_cost"].T, costs, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.long
 def test_keras_own_export_is_the_packages(model, loaded, tmp_path):
     model.export(tmp_path / "saved")
     signatures = tf.saved_model.load(str(tmp_path / "saved")).signatures
@@ -151,7 +151,6 @@ def test_keras_own_export_is_the_packages(model, loaded, tmp_path):
         FourDVarNet(GENN(units=6), GradientSolver(LSTMCell())).export(tmp_path / "other")
 
 
-@pytest.mark.long
 def test_saved_model_cli_runs_it(exported, model, tmp_path):
     observations = make_windows()["random"]
     np.savez(tmp_path / "windows.npz", observations=observations)
@@ -169,7 +168,6 @@ def test_saved_model_cli_runs_it(exported, model, tmp_path):
     np.testing.assert_allclose(np.load(tmp_path / "state.npy"), expected, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.long
 def test_unrolled_and_compiled_it_gives_the_same(model, tmp_path):
     version = save(model, tmp_path / "served", unroll=True)
     library = tf.saved_model.load(str(version)).signatures["serving_default"].graph.as_graph_def()
@@ -190,7 +188,6 @@ def test_unrolled_and_compiled_it_gives_the_same(model, tmp_path):
         loaded["serving_default"](observations=tf.fill((1, 5, 3), np.inf))
 
 
-@pytest.mark.long
 def test_the_model_is_left_as_it_is_and_how_it_was_trained_does_not_matter(model, tmp_path, caplog):
     observations = make_windows()["random"]
     expected = model.predict(observations, verbose=0)
@@ -218,7 +215,6 @@ def test_any_number_of_iterations_but_no_absurd_one(loaded, model):
             reconstruct(observations=observations, iterations=tf.constant(iterations))
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("shape", [(2, 5, 4), (2, 5, 1), (2, 5), (0, 5, 3), (2, 0, 3), ()])
 def test_the_graph_itself_refuses_other_shapes(shape, exported):
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
@@ -267,7 +263,6 @@ def test_the_card_tells_what_the_graph_takes_and_returns(exported, loaded, model
                 assert described[tensor]["dtype"] == spec.dtype.name
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("operator", OPERATORS)
 @pytest.mark.parametrize("unroll", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_what_an_operator_observes_goes_in_and_the_state_comes_out(operator, unroll, tmp_path):

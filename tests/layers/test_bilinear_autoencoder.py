@@ -69,6 +69,7 @@ def test_segments_do_not_see_each_other(rng):
     np.testing.assert_allclose(prior(values)[:, 3:], prior(values[:, 3:]), rtol=1e-12)
 
 
+@pytest.mark.long
 def test_it_learns_travelling_waves_and_not_noise(rng):
     t, y, x = np.meshgrid(*map(np.arange, (4, 8, 8)), indexing="ij")
     phase = rng.uniform(0, 2 * np.pi, (64, 1, 1, 1))

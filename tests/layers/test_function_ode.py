@@ -96,6 +96,7 @@ def test_its_adjoint_agrees_with_finite_differences(tendency, states, rng):
     )
 
 
+@pytest.mark.long
 def test_a_parameter_is_identified_from_states(states):
     system = System(EQUATIONS, time_step=0.05, initial=states[:, 0], gravity=9.81, damping=0.3)
     state = states.reshape(-1, 2)

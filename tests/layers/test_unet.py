@@ -47,6 +47,7 @@ def test_each_coarser_grid_sees_twice_as_far():
     assert reach[2] - reach[1] > 1.5 * (reach[1] - reach[0])
 
 
+@pytest.mark.long
 def test_it_learns_to_fill_gaps(rng):
     t, y, x = np.meshgrid(*map(np.arange, (3, 8, 8)), indexing="ij")
     phase = rng.uniform(0, 2 * np.pi, (80, 1, 1, 1))

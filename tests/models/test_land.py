@@ -22,6 +22,8 @@ from tf4dvar.layers import (
 )
 from tf4dvar.models import FourDVarNet, SupervisedLoss, UnsupervisedLoss, load_model
 
+pytestmark = pytest.mark.long
+
 SHAPE = (3, 4, 6, 8, 1)
 LAND = np.zeros((3, 6, 8), bool)
 LAND[:, :2, :3] = LAND[:, 4, 5] = LAND[1, :, 7] = True

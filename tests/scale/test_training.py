@@ -20,6 +20,7 @@ from tf4dvar.training import train
 
 pytest.importorskip("ray.train", reason="needs Ray: pip install '.[ray]'")
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.usefixtures("cluster"),
     # Of Ray's own code.
     pytest.mark.filterwarnings("ignore::DeprecationWarning:ray"),

@@ -23,7 +23,7 @@ from tf4dvar.systems import Lorenz63
 ray = pytest.importorskip("ray", reason="needs Ray: pip install '.[ray]'")
 
 
-pytestmark = pytest.mark.usefixtures("cluster")
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("cluster")]
 
 
 @pytest.mark.long

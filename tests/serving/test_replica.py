@@ -10,6 +10,8 @@ from tf4dvar.serving.replica import Prediction, Question, Replica
 from tf4dvar.serving.rest import Rest
 from tf4dvar.serving.versions import Versions
 
+pytestmark = pytest.mark.long
+
 BATCH = 4
 
 
@@ -25,7 +27,6 @@ def question(observations, iterations=None, version=None, seconds=60.0):
     return Question(version, Call(observations, iterations, True), time.monotonic() + seconds)
 
 
-@pytest.mark.long
 def test_windows_of_one_length_are_computed_together(replica, model, observations):
     """Whatever else is asked for, and also where they are more than a batch."""
     questions = [
@@ -63,7 +64,6 @@ def test_each_failure_is_the_answer_to_its_own_question(replica, observations):
     assert isinstance(answer, Prediction)
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("iterations", [None, 0, 5])
 def test_the_iterations_that_will_be_made_count(replica, model, observations, iterations):
     """Those of the request or, if it tells none, of the model."""

@@ -20,6 +20,8 @@ from tf4dvar.export import save
 from tf4dvar.serving.client import ServerError
 from tf4dvar.serving.protocol import Limits
 
+pytestmark = pytest.mark.long
+
 NAME = "/v1/models/tf4dvar"
 LIMITS = {"windows": 40, "steps": 200, "iterations": 10, "body": 200_000, "requests": 80}
 
@@ -36,7 +38,6 @@ def predict(model, observations):
     return model.predict(observations, verbose=0)
 
 
-@pytest.mark.long
 def test_states_are_those_of_predict(server, model, observations):
     for windows in (observations, observations[:1, :7], np.tile(observations, (7, 4, 1))):
         with server.client() as client:
@@ -244,7 +245,6 @@ def test_health_metrics_and_log(server):
     assert line["method"] == "GET"
 
 
-@pytest.mark.long
 def test_versions_come_and_go(server, exported, observations):
     """The newest answers, an old one under its number, a bad one never."""
     other = new_model(iterations=4)

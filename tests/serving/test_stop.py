@@ -20,6 +20,8 @@ from starlette.applications import Starlette
 from tests.serving.conftest import DEADLINE, free_port
 from tf4dvar.serving.server import _listen, _Server
 
+pytestmark = pytest.mark.long
+
 CLIENTS = 60
 NAME = "/v1/models/tf4dvar"
 
@@ -56,7 +58,6 @@ def after_a_burst(server, seconds, **settings):
     return answers
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("seconds", [0.0, 0.3])
 def test_who_had_asked_is_answered(exported, start, seconds):
     answers = after_a_burst(start(exported), seconds)
@@ -71,7 +72,6 @@ def test_who_had_asked_is_answered_at_any_moment(exported, start, seconds):
     assert answers.count(200) > 0
 
 
-@pytest.mark.long
 def test_newcomers_are_refused_while_the_accepted_are_answered(exported, start):
     server = start(exported)
     server.until_ready()
@@ -128,7 +128,6 @@ def test_nobody_is_left_waiting_whichever_turn_of_the_loop_took_them_in():
         gc.enable()
 
 
-@pytest.mark.long
 def test_stop_in_the_middle_and_restart(exported, start, model, observations):
     """After SIGTERM what was accepted is answered, what comes later is refused at once."""
     server = start(exported)
@@ -183,7 +182,6 @@ def gone(number):
         return True
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("moment", ["listening", "replica", "loading"])
 def test_a_server_that_loads_ends_at_once(exported, start, moment):
     """It has a port, or a replica, or one that is amid the import of TensorFlow."""
@@ -205,7 +203,6 @@ def test_a_server_that_loads_ends_at_once(exported, start, moment):
     assert not [line for line in server.log() if line["level"] == "error"]
 
 
-@pytest.mark.long
 def test_of_two_servers_at_once_one_has_the_port(exported, start):
     port = free_port()
     servers = [start(exported, log=name, port=port) for name in ("one", "two")]
@@ -222,7 +219,6 @@ def test_of_two_servers_at_once_one_has_the_port(exported, start):
     assert winner.stop() == 0
 
 
-@pytest.mark.long
 def test_a_replica_that_dies_is_told_and_started_again(exported, start):
     server = start(exported)
     server.until_ready()
@@ -241,7 +237,6 @@ def test_a_replica_that_dies_is_told_and_started_again(exported, start):
     assert server.stop() == 0
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("loaded", [True, False])
 def test_nothing_stays_behind_a_server_that_is_killed(exported, start, loaded):
     server = start(exported)
@@ -259,7 +254,6 @@ def test_nothing_stays_behind_a_server_that_is_killed(exported, start, loaded):
         time.sleep(0.05)
 
 
-@pytest.mark.long
 def test_signals_to_all_processes_are_as_one_to_the_first(exported, start):
     """As Ctrl-C is sent, and what systemd sends to a whole group."""
     server = start(exported)

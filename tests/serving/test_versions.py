@@ -18,8 +18,9 @@ from tf4dvar.serving import versions as versions_module
 from tf4dvar.serving.directory import check_directory
 from tf4dvar.serving.versions import Version, Versions
 
+pytestmark = pytest.mark.long
 
-@pytest.mark.long
+
 def test_a_stranger_is_refused_unless_forced(exported, model, observations, tmp_path):
     shutil.copytree(exported / "1", tmp_path / "1")
     shutil.rmtree(tmp_path / "1" / "assets.extra")
@@ -79,7 +80,6 @@ BAD = {
 }
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("make", BAD)
 def test_a_bad_version_is_judged_alone(exported, make, tmp_path, caplog):
     """It is said once; versions on both sides of it come and go as without it."""
@@ -103,7 +103,6 @@ def test_a_bad_version_is_judged_alone(exported, make, tmp_path, caplog):
     assert said in orjson.loads(orjson.dumps(status))["status"]["error_message"]
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("error", [PermissionError(13, "Denied"), MemoryError(), RecursionError()])
 def test_whatever_is_wrong_with_a_version_the_others_are_served(
     exported, error, tmp_path, monkeypatch
@@ -123,7 +122,6 @@ def test_whatever_is_wrong_with_a_version_the_others_are_served(
     assert states(versions) == {3: "AVAILABLE", 2: "END", 1: "AVAILABLE"}
 
 
-@pytest.mark.long
 def test_another_version_in_the_place_of_one_is_noticed(exported, tmp_path, observations):
     """Its files have the sizes and the times of the old ones."""
     other = new_model()
@@ -248,7 +246,6 @@ def test_a_compiled_graph_sees_few_sizes_of_batches(observations, tmp_path):
     assert [shape[0] for shape in shapes] == [8, 4, 4]
 
 
-@pytest.mark.long
 def test_requests_cannot_have_ever_more_compiled(exported, model, observations, monkeypatch):
     """XLA keeps what it compiled: beyond some shapes the loop gives the same states."""
     monkeypatch.setattr(versions_module, "COMPILED_SHAPES", 2)

@@ -16,6 +16,8 @@ from tf4dvar.errors import InputError
 from tf4dvar.training import DivergenceGuard, RunDirectory, windows
 from tf4dvar.training.job import options_of
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module", autouse=True)
 def deterministic():
@@ -38,7 +40,6 @@ def uninterrupted(tmp_path_factory):
     return out, run(out)
 
 
-@pytest.mark.long
 def test_a_run_directory_holds_all_there_is_to_know(uninterrupted):
     out, model = uninterrupted
     record = json.loads((out / "config.json").read_text())
@@ -52,7 +53,6 @@ def test_a_run_directory_holds_all_there_is_to_know(uninterrupted):
         np.testing.assert_array_equal(ours, theirs)
 
 
-@pytest.mark.long
 def test_kill_9_and_resume_end_where_an_uninterrupted_training_does(uninterrupted, tmp_path):
     _, whole = uninterrupted
     out = tmp_path / "killed"
@@ -82,7 +82,6 @@ def test_kill_9_and_resume_end_where_an_uninterrupted_training_does(uninterrupte
     assert int(resumed.optimizer.iterations) == int(whole.optimizer.iterations)
 
 
-@pytest.mark.long
 def test_a_resumed_training_on_fresh_windows_sees_those_of_an_uninterrupted_one(
     tmp_path, monkeypatch
 ):
@@ -121,7 +120,6 @@ def test_a_training_is_never_overwritten_or_mixed_up(uninterrupted, tmp_path):
     assert (tmp_path / "notes.txt").read_text() == "precious"
 
 
-@pytest.mark.long
 def test_what_the_guard_did_is_remembered_when_a_training_resumes(tmp_path, monkeypatch):
     """The learning rate stays halved, as in a training that was not stopped."""
     look = DivergenceGuard.on_train_batch_end
@@ -140,7 +138,6 @@ def test_what_the_guard_did_is_remembered_when_a_training_resumes(tmp_path, monk
     assert [row["restores"] for row in whole] == ["1", "1", "1"]
 
 
-@pytest.mark.long
 def test_a_training_does_not_go_on_under_another_definition(tmp_path, monkeypatch):
     out = tmp_path / "run"
     interrupted(monkeypatch, out, **TINY_OPTIONS)

@@ -19,6 +19,8 @@ from tf4dvar.training.own_windows import (
     withheld_from,
 )
 
+pytestmark = pytest.mark.long
+
 
 def stations(rows=400, share=0.7):
     rng = np.random.default_rng(1)
@@ -94,7 +96,6 @@ def test_linear_interpolation_is_that_of_numpy():
     np.testing.assert_array_equal(interpolated(observations)[1, :, 0], 2.0)
 
 
-@pytest.mark.long
 def test_a_training_on_own_data_is_resumed_where_it_was(tmp_path):
     series = Series.of(stations())
     settings = {"window": 24, "seed": 1, "verbose": 0}
@@ -103,7 +104,7 @@ def test_a_training_on_own_data_is_resumed_where_it_was(tmp_path):
     assert set(errors) == {"t", "p"}
     assert all(np.isfinite(error).all() for error in errors.values())
     assert model.signature.components == ("t", "p")
-    assert (model.signature.window, model.signature.overlap) == (24, 10)
+    assert (model.signature.window, model.signature.overlap) == (24, 6)
     record = json.loads((tmp_path / "b" / "config.json").read_text())
     assert record["options"]["window"] == 24
     again, _ = train_on(series, tmp_path / "b", epochs=2, resume=True, **settings)
@@ -113,7 +114,6 @@ def test_a_training_on_own_data_is_resumed_where_it_was(tmp_path):
     assert load_model(tmp_path / "b").signature == model.signature
 
 
-@pytest.mark.long
 def test_noise_that_is_told_weighs_the_observations(tmp_path):
     data = stations()
     data["t_noise_variance"] = data["t"] * 0 + 0.09
@@ -123,7 +123,6 @@ def test_noise_that_is_told_weighs_the_observations(tmp_path):
     assert np.isfinite(model.reconstruct(data)["t"]).all()
 
 
-@pytest.mark.long
 def test_true_states_are_learned_from_where_they_are_known(tmp_path):
     data, truth = stations(), stations(share=1.0)
     truth = truth.where(truth["time"] < truth["time"][350])
@@ -137,7 +136,6 @@ def test_true_states_are_learned_from_where_they_are_known(tmp_path):
     assert np.isfinite([*errors["t"], *errors["p"]]).all()
 
 
-@pytest.mark.long
 def test_known_dynamics_are_a_prior_of_own_data(tmp_path, windows):
     states = windows["truth"][0]
     data = xr.Dataset(
@@ -149,8 +147,9 @@ def test_known_dynamics_are_a_prior_of_own_data(tmp_path, windows):
     assert isinstance(model.prior, RK4Flow)
 
 
-@pytest.mark.long
-def test_a_series_too_short_for_its_windows_is_refused():
+def test_windows_that_do_not_fit_are_refused(tmp_path):
+    with pytest.raises(InputError, match="Received overlap=24 of windows of 24 steps"):
+        train_on(Series.of(stations()), tmp_path, window=24, overlap=24)
     with pytest.raises(InputError, match=r"Received 100 times for windows of 24.* 161 times"):
         windows_of(stations(100))
 

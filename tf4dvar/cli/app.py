@@ -183,15 +183,15 @@ def evaluate(
 
     Example: `tf4dvar evaluate runs/x --data stations.nc --truth truth.nc`
     """
-    if not data.is_of_windows and data.is_of_fields:
-        evaluate_on_fields(model, data, truth, as_json)
-        return
     load_tensorflow()
     from tf4dvar.evaluation.scores import evaluate as score_model
     from tf4dvar.evaluation.scores import warn_of_training_windows
     from tf4dvar.models import load_model
 
     loaded = load_model(model)
+    if not data.is_of_windows and data.is_of_fields:
+        evaluate_on_fields(loaded, data, truth, as_json)
+        return
     dataset = data.windows(loaded.window, truth, loaded.transforms, loaded.covariate_names)
     warn_of_training_windows(model, dataset)
     scores = score_model(loaded, dataset)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import typer
@@ -19,6 +19,9 @@ from tf4dvar.data.stores import open_source
 from tf4dvar.data.time_step import SAME
 from tf4dvar.errors import InputError
 from tf4dvar.runtime import load_tensorflow
+
+if TYPE_CHECKING:
+    from tf4dvar.models import FourDVarNet
 
 PageOption = Annotated[
     bool,
@@ -130,21 +133,28 @@ def compare_on_fields(
         typer.echo((out / "table.md").read_text(), nl=False)
 
 
-def evaluate_on_fields(model: Path, data: DataFile, truth: str | None, as_json: bool) -> None:
+def evaluate_on_fields(
+    model: "FourDVarNet", data: DataFile, truth: str | None, as_json: bool
+) -> None:
     """Score a model on maps whose truth is known.
 
     Args:
-        model: a run directory, a .keras file or a published model's name.
+        model: the model.
         data, truth: as for `compare_on_fields`.
         as_json: how the scores are printed.
     """
-    load_tensorflow()
-    from tf4dvar.evaluation.field_comparison import compare_fields, field_problem_of
+    from tf4dvar.evaluation.field_comparison import (
+        field_problem_of,
+        filled_by,
+        scores_of_fields,
+    )
 
     members, true = _with_truth(data, truth)
+    with progress_bar("evaluate") as progress:
+        analysis = filled_by(model, members, progress)
+    # A model knows its noise.
     problem = field_problem_of(members, noise_variance=1.0)
-    results = compare_fields(problem, members, true, [], [model], progress_bar)
-    report(results[str(model)].scores, as_json)
+    report(scores_of_fields(analysis, problem, true), as_json)
 
 
 def _with_truth(data, truth):

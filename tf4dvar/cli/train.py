@@ -21,7 +21,7 @@ from tf4dvar.cli.common import (
 from tf4dvar.cli.data import OPENING, DataFile, TransformOption, TruthOption, opens_files, pairs_of
 from tf4dvar.cli.progress import verbose
 from tf4dvar.data import Signature, time_step_of
-from tf4dvar.data.signature import OVERLAP, WINDOW
+from tf4dvar.data.signature import WINDOW
 from tf4dvar.errors import InputError
 from tf4dvar.runtime import load_tensorflow
 
@@ -61,8 +61,12 @@ def train(
         int, typer.Option(min=4, help="Steps of the windows that a series is cut into.")
     ] = WINDOW,
     overlap: Annotated[
-        int, typer.Option(min=0, help="Steps that two of them share when they are reconstructed.")
-    ] = OVERLAP,
+        int | None,
+        typer.Option(
+            min=0,
+            help="Steps that two of them share when they are reconstructed; by default a quarter.",
+        ),
+    ] = None,
     prior: Annotated[
         PriorName, typer.Option(help="Of one's own data: a network, or the dynamics of --system.")
     ] = PriorName.GENN,

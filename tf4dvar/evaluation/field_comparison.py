@@ -21,7 +21,7 @@ from tf4dvar.errors import InputError
 from tf4dvar.evaluation.comparison import NINETY_PERCENT
 from tf4dvar.evaluation.field_scores import daily_scores, field_scores
 from tf4dvar.evaluation.scores import predicted
-from tf4dvar.models import load_model, published_names
+from tf4dvar.models import FourDVarNet, load_model, published_names
 from tf4dvar.models.series import states_of_series
 
 # Groups of equally many points, from the nearest to an observation of their day to the farthest.
@@ -166,7 +166,7 @@ def _chain(chain, problem, members, models, progress):
     seconds, states = 0.0, None
     for part in chain:
         if part in models:
-            analysis = _of_model(models[part], members, progress)
+            analysis = filled_by(models[part], members, progress)
         else:
             given = problem if states is None else problem.with_first_guess(states)
             analysis = FIELD_METHODS[part]().analyse(given, progress)
@@ -174,13 +174,21 @@ def _chain(chain, problem, members, models, progress):
     return analysis._replace(seconds_per_map=seconds)
 
 
-def _of_model(model, members, progress):
+def filled_by(model: FourDVarNet, members: Members, progress: Progress) -> FieldAnalysis:
+    """The maps that a model makes of those of a file.
+
+    Args:
+        model: trained on such maps.
+        members: of the file.
+        progress: see `FieldMethod.analyse`.
+    """
     started = time.perf_counter()
     predict = partial(predicted, model)
     maps = []
     for each in members.series:
         series = replace(each, transforms=model.transforms)
-        filled = xr.concat(states_of_series(model, series, predict, progress), series.layout.time)
+        slabs = list(states_of_series(model, series, predict, progress))
+        filled = xr.concat(slabs, series.layout.time)
         maps.append(Series.of(filled).observations.values[..., 0])
     states = np.stack(maps).astype("float64")
     seconds = (time.perf_counter() - started) / (states.shape[0] * states.shape[1])

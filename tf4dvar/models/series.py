@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # Windows that are looked at and worked on at once.
 BATCH = 32
 
-Progress = Callable[[float, float], None]
+Progress = Callable[[int, int], None]
 
 
 def series_of(model: "FourDVarNet", data: xr.Dataset | xr.DataArray) -> Series:

@@ -7,7 +7,7 @@ from typing import Any
 import xarray as xr
 
 from tf4dvar.data import Series
-from tf4dvar.data.signature import OVERLAP, WINDOW
+from tf4dvar.data.signature import WINDOW
 from tf4dvar.experiments import Experiment
 from tf4dvar.layers import GENN, GradientSolver, LSTMCell, Prior
 from tf4dvar.models import FourDVarNet, SupervisedLoss
@@ -26,7 +26,7 @@ def train_on(
     truth: Series | None = None,
     *,
     window: int = WINDOW,
-    overlap: int = OVERLAP,
+    overlap: int | None = None,
     flow: Prior | None = None,
     epochs: int | None = None,
     minutes: float | None = None,
@@ -49,7 +49,7 @@ def train_on(
         out: the run directory; see `RunDirectory`.
         truth: of a series, true states of the same variables, at the same times or some of them.
         window, overlap: of a series, steps of the windows, and those that neighbours share when it
-            is reconstructed.
+            is reconstructed, by default a quarter of a window.
         flow: known dynamics as the prior.
         epochs, minutes, iterations, seed, resume, verbose: as for `train`.
         told: what else the run directory is to record.
@@ -62,6 +62,7 @@ def train_on(
         InputError: the data are too few or have too little in them; see `RunDirectory.claimed`.
     """
     check_minutes(minutes)
+    overlap = window // 4 if overlap is None else overlap
     windows = (
         SeriesWindows(data, truth, window, overlap, seed)
         if isinstance(data, Series)

@@ -146,6 +146,11 @@ class SeriesWindows(OwnWindows):
     """
 
     def __init__(self, series: Series, truth: Series | None, window: int, overlap: int, seed: int):
+        if not 0 <= overlap < window:
+            raise InputError(
+                f"Received overlap={overlap} of windows of {window} steps; expected 0 or more, and "
+                "less than these."
+            )
         self._series, self._window, self._overlap = series, window, overlap
         values = series.observations.values
         check_observations(values[None], rank=values.ndim + 1)

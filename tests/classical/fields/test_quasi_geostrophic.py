@@ -12,6 +12,8 @@ from tf4dvar.errors import InputError
 from tf4dvar.layers import QuasiGeostrophicFlow, QuasiGeostrophicODE
 from tf4dvar.systems import QuasiGeostrophic
 
+pytestmark = pytest.mark.long
+
 Assimilation = FIELD_METHODS["4dvar-qg"]
 POINTS, SPACING, DAYS = 16, 20.0, 6
 # Of an observation, m; fields have 0.1.
