@@ -13,6 +13,8 @@ from tf4dvar.data import read_windows, write_dataset
 from tf4dvar.experiments import experiment_by_name
 from tf4dvar.paper.demo import EXPERIMENT
 
+pytestmark = pytest.mark.long
+
 
 def invoke(*arguments):
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
@@ -54,7 +56,6 @@ def folder(tmp_path_factory):
     return folder
 
 
-@pytest.mark.long
 def test_evaluate_prints_the_promised_json(folder):
     command = ("evaluate", folder / "run", "--data", folder / "windows.nc")
     scores = json.loads(succeed(*command, "--json"))
@@ -77,7 +78,6 @@ def test_states_have_the_coordinates_of_their_windows(folder):
         assert np.isfinite(states["state"]).all()
 
 
-@pytest.mark.long
 def test_truth_is_not_needed_to_reconstruct(folder, tmp_path):
     blind = tmp_path / "blind.nc"
     write_dataset(read_windows(folder / "windows.nc").drop_vars("truth"), blind)
@@ -88,7 +88,6 @@ def test_truth_is_not_needed_to_reconstruct(folder, tmp_path):
     assert "no variable `truth`" in fail("evaluate", folder / "run", "--data", blind)
 
 
-@pytest.mark.long
 def test_plot_draws_all_states(folder, tmp_path):
     states = ("--states", folder / "learned.nc", "--states", folder / "fsgd.nc")
     out = tmp_path / "figure.png"
@@ -131,7 +130,6 @@ def test_a_missing_package_is_named(tmp_path, monkeypatch):
     assert "which is not installed: pip install '.[serve]'" in fail("serve", tmp_path)
 
 
-@pytest.mark.long
 def test_the_installed_command_prints_one_line_and_no_start_up_messages(tmp_path):
     result = subprocess.run(
         [
@@ -165,7 +163,6 @@ def test_a_message_of_the_library_names_the_options_of_the_command(folder):
     assert written.endswith("windows.nc exists and is left as it is; --force overwrites it.\n")
 
 
-@pytest.mark.long
 def test_export_describes_the_run(folder, tmp_path):
     served = tmp_path / "served"
     report = json.loads(succeed("export", folder / "run", "--out", served, "--json"))
@@ -200,7 +197,6 @@ def epochs_told(output):
     return [line for line in output.splitlines() if "loss:" in line]
 
 
-@pytest.mark.long
 def test_into_a_pipe_a_training_says_one_line_an_epoch(tmp_path):
     command = (
         *("train", "l63-sup-rk4-lstm", "--out", tmp_path / "run", "--epochs", "3"),
@@ -215,7 +211,6 @@ def test_into_a_pipe_a_training_says_one_line_an_epoch(tmp_path):
     assert all(re.match(r"(\d+)/\1 - .* - loss: ", line) for line in ends)
 
 
-@pytest.mark.long
 def test_demo_writes_a_table_and_a_figure(tmp_path, monkeypatch):
     small = replace(experiment_by_name(EXPERIMENT), windows=128)
     monkeypatch.setattr("tf4dvar.paper.demo.experiment_by_name", lambda _: small)

@@ -15,6 +15,8 @@ from tf4dvar.data.fields import simulate_fields
 from tf4dvar.systems import QuasiGeostrophic
 from tf4dvar.systems.instruments import PLANS
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
@@ -94,7 +96,6 @@ def test_what_is_of_no_use_is_refused(folder):
     )
 
 
-@pytest.mark.long
 def test_a_model_of_maps_is_scored_and_compared(folder):
     train = ("train", "--data", "sea.nc", "--variables", "ssh", "--mask", "mask", "--window", 4)
     succeed(*train, "--epochs", 1, "--out", "run")

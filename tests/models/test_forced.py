@@ -13,6 +13,8 @@ from tf4dvar.layers import GradientSolver, LSTMCell, RK4Flow, ode_layer
 from tf4dvar.models import FourDVarNet, UnsupervisedLoss, load_model
 from tf4dvar.systems import System
 
+pytestmark = pytest.mark.long
+
 
 @keras.saving.register_keras_serializable(package="tests")
 def blown(state, wind, drag):
@@ -48,7 +50,6 @@ def trained(data):
     return model, inputs, losses
 
 
-@pytest.mark.long
 def test_it_trains_by_both_losses_and_the_covariates_count(trained, data):
     model, inputs, losses = trained
     assert losses[-1] < 0.7 * losses[0]
@@ -62,7 +63,6 @@ def test_it_trains_by_both_losses_and_the_covariates_count(trained, data):
     assert np.isfinite(twin.fit(inputs, epochs=1, verbose=0).history["loss"]).all()
 
 
-@pytest.mark.long
 def test_it_comes_back_in_every_form(trained, tmp_path):
     model, inputs, _ = trained
     states = model.predict(inputs, verbose=0)
@@ -105,7 +105,6 @@ def test_a_data_set_gives_them_by_name(trained, data):
         twin.reconstruct(labelled.sel(covariate=["rain"]))
 
 
-@pytest.mark.long
 def test_a_series_has_them_beside_its_observations(trained, data):
     model, *_ = trained
     observations, covariates, truth = data
