@@ -153,6 +153,7 @@ def test_a_box_need_not_be_square_nor_even(rng):
         (lambda: ode_of(2)(np.zeros((1, 1, 8, 8, 1))), "expected .batch, time, y, x, 2."),
         (lambda: ode_of(2)(np.zeros((1, 3, 2))), "expected .batch, time, y, x, 2."),
         (lambda: QuasiGeostrophicFlow(ode_of(2), parts=0), "parts=0"),
+        (lambda: QuasiGeostrophicFlow(ode_of(2), parts=2**31 - 1), "expected 1 to 1000"),
     ],
 )
 def test_what_cannot_be_is_refused(make, said):

@@ -66,3 +66,9 @@ def test_a_grid_too_small_for_its_coarsest_is_refused(rng):
         UNetFirstGuess(4, 2, boundary="periodic")(*observed((1, 4, 4, 8, 1), rng))
     with pytest.raises(InputError, match="segment=0; expected a number of times"):
         UNetFirstGuess(segment=0)
+
+
+@pytest.mark.parametrize("settings", [{"width": 0}, {"depth": 0}, {"width": 1, "depth": 2**31 - 1}])
+def test_numbers_of_layers_are_bounded(settings):
+    with pytest.raises(InputError, match="1 to 16 coarser grids"):
+        UNetFirstGuess(**settings)

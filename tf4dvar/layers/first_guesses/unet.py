@@ -5,11 +5,15 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
+from tf4dvar.errors import InputError
 from tf4dvar.layers.checks import build_once
 from tf4dvar.layers.contracts import FirstGuess
 from tf4dvar.layers.kernels.convolution import Convolution, boundary_of_each, check_boundary
 from tf4dvar.layers.kernels.resolution import coarsened, refined
 from tf4dvar.layers.kernels.segments import check_segment, from_channels, to_channels
+
+# No grid has more that differ; and a file must not be able to ask for any number of layers.
+DEEPEST = 16
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
@@ -50,6 +54,11 @@ class UNetFirstGuess(FirstGuess):
         super().__init__(**kwargs)
         check_boundary(boundary)
         check_segment(segment)
+        if not (width >= 1 and 1 <= depth <= DEEPEST):
+            raise InputError(
+                f"Received width={width} and depth={depth}; expected a width of 1 or more, and 1 "
+                f"to {DEEPEST} coarser grids."
+            )
         self.width = width
         self.depth = depth
         self.segment = segment

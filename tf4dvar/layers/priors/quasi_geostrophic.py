@@ -8,6 +8,9 @@ from scipy import fft
 from tf4dvar.layers.priors.flow import OneStepFlow, RK4Flow
 from tf4dvar.systems.quasi_geostrophic import FILTER_FROM, FILTER_STEEPNESS
 
+# Parts are traced one by one: a file must not be able to ask for any number of them.
+MOST = 1000
+
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
 class QuasiGeostrophicFlow(OneStepFlow):
@@ -38,8 +41,8 @@ class QuasiGeostrophicFlow(OneStepFlow):
 
     def __init__(self, ode: keras.layers.Layer, time_step: float = 1.0, parts: int = 4, **kwargs):
         super().__init__(ode, time_step, **kwargs)
-        if not parts >= 1:
-            raise ValueError(f"Received parts={parts}; expected 1 or more.")
+        if not 1 <= parts <= MOST:
+            raise ValueError(f"Received parts={parts}; expected 1 to {MOST}.")
         self.parts = int(parts)
         self.scheme = RK4Flow(ode, time_step / parts, dtype=self.dtype_policy)
 
