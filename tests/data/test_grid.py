@@ -55,6 +55,14 @@ def test_metres_are_kilometres():
     assert (grid.box == 0).all()
 
 
+def in_km(data, period):
+    data = data.rename(lat="y", lon="x").assign_coords(
+        y=("y", np.arange(4.0), {"units": "km", "modulo": period}),
+        x=("x", np.arange(5.0), {"units": "km"}),
+    )
+    return data
+
+
 Y, X = np.arange(3.0), np.arange(4.0)
 
 
@@ -81,6 +89,12 @@ def test_what_is_no_grid_is_refused(arguments, message):
         (lambda data: data.drop_vars("lat"), "without coordinates lat"),
         (lambda data: data.assign_coords(lat=np.arange(4.0)), "in the units"),
         (lambda data: data.isel(lat=0), "expected time, y and x"),
+        (lambda data: data.assign_coords(lat=list("abcd")), "of the type <U1; expected numbers"),
+        (lambda data: in_km(data, "round"), "modulo of 'y' is 'round'"),
+        (lambda data: in_km(data, np.inf), "modulo of 'y' is inf"),
+        (lambda data: in_km(data, -4.0), "modulo of 'y' is -4.0"),
+        (lambda data: in_km(data, np.ones(2)), "modulo of 'y' is"),
+        (lambda data: in_km(data, 2.0), "larger than the grid's 3"),
     ],
 )
 def test_coordinates_that_tell_no_place_are_refused(change, message):

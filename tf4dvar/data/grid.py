@@ -8,7 +8,7 @@ import xarray as xr
 
 from tf4dvar.data.stacked import dims_of
 from tf4dvar.data.units import unit_name
-from tf4dvar.errors import InputError
+from tf4dvar.errors import InputError, shown
 
 EARTH_RADIUS = 6371.0
 """Of the sphere of longitudes and latitudes, km."""
@@ -102,6 +102,12 @@ class Grid:
                 "m or km of every row and column."
             )
         units = [unit_name(str(stacked[name].attrs.get("units", ""))) for name in space]
+        for name in space:
+            if stacked[name].dtype.kind not in "iuf":
+                raise InputError(
+                    f"Received coordinates {name} of the type {stacked[name].dtype}; expected "
+                    "numbers."
+                )
         y, x = (stacked[name].values.astype("float64") for name in space)
         if all(unit.lower().startswith("degree") for unit in units):
             return cls(y, x, spherical=True, land=land)
@@ -111,10 +117,8 @@ class Grid:
                 "degrees, m or km of both."
             )
         factors = [KILOMETRES[unit] for unit in units]
-        told = [stacked[name].attrs.get(PERIOD) for name in space]
         periods = [
-            None if period is None else float(period) * factor
-            for period, factor in zip(told, factors, strict=True)
+            _period(stacked[name], factor) for name, factor in zip(space, factors, strict=True)
         ]
         return cls(y * factors[0], x * factors[1], periods=(periods[0], periods[1]), land=land)
 
@@ -157,3 +161,20 @@ class Grid:
     def sea(self) -> np.ndarray:
         """[y, x], True where there is a field."""
         return np.ones(self.shape, bool) if self.land is None else ~self.land
+
+
+def _period(coordinate, factor):
+    """What its attribute says, km; None where it says nothing."""
+    told = coordinate.attrs.get(PERIOD)
+    if told is None:
+        return None
+    try:
+        period = float(told) * factor
+    except (TypeError, ValueError):
+        period = np.nan
+    if not 0 < period < np.inf:
+        raise InputError(
+            f"The attribute {PERIOD} of {str(coordinate.name)!r} is {shown(told)}; expected a "
+            "positive number, after which the field repeats. Mend or remove it."
+        )
+    return period
