@@ -68,7 +68,9 @@ def test_a_grid_too_small_for_its_coarsest_is_refused(rng):
         UNetFirstGuess(segment=0)
 
 
-@pytest.mark.parametrize("settings", [{"width": 0}, {"depth": 0}, {"width": 1, "depth": 2**31 - 1}])
+@pytest.mark.parametrize(
+    "settings", [{"width": 0}, {"depth": -1}, {"width": 1, "depth": 2**31 - 1}]
+)
 def test_numbers_of_layers_are_bounded(settings):
-    with pytest.raises(InputError, match="1 to 16 coarser grids"):
+    with pytest.raises(InputError, match="0 to 16 coarser grids"):
         UNetFirstGuess(**settings)

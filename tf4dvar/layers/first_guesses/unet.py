@@ -54,9 +54,9 @@ class UNetFirstGuess(FirstGuess):
         super().__init__(**kwargs)
         check_boundary(boundary)
         check_segment(segment)
-        if not (width >= 1 and 1 <= depth <= DEEPEST):
+        if not (width >= 1 and 0 <= depth <= DEEPEST):
             raise InputError(
-                f"Received width={width} and depth={depth}; expected a width of 1 or more, and 1 "
+                f"Received width={width} and depth={depth}; expected a width of 1 or more, and 0 "
                 f"to {DEEPEST} coarser grids."
             )
         self.width = width
