@@ -17,6 +17,7 @@ from tf4dvar.layers import (
     LinearInterpolation,
     LSTMCell,
     NearestFirstGuess,
+    OptimalInterpolation,
     UNetFirstGuess,
     VariationalCost,
 )
@@ -33,6 +34,7 @@ GUESSES = {
     "linear": LinearInterpolation,
     "nearest": NearestFirstGuess,
     "learned": lambda: UNetFirstGuess(4, 1, segment=4),
+    "optimal": OptimalInterpolation,
 }
 
 

@@ -5,6 +5,7 @@ from tf4dvar.layers.cost import VariationalCost
 from tf4dvar.layers.first_guesses.attention import AttentionFirstGuess
 from tf4dvar.layers.first_guesses.interpolation import LinearInterpolation
 from tf4dvar.layers.first_guesses.nearest import NearestFirstGuess
+from tf4dvar.layers.first_guesses.optimal_interpolation import OptimalInterpolation
 from tf4dvar.layers.first_guesses.periodic import PeriodicFirstGuess
 from tf4dvar.layers.first_guesses.unet import UNetFirstGuess
 from tf4dvar.layers.gradient import CostGradient
@@ -60,6 +61,7 @@ __all__ = [
     "NormalisedPrior",
     "ObservationOperator",
     "OneStepFlow",
+    "OptimalInterpolation",
     "PeriodicBilinearBlock",
     "PeriodicBlock",
     "PeriodicFirstGuess",

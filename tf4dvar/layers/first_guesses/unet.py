@@ -33,6 +33,8 @@ class UNetFirstGuess(FirstGuess):
         boundary: what lies beyond the edges of space; see `Convolution`.
         components: of the state, where an observation operator makes them another number than
             what is observed.
+        start: another first guess, which the net corrects: it sees that, and the observations'
+            departures from it. Both are trained together.
 
     Call arguments:
         observations: [batch, time, *space, observed], normalised, 0 where not observed.
@@ -49,6 +51,7 @@ class UNetFirstGuess(FirstGuess):
         segment: int = 15,
         boundary: str | Sequence[str] = "zero",
         components: int | None = None,
+        start: keras.layers.Layer | None = None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -59,17 +62,28 @@ class UNetFirstGuess(FirstGuess):
                 f"Received width={width} and depth={depth}; expected a width of 1 or more, and 0 "
                 f"to {DEEPEST} coarser grids."
             )
+        if start is not None and components is not None:
+            raise InputError(
+                f"Received a start and components={components}; expected one of them: a start is "
+                "corrected where the state itself is observed."
+            )
         self.width = width
         self.depth = depth
         self.segment = segment
         self.boundary = boundary if isinstance(boundary, str) else tuple(boundary)
         self.components = components
+        self.start = start
 
     def build(self, observations_shape, *_):
         """Create the convolutions of every grid, on the way down and on the way up."""
+        if self.start is not None:
+            build_once(
+                self.start, observations_shape, call=lambda values: self.start(values, values)
+            )
         _, _, *space, observed = observations_shape
         self._boundaries = boundary_of_each(self.boundary, space)
-        channels, self.down, self.up = 2 * observed * self.segment, [], []
+        maps = 2 if self.start is None else 3
+        channels, self.down, self.up = maps * observed * self.segment, [], []
         grids = []
         for level in range(self.depth + 1):
             width = self.width * 2**level
@@ -92,7 +106,13 @@ class UNetFirstGuess(FirstGuess):
 
     def call(self, observations, mask):
         """Down to the coarsest grid, and back."""
-        given = [to_channels(values, self.segment) for values in (observations, mask)]
+        if self.start is None:
+            return self._seen_through((observations, mask))
+        start = tf.cast(self.start(observations, mask), observations.dtype)
+        return start + self._seen_through((mask * (observations - start), mask, start))
+
+    def _seen_through(self, maps):
+        given = [to_channels(values, self.segment) for values in maps]
         enter, *further = _pairs(self.down)
         values, found = _through(enter, tf.concat(given, axis=-1)), []
         for pair in further:
@@ -101,7 +121,7 @@ class UNetFirstGuess(FirstGuess):
         for pair, fine in zip(_pairs(self.up), reversed(found), strict=True):
             values = refined(values, self._boundaries, like=fine)
             values = _through(pair, tf.concat([values, fine], axis=-1))
-        return from_channels(self.leave(values), self.segment, tf.shape(observations)[1])
+        return from_channels(self.leave(values), self.segment, tf.shape(maps[0])[1])
 
 
 def _pairs(convolutions):
