@@ -24,6 +24,9 @@ EXAMPLES = {
     layers.NormalisedPrior: lambda **dtype: layers.NormalisedPrior(
         make(layers.RK4Flow, **dtype), layers.Normalisation(**dtype), **dtype
     ),
+    layers.OptimalInterpolation: lambda **dtype: layers.OptimalInterpolation(
+        tolerance=1e-12, **dtype
+    ),
     layers.PeriodicGENN: lambda **dtype: layers.PeriodicGENN(units=4, kernel_size=5, **dtype),
     layers.QuasiGeostrophicFlow: lambda **dtype: layers.QuasiGeostrophicFlow(
         make(layers.QuasiGeostrophicODE, **dtype), parts=2, **dtype

@@ -17,8 +17,7 @@ from tf4dvar.layers.kernels.waves import (
 )
 from tf4dvar.layers.precise_layer import PreciseLayer
 
-# Units in the last place to which a residual falls.
-ROUNDING = 1000
+# Of the conjugate gradients, in which rounding errors end their way too.
 MOST_ITERATIONS = 300
 
 
@@ -44,6 +43,8 @@ class OptimalInterpolation(PreciseLayer, FirstGuess):
             limit the detail, and the cost.
         boundary: what lies beyond the edges of space, for all axes or for each: "periodic", the
             other end; else anything.
+        tolerance: share of the residual that the conjugate gradients leave. What is left changes
+            maps by far less than their error.
 
     Call arguments:
         observations: [batch, time, *space, variable], normalised, 0 where not observed.
@@ -72,6 +73,7 @@ class OptimalInterpolation(PreciseLayer, FirstGuess):
         shortest_wavelength: float = 6.0,
         shortest_period: float = 4.0,
         boundary: str | Sequence[str] = "zero",
+        tolerance: float = 3e-3,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -83,7 +85,8 @@ class OptimalInterpolation(PreciseLayer, FirstGuess):
         self.shortest_wavelength = shortest_wavelength
         self.shortest_period = shortest_period
         self.boundary = boundary if isinstance(boundary, str) else tuple(boundary)
-        positive = ("length", "duration", "smoothness", "noise_variance")
+        self.tolerance = tolerance
+        positive = ("length", "duration", "smoothness", "noise_variance", "tolerance")
         for name, least in (
             *((name, np.finfo("float32").tiny) for name in positive),
             ("shortest_wavelength", 2),
@@ -138,7 +141,10 @@ class OptimalInterpolation(PreciseLayer, FirstGuess):
         count = tf.reduce_sum(mask, axis=tuple(range(2, len(mask.shape))), keepdims=True)
         diagonal = 1 + (count / (2 * noise))[..., tf.newaxis] * tf.square(deviations)
         amplitudes = _solution(
-            lambda each: each + towards(simulated(each)), towards(values), diagonal
+            lambda each: each + towards(simulated(each)),
+            towards(values),
+            diagonal,
+            self.tolerance,
         )
         return _variables_last(simulated(amplitudes))
 
@@ -193,31 +199,32 @@ def _variables_last(values):
     return tf.transpose(values, (0, *range(2, len(values.shape)), 1))
 
 
-def _solution(matrix, right, diagonal):
+def _solution(matrix, right, diagonal, tolerance):
     """x of matrix(x) = right, which is symmetric, of every window and variable.
 
     Its derivative is that of the equation, so that no step has to be kept.
     """
-    found = tf.stop_gradient(_conjugate_gradients(matrix, right, diagonal))
+    found = tf.stop_gradient(_conjugate_gradients(matrix, right, diagonal, tolerance))
 
     @tf.custom_gradient
     def differentiable(residual):
         del residual  # which is 0
-        return tf.identity(found), lambda upstream: _conjugate_gradients(matrix, upstream, diagonal)
+        return tf.identity(found), lambda upstream: _conjugate_gradients(
+            matrix, upstream, diagonal, tolerance
+        )
 
     return differentiable(right - matrix(found))
 
 
-def _conjugate_gradients(matrix, right, diagonal):
-    """As `_solution`, preconditioned by a diagonal, until the residual is of rounding errors."""
+def _conjugate_gradients(matrix, right, diagonal, tolerance):
+    """As `_solution`, preconditioned by a diagonal."""
     axes = tuple(range(2, len(right.shape)))
-    small = tf.constant((ROUNDING * np.finfo(right.dtype.as_numpy_dtype).eps) ** 2, right.dtype)
 
     def product(first, second):
         return tf.reduce_sum(first * second, axis=axes, keepdims=True)
 
     scaled = right / diagonal
-    enough = small * product(right, scaled)
+    enough = tolerance**2 * product(right, scaled)
 
     def step(solution, residual, direction, square):
         # A window that is done stays as it is, whatever others are in its batch.

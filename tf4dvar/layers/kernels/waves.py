@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-# What does not repeat is half of something that does, so that its ends are far from each other.
-EXTENT = 2
+# What does not repeat is a part of something that does and is this longer, so that its ends are far
+# from each other. The longer, the more waves, and the slower is what nothing was seen of.
+EXTENT = 1.5
 
 
 class Axis(NamedTuple):
@@ -32,7 +33,7 @@ def axis_of(points, shortest: float, periodic: bool, half: bool, dtype) -> Axis:
         half: whether waves of negative frequencies are left out.
         dtype: of the result.
     """
-    period = tf.cast(points * (1 if periodic else EXTENT), dtype)
+    period = tf.cast(points, dtype) * (1 if periodic else EXTENT)
     highest = tf.floor(period / tf.cast(shortest, dtype))
     numbers = tf.range(0.0 if half else -highest, highest + 0.5, dtype=dtype)
     frequencies = tf.constant(2 * np.pi, dtype) / period * numbers
