@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tf4dvar.data.signature_record import Count, NotNegative, Steps
+
 # Findings of a component that are told.
 MOST = 3
 # Entries looked at together.
@@ -33,10 +35,10 @@ ALONE = 16
 class Range(NamedTuple):
     """A number over the training windows: least, mean, most, and standard deviation."""
 
-    least: float
-    mean: float
-    most: float
-    deviation: float
+    least: NotNegative
+    mean: NotNegative
+    most: NotNegative
+    deviation: NotNegative
 
 
 class Measures(NamedTuple):
@@ -77,14 +79,24 @@ class Pattern:
         share, gap, distance, farthest: of `Measures`; None where no window has a number.
     """
 
-    windows: int
-    values: int
-    spacing: int
-    phases: tuple[int, ...]
+    windows: Steps
+    values: Count
+    spacing: Steps
+    phases: tuple[Count, ...]
     share: Range
     gap: Range | None
     distance: Range | None
     farthest: Range | None
+
+    @property
+    def consistent(self) -> bool:
+        """Whether its numbers go together; those of a record may not."""
+        ranges = [each for each in (getattr(self, name) for name in LABELS) if each is not None]
+        return (
+            len(self.phases) <= PHASES
+            and all(phase < self.spacing for phase in self.phases)
+            and all(each.least <= each.most for each in ranges)
+        )
 
     @property
     def regular(self) -> bool:

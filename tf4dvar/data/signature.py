@@ -9,6 +9,7 @@ import xarray as xr
 
 from tf4dvar.data import fitting, signature_record
 from tf4dvar.data.patterns import Pattern
+from tf4dvar.data.signature_record import Count, Name, Number, Positive, Steps
 from tf4dvar.data.stacked import (
     axis_of,
     component_names,
@@ -55,23 +56,23 @@ class Signature:
             series is cut.
     """
 
-    components: tuple[str, ...]
-    size: int
-    units: tuple[str, ...] = ("",)
-    transforms: tuple[str | None, ...] = (None,)
-    time: str = "time"
-    time_step: float | None = None
-    time_units: str = ""
-    space: tuple[str, ...] = ()
-    spacing: tuple[float | None, ...] = ()
+    components: tuple[Name, ...]
+    size: Steps
+    units: tuple[Name, ...] = ("",)
+    transforms: tuple[Name | None, ...] = (None,)
+    time: Name = "time"
+    time_step: Positive | None = None
+    time_units: Name = ""
+    space: tuple[Name, ...] = ()
+    spacing: tuple[Number | None, ...] = ()
     periodic: tuple[bool, ...] = ()
-    low: tuple[float | None, ...] = ()
-    high: tuple[float | None, ...] = ()
-    noise_variance: float | tuple[float, ...] | None = None
-    covariates: tuple[str, ...] = ()
+    low: tuple[Number | None, ...] = ()
+    high: tuple[Number | None, ...] = ()
+    noise_variance: Positive | tuple[Positive, ...] | None = None
+    covariates: tuple[Name, ...] = ()
     patterns: tuple[Pattern, ...] = ()
-    window: int = WINDOW
-    overlap: int = OVERLAP
+    window: Steps = WINDOW
+    overlap: Count = OVERLAP
 
     @classmethod
     def of(

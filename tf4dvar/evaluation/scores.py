@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras
+import msgspec
 import numpy as np
 import tensorflow as tf
 import xarray as xr
@@ -39,11 +40,27 @@ from tf4dvar.systems.axes import axes_but
 
 logger = logging.getLogger(__name__)
 
-TRAINING = {"experiment": str, "seed": int}
 Windows = np.ndarray | xr.DataArray | xr.Dataset
 """Observed windows, labelled or not."""
 # Windows a batch: few enough to stay in a processor's cache.
 BATCH = 32
+
+
+class _Training(msgspec.Struct):
+    experiment: str
+    seed: int
+
+
+class _Config(msgspec.Struct):
+    options: _Training
+
+
+class _Source(msgspec.Struct):
+    training: _Training
+
+
+class _Card(msgspec.Struct):
+    source: _Source
 
 
 class Reconstruction(NamedTuple):
@@ -85,8 +102,8 @@ def _training_of(path):
     path = model_path(path)
     folder = path if path.is_dir() else path.parent
     for name, form in (
-        ("config.json", {"options": TRAINING}),
-        ("card.json", {"source": {"training": TRAINING}}),
+        ("config.json", _Config),
+        ("card.json", _Card),
     ):
         if (folder / name).is_file():
             try:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from tf4dvar.data import protocol_plan, simulate_dataset
@@ -17,20 +18,27 @@ from tf4dvar.paper.reference_scores import REFERENCES
 from tf4dvar.paper.tables import held_out_windows
 from tf4dvar.runtime import machine
 from tf4dvar.storage import atomic_path
-from tf4dvar.storage.records import NUMBER, read_record
+from tf4dvar.storage.records import read_record
 from tf4dvar.systems import TEST_SEED, system_by_name
 from tf4dvar.training import RunDirectory, learned_weights
 
-# What the list of models shows; one test window has no standard error.
-CARD = {
-    "name": str,
-    "summary": str,
-    "scores": {"r_score": NUMBER, "r_score_se": (*NUMBER, type(None))},
-}
 # Windows on which a model is tried outside its protocol.
 OTHER_WINDOWS = 500
 # How much later the observed times are there.
 SHIFT = 3
+
+
+class _Scores(msgspec.Struct):
+    r_score: float
+    r_score_se: float | None  # one test window has none
+
+
+class _Card(msgspec.Struct):
+    """What the list of models shows."""
+
+    name: str
+    summary: str
+    scores: _Scores
 
 
 def publish(run: Path, out: Path, windows: int | None = None) -> dict[str, Any]:
@@ -114,7 +122,7 @@ def card_of(path: Path) -> dict[str, Any]:
     file = path / "card.json"
     if not file.is_file():
         raise InputError(f"There is no published model in {path}; expected a card.json.")
-    return read_record(file, CARD)
+    return read_record(file, _Card)
 
 
 def published_models(folder: Path) -> list[dict[str, Any]]:

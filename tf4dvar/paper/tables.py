@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pandas as pd
 import xarray as xr
 
@@ -131,13 +132,22 @@ def _with_earlier(rows: Sequence[Row], system: str, protocol: str, table: Path) 
     return [by_name[name] for name in there if name in by_name]
 
 
+class _Table(msgspec.Struct):
+    rows: list[dict[str, Any]]
+
+
+class _Scores(msgspec.Struct):
+    key: dict[str, Any]
+    scores: dict[str, Any]
+
+
 def _read_table(path: Path) -> list[Row]:
     file = path.with_suffix(".json")
     if not file.is_file():
         return []
     names = {field.name for field in fields(Row)}
-    rows = read_record(file, {"rows": list})["rows"]
-    if not all(isinstance(row, dict) and row.keys() == names for row in rows):
+    rows = read_record(file, _Table)["rows"]
+    if not all(row.keys() == names for row in rows):
         raise InputError(f"{file} has rows of another form; delete it, and all rows are scored.")
     return [Row(**row) for row in rows]
 
@@ -209,7 +219,7 @@ def _scores(model: FourDVarNet, dataset: xr.Dataset, path: Path) -> dict[str, An
     """The model's scores; those of an earlier call if neither model nor windows changed."""
     key = {"steps": int(model.optimizer.iterations), "windows": dataset.sizes["window"]}
     if path.is_file():
-        record = read_record(path, {"key": dict, "scores": dict})
+        record = read_record(path, _Scores)
         if record["key"] == key:
             return record["scores"]
     scores = evaluate(model, dataset)

@@ -3,11 +3,22 @@
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from tf4dvar.errors import InputError, first_line
 from tf4dvar.storage.records import read_record
 from tf4dvar.storage.version_directory import CARD_INSIDE, VersionDirectory, files_of
 
-CARD = {"format": str, "packages": {"tf4dvar": str}, "iterations": int, "unrolled": bool}
+
+class _Packages(msgspec.Struct):
+    tf4dvar: str
+
+
+class _Card(msgspec.Struct):
+    format: str
+    packages: _Packages
+    iterations: int
+    unrolled: bool
 
 
 def version_numbers(directory: Path) -> set[int]:
@@ -27,7 +38,7 @@ def version_card(version: Path, force: bool) -> dict[str, Any]:
     """
     files_of(version)  # no link leads the reader elsewhere
     try:
-        card = read_record(version / CARD_INSIDE, CARD)
+        card = read_record(version / CARD_INSIDE, _Card)
         if card["format"] == "savedmodel" and isinstance(card.get("sha256", {}), dict):
             return card
         problem = "it describes something else"

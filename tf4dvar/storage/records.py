@@ -5,23 +5,24 @@ import math
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from tf4dvar.errors import InputError, shown
 from tf4dvar.storage import atomic_path, open_regular
 
-NUMBER = (int, float)
 # Bytes, many times those of any record.
 LARGEST = 2**24
 
 
-def read_record(
-    path: Path, form: dict[str, Any], optional: dict[str, Any] | None = None
-) -> dict[str, Any]:
+def read_record(path: Path, form: Any) -> dict[str, Any]:
     """Read a JSON object and check the entries that its reader relies on.
 
     Args:
         path: the file.
-        form: the entries it must have: types by name, or forms of objects inside.
-        optional: the same of entries that it may have.
+        form: the entries that it must have, and those that it may have: a `TypedDict`.
+
+    Returns:
+        All its entries, also others.
 
     Raises:
         InputError: it is no regular file, too large or no JSON, or lacks an entry, or has one of
@@ -33,11 +34,11 @@ def read_record(
         raise InputError(f"{path} is damaged: it has more than {LARGEST} bytes.")
     try:
         record = json.loads(content.decode())
+        msgspec.convert(record, form)
+    except msgspec.ValidationError as error:
+        raise InputError(f"{path} is damaged: {shown(record)}: {error}.") from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is damaged: it is no JSON ({error}).") from error
-    _check(record, form, path, "")
-    there = {name: inner for name, inner in (optional or {}).items() if name in record}
-    _check(record, there, path, "")
     return record
 
 
@@ -68,22 +69,3 @@ def _without_nan(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_without_nan(each) for each in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _check(value, form, path, name):
-    types = dict if isinstance(form, dict) else form
-    # A boolean is an integer to Python alone.
-    boolean = isinstance(value, bool) and types is not bool
-    if boolean or not isinstance(value, types):
-        expected = types if isinstance(types, tuple) else (types,)
-        raise InputError(
-            f"{path} is damaged: {name or 'it'} is {shown(value)}; "
-            f"expected {' or '.join(each.__name__ for each in expected)}."
-        )
-    if isinstance(form, dict):
-        for key, inner in form.items():
-            if key not in value:
-                raise InputError(
-                    f"{path} is damaged: it has no entry {name}{'.' * bool(name)}{key}."
-                )
-            _check(value[key], inner, path, f"{name}.{key}".lstrip("."))

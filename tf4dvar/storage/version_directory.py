@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import psutil
 
 from tf4dvar.errors import InputError
@@ -23,6 +24,10 @@ UNFINISHED = ".unfinished"
 CARD_INSIDE = Path("assets.extra", "card.json")
 # As servers write it: one name for a number, of at most 64 bits.
 NUMBER = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
+
+
+class _Card(msgspec.Struct):
+    format: str
 
 
 class VersionDirectory:
@@ -99,7 +104,7 @@ class VersionDirectory:
         cards += [self.path / str(number) / CARD_INSIDE for number in self.versions()[-1:]]
         for card in cards:
             try:
-                found = f"says {read_record(card, {'format': str})['format']!r}"
+                found = f"says {read_record(card, _Card)['format']!r}"
             except FileNotFoundError:
                 found = "is missing"
             except (OSError, InputError):

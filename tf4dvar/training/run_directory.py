@@ -7,27 +7,40 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import NoneType
 from typing import Any
 
 import keras
+import msgspec
 
 from tf4dvar.errors import InputError
 from tf4dvar.runtime import versions
 from tf4dvar.storage import Claim, atomic_path, locked
-from tf4dvar.storage.records import NUMBER, read_record
+from tf4dvar.storage.records import read_record
 
-OPTIONS = {
-    "epochs": (int, NoneType),
-    "minutes": (*NUMBER, NoneType),
-    "iterations": (int, NoneType),
-    "windows": int,
-    "seed": int,
-}
-# Of an experiment; a training on one's own data says which in `data`.
-OF_EXPERIMENT = {"experiment": str, "protocol": str}
-# Entries that trainings of earlier versions lack.
-ADDED_LATER = {"definition": dict, "identification_seconds": NUMBER}
+
+class _Options(msgspec.Struct):
+    epochs: int | None
+    minutes: float | None
+    iterations: int | None
+    windows: int
+    seed: int
+
+
+class _OptionsOfExperiment(_Options):
+    experiment: str
+    protocol: str
+
+
+class _Record(msgspec.Struct):
+    """A training on one's own data; what has a default, earlier versions did not write."""
+
+    options: _Options
+    definition: dict[str, Any] = {}
+    identification_seconds: float = 0.0
+
+
+class _RecordOfExperiment(_Record):
+    options: _OptionsOfExperiment
 
 
 @dataclass(frozen=True)
@@ -168,9 +181,9 @@ class RunDirectory:
         return self._record()["options"]
 
     def _record(self):
-        record = read_record(self.config, {"options": OPTIONS}, ADDED_LATER)
+        record = read_record(self.config, _Record)
         if "data" not in record["options"]:
-            read_record(self.config, {"options": OF_EXPERIMENT})
+            read_record(self.config, _RecordOfExperiment)
         return record
 
     def history(self) -> list[dict[str, Any]]:

@@ -76,13 +76,12 @@ class UNetFirstGuess(FirstGuess):
 
     def build(self, observations_shape, *_):
         """Create the convolutions of every grid, on the way down and on the way up."""
-        if self.start is not None:
-            build_once(
-                self.start, observations_shape, call=lambda values: self.start(values, values)
-            )
+        start = self.start
+        if start is not None:
+            build_once(start, observations_shape, call=lambda values: start(values, values))
         _, _, *space, observed = observations_shape
         self._boundaries = boundary_of_each(self.boundary, space)
-        maps = 2 if self.start is None else 3
+        maps = 2 if start is None else 3
         channels, self.down, self.up = maps * observed * self.segment, [], []
         grids = []
         for level in range(self.depth + 1):
