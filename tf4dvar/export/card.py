@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tf4dvar.experiments import experiment_by_name
+from tf4dvar.layers.several_priors import names_of
 from tf4dvar.models import FourDVarNet
 from tf4dvar.models.saved_model import MAX_ITERATIONS
 from tf4dvar.runtime import versions
@@ -26,7 +27,7 @@ def model_card(
         "format": form,
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "packages": versions(),
-        "prior": type(model.prior).__name__,
+        "prior": names_of(model.priors),
         "update": type(model.solver.update).__name__,
         "first_guess": type(model.first_guess).__name__,
         "iterations": model.iterations,

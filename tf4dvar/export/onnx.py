@@ -127,18 +127,19 @@ def _windows(model: "FourDVarNet") -> Iterator[np.ndarray]:
 
 def _refusal(model: "FourDVarNet", reason: str) -> InputError:
     from tf4dvar.layers.adjoint import has_adjoint
+    from tf4dvar.layers.several_priors import names_of
 
-    prior = type(model.prior).__name__
     operators = [] if model.operator is None else model.operator.operators
     hint = "".join(
         f" {type(layer).__name__} is differentiated automatically, and such gradients seldom "
         "convert: give it a method `with_adjoint`, see tf4dvar.layers.adjoint."
-        for layer in (model.prior, *operators)
+        for layer in (*model.priors, *operators)
         if not has_adjoint(layer)
     )
     return InputError(
-        f"The model with the prior {prior} and the update {type(model.solver.update).__name__} "
-        f"does not convert to ONNX: {reason}.{hint} Export a SavedModel instead."
+        f"The model with the prior {names_of(model.priors)} and the update "
+        f"{type(model.solver.update).__name__} does not convert to ONNX: {reason}.{hint} Export a "
+        "SavedModel instead."
     )
 
 

@@ -7,6 +7,7 @@ from tf4dvar.layers.adjoint import with_adjoint
 from tf4dvar.layers.checks import build_once
 from tf4dvar.layers.cost import by_source
 from tf4dvar.layers.precise_layer import PreciseLayer
+from tf4dvar.layers.several_priors import with_covariates
 from tf4dvar.layers.windows import at_sea, entries, window_sum
 
 
@@ -17,9 +18,9 @@ class CostGradient(PreciseLayer):
         grad U = 2 observation_weight / |Omega| (d H / d x)^T mask (H(x) - y)
                + 2 prior_weight / n (r - (d Phi / d x)^T r),    r = x - Phi(x)
 
-    H and Phi come with their adjoints, by `tf.GradientTape` or their own; see
-    `tf4dvar.layers.adjoint`. The gradient is differentiable itself: training the solver takes
-    second derivatives of the cost.
+    Several priors have such a term each. H and Phi come with their adjoints, by `tf.GradientTape`
+    or their own; see `tf4dvar.layers.adjoint`. The gradient is differentiable itself: training the
+    solver takes second derivatives of the cost.
 
     Args:
         cost: a `VariationalCost`.
@@ -42,20 +43,26 @@ class CostGradient(PreciseLayer):
     def call(self, state, observations, mask, covariates=None, sea=None):
         """The gradient and the cost of every window."""
         state = at_sea(state, sea)
-        given = () if covariates is None else (covariates,)
-        prediction, prior_adjoint = with_adjoint(self.cost.prior, state, *given)
+        linearised = [
+            with_adjoint(prior, state, *given)
+            for prior, given in with_covariates(self.cost.priors, covariates)
+        ]
         simulated, operator_adjoint = state, tf.identity
         if self.cost.operator is not None:
             simulated, operator_adjoint = with_adjoint(self.cost.operator, state)
-        departure, residual = simulated - observations, at_sea(state - prediction, sea)
-        *observation_weights, prior_weight = self.cost.current_weights()
-        towards_observations = operator_adjoint(
-            _mean_square_gradient(departure, mask, self.cost.sources, observation_weights)
+        departure = simulated - observations
+        residuals = [at_sea(state - prediction, sea) for prediction, _ in linearised]
+        weights, sources = self.cost.current_weights(), self.cost.sources
+        gradient = operator_adjoint(
+            _mean_square_gradient(departure, mask, sources, weights[: len(sources)])
         )
         count = entries(state, sea, keepdims=True)
-        towards_prior = 2 * prior_weight / tf.cast(count, prior_weight.dtype)
-        gradient = towards_observations + towards_prior * (residual - prior_adjoint(residual))
-        return at_sea(gradient, sea), self.cost.value(departure, residual, mask, sea)
+        for weight, residual, (_, adjoint) in zip(
+            weights[len(sources) :], residuals, linearised, strict=True
+        ):
+            towards_prior = 2 * weight / tf.cast(count, weight.dtype)
+            gradient += towards_prior * (residual - adjoint(residual))
+        return at_sea(gradient, sea), self.cost.value(departure, residuals, mask, sea)
 
 
 def _mean_square_gradient(departure, mask, sources, weights):

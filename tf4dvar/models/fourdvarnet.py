@@ -13,11 +13,11 @@ from tf4dvar.layers import (
     Iterates,
     LinearInterpolation,
     Normalisation,
-    NormalisedPrior,
     VariationalCost,
 )
 from tf4dvar.layers.checks import build_once, held_layers
 from tf4dvar.layers.contracts import FirstGuess, Prior, trait
+from tf4dvar.layers.several_priors import priors_of
 from tf4dvar.models.inputs import by_name, normalised, observations_of, sea_of
 from tf4dvar.models.labelled_model import LabelledModel
 from tf4dvar.models.losses import loss_of
@@ -26,6 +26,7 @@ from tf4dvar.models.parts import (
     covariates_taken,
     given_covariates,
     normalised_operator,
+    normalised_prior,
 )
 from tf4dvar.models.saved_model import check_export, write_saved_model
 
@@ -40,7 +41,9 @@ class FourDVarNet(LabelledModel):
 
     Args:
         prior: Phi, any layer from [batch, time, component] to the same shape; in normalised
-            units, or in physical ones if it has `physical_units = True`, as flows have.
+            units, or in physical ones if it has `physical_units = True`, as flows have. Or a list
+            of them, for example known dynamics and a learned prior: each has a term of its own in
+            the cost.
         solver: Gamma, a `GradientSolver`.
         first_guess: where the solver starts, `LinearInterpolation` by default, or another layer
             of the same contract, as `AttentionFirstGuess`, which is trained with the rest. What
@@ -53,8 +56,8 @@ class FourDVarNet(LabelledModel):
         noise_variance: of the observations, one number for all or one for each observed
             component, in their squared units. The less noise, the more an entry counts. By
             default all count the same, in units of their component's deviation.
-        observation_weight, prior_weight: initial lambda_1 and lambda_2 of the solver's cost;
-            lambda_1 may be one for all sources of observations, or one for each.
+        observation_weight, prior_weight: initial lambda_1 and lambda_2 of the solver's cost, one
+            for all sources of observations, or all priors, or one for each.
         learn_weights: whether the solver's lambdas are trained.
 
     Call arguments:
@@ -65,8 +68,8 @@ class FourDVarNet(LabelledModel):
             - `noise_variance`: of every observation, shaped as they are; NaN: the model's own.
             - `background`: a state to start from in place of the first guess, [batch, time,
               component], physical units; NaN: the first guess.
-            - `covariates`: [batch, time, covariate], as the first guess or the prior takes them,
-              if one does.
+            - `covariates`: [batch, time, covariate], as the first guess and priors take them, if
+              one does; the others do not see them.
             - `land`: true on land, [batch, *space]: whatever is there takes no part in the cost,
               its gradient, the loss and the scores. To the layers it is as what lies beyond a
               boundary of zeros.
@@ -86,13 +89,13 @@ class FourDVarNet(LabelledModel):
 
     def __init__(
         self,
-        prior: keras.layers.Layer,
+        prior: keras.layers.Layer | Sequence[keras.layers.Layer],
         solver: GradientSolver,
         first_guess: keras.layers.Layer | None = None,
         observation: keras.layers.Layer | Sequence[keras.layers.Layer] | None = None,
         noise_variance: float | Sequence[float] | None = None,
         observation_weight: float | Sequence[float] = 1.0,
-        prior_weight: float = 1.0,
+        prior_weight: float | Sequence[float] = 1.0,
         learn_weights: bool = True,
         **kwargs,
     ):
@@ -102,7 +105,7 @@ class FourDVarNet(LabelledModel):
             raise ValueError(
                 f"Received noise_variance={noise_variance}; expected positive numbers."
             )
-        self.prior = prior
+        self.prior = prior if isinstance(prior, keras.layers.Layer) else list(prior)
         self.solver = solver
         self.noise_variance = (
             None if noise_variance is None else np.array(noise_variance, float).tolist()
@@ -113,14 +116,9 @@ class FourDVarNet(LabelledModel):
             if first_guess is None
             else first_guess
         )
-        self.normalised_prior = (
-            NormalisedPrior(prior, self.normalisation, dtype=self.dtype_policy)
-            if trait(prior, Prior, "physical_units")
-            else prior
-        )
         self.operator = normalised_operator(observation, self.first_guess, self.normalisation)
         cost = VariationalCost(
-            self.normalised_prior,
+            normalised_prior(prior, self.normalisation),
             observation_weight,
             prior_weight,
             learn_weights,
@@ -128,6 +126,11 @@ class FourDVarNet(LabelledModel):
             dtype=self.dtype_policy,
         )
         self.cost_gradient = CostGradient(cost, dtype=self.dtype_policy)
+
+    @property
+    def priors(self) -> list:
+        """The priors in a list, one or several, as they were given."""
+        return priors_of(self.prior)
 
     @property
     def input_dtype(self):
@@ -162,19 +165,13 @@ class FourDVarNet(LabelledModel):
                 f"Received observations of shape {shape}; the observation operators "
                 f"give {self.operator.sources} components, which lie one after the other."
             )
-        for layer in (
-            self.normalisation,
-            self.first_guess,
-            self.prior,
-            self.normalised_prior,
-            self.cost_gradient,
-            self.solver,
-        ):
+        parts = self.normalisation, self.first_guess, *self.priors, self.cost_gradient, self.solver
+        for layer in parts:
             if not isinstance(layer, keras.Model):  # which knows it
                 layer.output_shape = state_shape  # for `summary`
-        if not self.prior.trainable:
+        for prior in self.priors:
             # A frozen layer does not by itself freeze the layers that it creates when built.
-            for variable in self.prior.variables:
+            for variable in () if prior.trainable else prior.variables:
                 variable.trainable = False
 
     def _state_components(self, shape):
@@ -184,22 +181,21 @@ class FourDVarNet(LabelledModel):
         if trait(self.first_guess, FirstGuess, "of_observations"):
             return self.operator.operators[0].components
         observations = keras.KerasTensor(shape, self.input_dtype)
-        taken = covariates_taken(self.first_guess, FirstGuess)
+        taken = covariates_taken(FirstGuess, self.first_guess)
         more = [keras.KerasTensor((*shape[:-1], taken), self.input_dtype)] if taken else []
         return self.first_guess.compute_output_spec(observations, observations, *more).shape[-1]
 
     def _first_first_guess(self, values):
         """A call by which its weights are made: observations and mask are of one shape."""
-        taken = covariates_taken(self.first_guess, FirstGuess)
+        taken = covariates_taken(FirstGuess, self.first_guess)
         covariates = [tf.repeat(values[..., :1], taken, axis=-1)] if taken else []
         return self.first_guess(values, values, *covariates)
 
     @property
     def covariates(self) -> int:
-        """Number of covariates that the first guess, or the prior, takes."""
-        return max(
-            covariates_taken(self.first_guess, FirstGuess), covariates_taken(self.prior, Prior)
-        )
+        """Number of covariates that the first guess, or a prior, takes."""
+        of_guess = covariates_taken(FirstGuess, self.first_guess)
+        return max(of_guess, covariates_taken(Prior, *self.priors))
 
     @property
     def observed_components(self) -> int:
@@ -247,14 +243,16 @@ class FourDVarNet(LabelledModel):
     def prior_prediction(self, state, covariates=None):
         """Phi(state), physical units in and out, [batch, time, component].
 
+        Of several the mean of their predictions, see `VariationalCost.prediction`.
+
         Args:
             state: [batch, time, component].
-            covariates: if the prior takes some, [batch, time, covariate].
+            covariates: if a prior takes some, [batch, time, covariate].
         """
-        state = tf.cast(state, self.input_dtype)
+        state = self.normalisation(tf.cast(state, self.input_dtype))
+        build_once(self.cost_gradient, (None, None, *state.shape[2:]))
         given = () if covariates is None else (tf.cast(covariates, self.input_dtype),)
-        prediction = self.normalised_prior(self.normalisation(state), *given)
-        return self.normalisation.inverse(tf.cast(prediction, state.dtype))
+        return self.normalisation.inverse(self.cost_gradient.cost.prediction(state, *given))
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """The training loss, in normalised units, and what layers add to it (`losses`).
@@ -264,19 +262,19 @@ class FourDVarNet(LabelledModel):
             y: true states, [batch, time, component], NaN where not known.
             y_pred: the reconstruction.
             sample_weight: see `SupervisedLoss`.
-            training: what the prior is told where the loss asks for its predictions.
+            training: what the priors are told where the loss asks for its predictions.
         """
         return loss_of(self, x, y, y_pred, sample_weight, training)
 
     def _prepare(self, inputs):
         """What the solver takes: first guess, normalised observations with 0 for NaN, and more.
 
-        That is the weight of each, 0 for NaN, and the covariates, if the prior takes some.
+        That is the weight of each, 0 for NaN, and the covariates, if a prior takes some.
         """
         inputs = by_name(inputs)
         values, weights = self.normalised_observations(inputs)
-        covariates = given_covariates(inputs, self.first_guess, self.prior)
-        guessed_by = covariates if covariates_taken(self.first_guess, FirstGuess) else []
+        covariates = given_covariates(inputs, self.first_guess, self.priors)
+        guessed_by = covariates if covariates_taken(FirstGuess, self.first_guess) else []
         start = self.first_guess(values, tf.cast(weights > 0, values.dtype), *guessed_by)
         start = tf.cast(start, values.dtype)
         if self.operator is not None and trait(self.first_guess, FirstGuess, "of_observations"):
@@ -287,12 +285,12 @@ class FourDVarNet(LabelledModel):
         return start, values, weights, *self.prior_covariates(inputs)
 
     def prior_covariates(self, inputs):
-        """The covariates in a list, which is empty where the prior takes none.
+        """The covariates in a list, which is empty where no prior takes some.
 
         Args:
             inputs: by their names.
         """
-        return [inputs["covariates"]] if covariates_taken(self.prior, Prior) else []
+        return [inputs["covariates"]] if covariates_taken(Prior, *self.priors) else []
 
     def normalised_observations(self, inputs):
         """Normalised observations with 0 for NaN, and the weight of each, 0 for NaN.

@@ -21,6 +21,7 @@ from tf4dvar.data import (
 from tf4dvar.errors import InputError, shown
 from tf4dvar.layers.contracts import Prior, trait
 from tf4dvar.layers.normalisation import Moments
+from tf4dvar.layers.several_priors import with_covariates
 from tf4dvar.layers.windows import at_sea
 from tf4dvar.models.inputs import as_arrays, by_name, observations_of, sea_of, without_land
 from tf4dvar.models.known_metric import over_known
@@ -274,16 +275,17 @@ class CheckedModel(keras.Model):
         """Warn where known dynamics predict worse than that nothing changes."""
         known = np.flatnonzero(np.isfinite(truth).all(axes_but(0, truth)))[:LOOK]
         truth, covariates = truth[known], [values[known] for values in covariates]
-        if not (trait(self.prior, Prior, "physical_units") and truth.size):
-            return
-        error = np.square(self.prior_prediction(truth, *covariates) - truth)[:, 1:].mean()
-        change = np.square(np.diff(truth, axis=1)).mean()
-        if not error <= 2 * change:  # NaN counts as an error too
-            logger.warning(
-                "The prior predicts true states one step ahead with a mean squared error of %.3g, "
-                "worse than that nothing changes, %.3g. Its time step, %s, should be the time "
-                "between two states, in the unit of time of its ODE.",
-                error,
-                change,
-                getattr(self.prior, "time_step", "unknown"),
-            )
+        for prior, given in with_covariates(self.priors, *covariates):
+            if not (trait(prior, Prior, "physical_units") and truth.size):
+                continue
+            error = np.square(prior(truth, *given) - truth)[:, 1:].mean()
+            change = np.square(np.diff(truth, axis=1)).mean()
+            if not error <= 2 * change:  # NaN counts as an error too
+                logger.warning(
+                    "The prior predicts true states one step ahead with a mean squared error of "
+                    "%.3g, worse than that nothing changes, %.3g. Its time step, %s, should be the "
+                    "time between two states, in the unit of time of its ODE.",
+                    error,
+                    change,
+                    getattr(prior, "time_step", "unknown"),
+                )

@@ -5,11 +5,11 @@ from dataclasses import asdict, dataclass
 from typing import ClassVar
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from tf4dvar.errors import InputError
-from tf4dvar.layers.cost import sources_of, variational_cost
+from tf4dvar.layers.cost import one_for_each, sources_of, variational_cost
+from tf4dvar.layers.several_priors import residuals_of
 from tf4dvar.layers.windows import at_sea
 from tf4dvar.models.inputs import by_name, sea_of
 
@@ -24,7 +24,7 @@ class TrainingLoss:
 
     needs_truth: ClassVar[bool]
 
-    def __call__(self, model, inputs, truth, state, prior, weights):
+    def __call__(self, model, inputs, truth, state, residuals, weights):
         """The loss, a number.
 
         Args:
@@ -32,7 +32,8 @@ class TrainingLoss:
             inputs: as for the call of the model.
             truth: true states, physical units, or None.
             state: the reconstruction, [batch, time, component], normalised.
-            prior: Phi, in normalised units.
+            residuals: a function of a normalised state, x - Phi(x) of each prior in a list, 0 on
+                land.
             weights: Keras' sample weights: of every window, [batch]; or [batch, time]; or
                 [batch, time, component]; or None.
         """
@@ -55,6 +56,8 @@ class SupervisedLoss(TrainingLoss):
 
         mean (state - truth)^2 + truth_weight * mean (truth - Phi(truth))^2
                                + state_weight * mean (state - Phi(state))^2
+
+    Several priors have such terms each.
 
     The paper's published code (github.com/CIA-Oceanix/DinAE_4DVarNN_torch) adds both terms, each
     with weight 0.05: the error alone does not ask Phi to predict. A truth that is NaN is not
@@ -79,7 +82,7 @@ class SupervisedLoss(TrainingLoss):
 
     needs_truth = True
 
-    def __call__(self, model, inputs, truth, state, prior, weights):
+    def __call__(self, model, inputs, truth, state, residuals, weights):
         """See `TrainingLoss`."""
         if truth is None:
             raise ValueError(
@@ -101,15 +104,16 @@ class SupervisedLoss(TrainingLoss):
             error = _replicas() * model.keras_loss(truth, state, by_time)
             loss = tf.math.divide_no_nan(error, share)
         if self.truth_weight:
-            residual = tf.square(truth - prior(truth))
-            loss += self.truth_weight * _mean_where(known, residual, entries)
+            for residual in residuals(truth):
+                loss += self.truth_weight * _mean_where(known, tf.square(residual), entries)
         if self.state_weight:
-            residual = entries * tf.square(state - prior(state))
-            if sea is None:
-                loss += self.state_weight * tf.reduce_mean(residual)
-            else:
-                at_sea_alone = tf.broadcast_to(sea, tf.shape(state))
-                loss += self.state_weight * _mean_where(at_sea_alone, residual, 1.0)
+            for residual in residuals(state):
+                squares = entries * tf.square(residual)
+                if sea is None:
+                    loss += self.state_weight * tf.reduce_mean(squares)
+                else:
+                    at_sea_alone = tf.broadcast_to(sea, tf.shape(state))
+                    loss += self.state_weight * _mean_where(at_sea_alone, squares, 1.0)
         return loss
 
 
@@ -124,8 +128,8 @@ class UnsupervisedLoss(TrainingLoss):
     components.
 
     Args:
-        observation_weight, prior_weight: lambda_1, one for all sources or one for each, and
-            lambda_2.
+        observation_weight, prior_weight: lambda_1 and lambda_2, one for all sources or priors,
+            or one for each.
 
     Usage:
 
@@ -134,11 +138,11 @@ class UnsupervisedLoss(TrainingLoss):
     """
 
     observation_weight: float | Sequence[float] = 0.01
-    prior_weight: float = 1.0
+    prior_weight: float | Sequence[float] = 1.0
 
     needs_truth = False
 
-    def __call__(self, model, inputs, truth, state, prior, weights):
+    def __call__(self, model, inputs, truth, state, residuals, weights):
         """See `TrainingLoss`."""
         inputs = {name: tf.cast(values, state.dtype) for name, values in by_name(inputs).items()}
         observations, mask = model.normalised_observations(inputs)
@@ -148,12 +152,14 @@ class UnsupervisedLoss(TrainingLoss):
         if operator is not None:
             _by_time(weights, entries)
         sources = sources_of(operator, simulated.shape[-1])
-        observed = np.broadcast_to(self.observation_weight, len(sources)).tolist()
-        lambdas = (*observed, self.prior_weight)
+        departure, of_priors = simulated - observations, residuals(state)
+        lambdas = [
+            *one_for_each("observation_weight", self.observation_weight, len(sources)),
+            *one_for_each("prior_weight", self.prior_weight, len(of_priors)),
+        ]
         sea = sea_of(inputs, state.dtype)
-        departure, residual = simulated - observations, at_sea(state - prior(state), sea)
         return tf.reduce_mean(
-            variational_cost(departure, residual, mask, sources, lambdas, entries, sea)
+            variational_cost(departure, of_priors, mask, sources, lambdas, entries, sea)
         )
 
 
@@ -165,19 +171,20 @@ def loss_of(model, inputs, truth, y_pred, weights, training):
         inputs, truth, weights: see `TrainingLoss`.
         y_pred, training: of `compute_loss`.
     """
-    # Before the prior is called again, which would begin them anew.
+    # Before the priors are called again, which would begin them anew.
     added = list(model.losses)
     state = model.normalisation(y_pred)
-    state = at_sea(state, sea_of(by_name(inputs), state.dtype))
+    sea = sea_of(by_name(inputs), state.dtype)
+    state = at_sea(state, sea)
+    priors = model.cost_gradient.cost.priors
+    covariates = next(iter(model.prior_covariates(by_name(inputs))), None)
 
-    given = model.prior_covariates(by_name(inputs))
-
-    def prior(state):
-        return tf.cast(model.normalised_prior(state, *given, training=training), state.dtype)
+    def residuals(state):
+        return residuals_of(priors, state, covariates, sea, training=training)
 
     # What these calls would move or add has been, in the reconstruction.
     with keras.StatelessScope():
-        loss = model.training_loss(model, inputs, truth, state, prior, weights)
+        loss = model.training_loss(model, inputs, truth, state, residuals, weights)
     for each in added:
         loss += tf.cast(tf.reduce_sum(each), loss.dtype)
     # Under a strategy Keras adds up what the replicas give, and has its own losses say less.

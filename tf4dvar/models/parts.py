@@ -6,8 +6,9 @@ from typing import Any
 import keras
 
 from tf4dvar.errors import InputError
-from tf4dvar.layers import GradientSolver, Normalisation, NormalisedObservation
+from tf4dvar.layers import GradientSolver, Normalisation, NormalisedObservation, NormalisedPrior
 from tf4dvar.layers.contracts import FirstGuess, ObservationOperator, Prior, trait
+from tf4dvar.layers.several_priors import priors_of
 
 
 def check_parts(prior: Any, solver: Any, first_guess: Any) -> None:
@@ -16,14 +17,34 @@ def check_parts(prior: Any, solver: Any, first_guess: Any) -> None:
     Args:
         prior, solver, first_guess: as of `FourDVarNet`.
     """
-    for name, layer in (("prior", prior), ("first_guess", first_guess)):
-        if not isinstance(layer, keras.layers.Layer) and (name, layer) != ("first_guess", None):
-            raise InputError(f"Received {name}={layer!r}; expected a Keras layer, built or not.")
+    priors_of(prior)
+    if not isinstance(first_guess, keras.layers.Layer | None):
+        raise InputError(
+            f"Received first_guess={first_guess!r}; expected a Keras layer, built or not."
+        )
     if not isinstance(solver, GradientSolver):
         raise InputError(
             f"Received solver={solver!r}; expected a GradientSolver, for example "
             "GradientSolver(LSTMCell(), iterations=10)."
         )
+
+
+def normalised_prior(
+    prior: keras.layers.Layer | Sequence[keras.layers.Layer], normalisation: Normalisation
+) -> Any:
+    """Phi of normalised units, one or several as they are given.
+
+    Args:
+        prior: as of `FourDVarNet`.
+        normalisation: of the state.
+    """
+
+    def normalised(prior):
+        if not trait(prior, Prior, "physical_units"):
+            return prior
+        return NormalisedPrior(prior, normalisation, dtype=normalisation.dtype_policy)
+
+    return keras.tree.map_structure(normalised, prior)
 
 
 def normalised_operator(
@@ -55,34 +76,37 @@ def normalised_operator(
     )
 
 
-def covariates_taken(layer: keras.layers.Layer, kind: type) -> int:
-    """Number of covariates that a layer takes.
+def covariates_taken(kind: type, *layers: keras.layers.Layer) -> int:
+    """Number of covariates that layers take, or some of them.
 
     Args:
-        layer: it.
         kind: `Prior` or `FirstGuess`.
+        *layers: of that kind.
     """
-    return trait(layer, kind, "covariates")
+    return max(trait(layer, kind, "covariates") for layer in layers)
 
 
 def given_covariates(
-    inputs: dict[str, Any], first_guess: keras.layers.Layer, prior: keras.layers.Layer
+    inputs: dict[str, Any], first_guess: keras.layers.Layer, priors: Sequence[keras.layers.Layer]
 ) -> list[Any]:
     """The covariates among the inputs, in a list, which is empty where there are none.
 
     Args:
         inputs: by their names.
-        first_guess, prior: which take them.
+        first_guess, priors: which take them.
 
     Raises:
         InputError: they are not as many as these take.
     """
     covariates = [inputs["covariates"]] if "covariates" in inputs else []
     given = covariates[0].shape[-1] if covariates else 0
-    of_guess, of_prior = covariates_taken(first_guess, FirstGuess), covariates_taken(prior, Prior)
-    if given != max(of_guess, of_prior):
+    of_guess = covariates_taken(FirstGuess, first_guess)
+    of_priors = [covariates_taken(Prior, prior) for prior in priors]
+    if {0, given} != {0, of_guess, *of_priors}:
+        each = zip(priors, of_priors, strict=True)
+        taken = [f"the prior, {type(prior).__name__}, {taken}" for prior, taken in each]
         raise InputError(
             f"Received {given} covariates; the first guess, {type(first_guess).__name__}, takes "
-            f"{of_guess}, the prior, {type(prior).__name__}, {of_prior}."
+            f"{of_guess}, {', '.join(taken)}."
         )
     return covariates

@@ -14,20 +14,31 @@ def identify_prior(model: FourDVarNet, truth: np.ndarray, epochs: int) -> list[f
     """Fit Phi alone to true states, then freeze it (supervised identification, Section 3.4).
 
     The loss is the mean of (x - Phi(x))^2 in normalised units: for a flow the error of its
-    one-step forecast, for a GENN that of predicting a state from its neighbours.
+    one-step forecast, for a GENN that of predicting a state from its neighbours. Of several priors
+    each that has something to learn is fitted by itself.
 
     Args:
-        model: an adapted model; its prior is trained in place, nothing else of it is.
+        model: an adapted model; its priors are trained in place, nothing else of it is.
         truth: true states, [window, time, component], physical units.
         epochs: number of epochs over them.
 
     Returns:
-        The loss of every epoch.
+        The loss of every epoch, the sum of those of the priors.
     """
     states = model.normalisation(truth.astype("float32")).numpy()
-    prior = keras.Sequential([model.normalised_prior])
-    prior.compile(keras.optimizers.Adam(LEARNING_RATE, clipnorm=1.0), "mse")
-    history = prior.fit(
+    priors = model.cost_gradient.cost.priors  # in normalised units
+    learning = [prior for prior in priors if prior.trainable_variables]
+    losses = [_identify(prior, states, epochs) for prior in learning]
+    for prior in model.priors:
+        prior.trainable = False
+    return [sum(each) for each in zip(*losses, strict=True)]
+
+
+def _identify(prior, states, epochs):
+    """Fit a prior to states, both normalised; the loss of every epoch."""
+    alone = keras.Sequential([prior])
+    alone.compile(keras.optimizers.Adam(LEARNING_RATE, clipnorm=1.0), "mse")
+    history = alone.fit(
         states,
         states,
         batch_size=BATCH,
@@ -35,5 +46,4 @@ def identify_prior(model: FourDVarNet, truth: np.ndarray, epochs: int) -> list[f
         callbacks=[DivergenceGuard()],
         verbose=2,
     )
-    model.prior.trainable = False
     return history.history["loss"]

@@ -151,5 +151,6 @@ def learned_weights(experiment: Experiment, model: FourDVarNet) -> int:
     """
     weights = [*model.trainable_variables]
     if experiment.identification_epochs:
-        weights += [weight for weight in model.prior.variables if not weight.trainable]
+        identified = [weight for prior in model.priors for weight in prior.variables]
+        weights += [weight for weight in identified if not weight.trainable]
     return sum(int(np.prod(weight.shape)) for weight in weights)
