@@ -94,7 +94,7 @@ class QuasiGeostrophicODE(ODE):
         squared = tf.constant(kx**2 + ky**2, state.dtype)
         ikx, iky = (_complex(1j * each, state) for each in (kx, ky))
         numbers = tf.unstack(tf.convert_to_tensor(self._numbers) * UNITS.astype(state.dtype.name))
-        flows = tf.stack(numbers[2:4])[: self.layers, None, None]
+        flows = self._of_layers(*numbers[2:4])
         to_vorticity, to_height = self._matrices(squared, numbers[0])
         ikx_gradients = ikx * _complex(self._gradients(*numbers[:4]), state)
         drag = _complex(tf.stack([0 * squared, numbers[4] * squared])[: self.layers], state)
@@ -149,8 +149,11 @@ class QuasiGeostrophicODE(ODE):
     def _gradients(self, radius, beta, upper, lower):
         """Of the mean vorticity to the north, over f/g, [layer, 1, 1]."""
         stretching = radius**-2 / (1 + self.thickness_ratio) * (upper - lower)
-        both = tf.stack([beta + stretching, beta - self.thickness_ratio * stretching])
-        return both[: self.layers, None, None]
+        return self._of_layers(beta + stretching, beta - self.thickness_ratio * stretching)
+
+    def _of_layers(self, *numbers):
+        # Not a slice of both: of a single layer TensorFlow's graph optimiser loses its new axes.
+        return tf.reshape(tf.stack(numbers[: self.layers]), (-1, 1, 1))
 
 
 def _complex(values, like):
