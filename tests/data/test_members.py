@@ -1,4 +1,5 @@
 import numpy as np
+import psutil
 import pytest
 import xarray as xr
 
@@ -85,3 +86,15 @@ def test_what_tells_no_days_or_too_many_members_is_refused(simulated):
         _ = Members.open(field().assign_coords(time=times)).days
     with pytest.raises(InputError, match="each of which is of realisations"):
         Members.open(simulated.expand_dims(ensemble=2))
+
+
+def test_what_the_memory_cannot_hold_is_refused_before_it_is_read(simulated, monkeypatch):
+    def observations(memory):
+        told = psutil.virtual_memory()._replace(total=memory)
+        monkeypatch.setattr(psutil, "virtual_memory", lambda: told)
+        return Members.open(simulated).observations
+
+    needed = 3 * 8 * simulated["observations"].size
+    assert observations(needed).shape == (2, 4, 16, 16, 1)
+    with pytest.raises(InputError, match=r"of shape \(2, 4, 16, 16, 1\), to read which"):
+        observations(needed - 1)

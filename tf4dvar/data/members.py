@@ -1,11 +1,13 @@
 """The realisations in a file of maps or of series, each of which is a series of its own."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+import psutil
 import xarray as xr
 
 from tf4dvar.data.grid import Grid
@@ -19,6 +21,8 @@ from tf4dvar.errors import InputError
 
 NAMES = ("member", "realization", "ensemble")
 STANDARD_NAME = "realization"
+# Of the memory while values are read: as they are in the file, of each member, and of all.
+COPIES = 3
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,18 @@ class Members:
 
     @cached_property
     def observations(self) -> np.ndarray:
-        """[member, time, *space, component], at regular times, double precision."""
+        """[member, time, *space, component], at regular times, double precision.
+
+        Raises:
+            InputError: the memory is too small for them.
+        """
+        shape = (len(self.series), *self.first.observations.shape)
+        needed, available = COPIES * 8 * math.prod(shape), psutil.virtual_memory().total
+        if needed > available:
+            raise InputError(
+                f"Received values of shape {shape}, to read which some {needed / 1e9:.0f} GB are "
+                f"needed; there are {available / 1e9:.0f}. Take fewer times or a part of the grid."
+            )
         return np.stack([each.observations.values.astype("float64") for each in self.series])
 
     @cached_property
