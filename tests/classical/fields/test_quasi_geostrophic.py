@@ -65,10 +65,10 @@ def test_one_layer_is_found_from_its_observations(examples):
     truth = examples[:1]
     done = []
     problem = problem_of(truth, states=examples[1:])
-    analysis = Assimilation(iterations=60).analyse(problem, lambda *steps: done.append(steps))
+    analysis = Assimilation(iterations=20).analyse(problem, lambda *steps: done.append(steps))
     assert error(analysis, truth) < NOISE / 2
     assert done == [(1, 1)]
-    assert 0 < analysis.settings["iterations"] <= 60
+    assert 0 < analysis.settings["iterations"] <= 3 * 20
 
 
 def test_two_layers_are_found_from_the_upper_one(monkeypatch):
@@ -76,7 +76,7 @@ def test_two_layers_are_found_from_the_upper_one(monkeypatch):
     simulated = np.moveaxis(both[1:, :3], -1, 2)
     monkeypatch.setattr(module, "simulated_heights", lambda system: (simulated, 1e3 * SPACING))
     truth = both[:1, ..., 0]
-    two = Assimilation(layers=2, iterations=80).analyse(problem_of(truth))
+    two = Assimilation(layers=2, iterations=27).analyse(problem_of(truth))
     assert error(two, truth) < NOISE / 2
 
 
@@ -97,6 +97,12 @@ def test_members_do_not_know_each_other_and_windows_follow_each_other(examples):
     alone = replace(problem, observations=problem.observations[1:])
     np.testing.assert_allclose(assimilation.analyse(alone).states[0], together[1], atol=1e-6)
     assert (together - truth).std() < NOISE
+
+
+def test_the_first_window_has_thrice_the_iterations_of_the_others(examples):
+    problem = problem_of(examples[:1], states=examples[1:])
+    analysis = Assimilation(window=4.0, shift=1.0, iterations=1).analyse(problem)
+    assert analysis.settings["iterations"] == pytest.approx((3 + 1 + 1) / 3)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,9 @@ from tf4dvar.systems import QuasiGeostrophic
 
 # From which L-BFGS estimates the Hessian.
 GRADIENTS = 20
+# Times as many iterations in the first window, which begins from nothing: what is never seen is
+# found last.
+FIRST = 3
 # Fields that a step holds while it is differentiated, about.
 HELD = 300
 # Of the states that a problem gives, about as many samples.
@@ -35,7 +38,8 @@ class QuasiGeostrophicAssimilation(FieldMethod):
     and is sought with the first heights (weak constraint). Spectra of heights and of the forcing
     are those of the states that the problem gives, for one layer; else of turbulence that it
     simulates, once in a process. L-BFGS begins at the first guess, else where the window before
-    went. The first days and the last are less certain.
+    went; the first window, before which nothing was, takes thrice the iterations. The first days
+    and the last are less certain.
 
     Raises:
         InputError: the grid is no periodic box of square cells without land, times are not regular,
@@ -47,7 +51,9 @@ class QuasiGeostrophicAssimilation(FieldMethod):
     layers: int = setting(1, "1, or 2 of which the lower is never seen.", at_least=1)
     window: float = setting(21.0, "Days of a window.", positive=True)
     shift: float = setting(7.0, "Days from a window to the next.", positive=True)
-    iterations: int = setting(40, "Of L-BFGS in a window, at most.", at_least=1)
+    iterations: int = setting(
+        40, "Of L-BFGS in a window, at most; in the first thrice.", at_least=1
+    )
     dynamics_step: float = setting(6.0, "Of the dynamics, hours at most.", positive=True)
     deformation_radius: float = setting(30.0, "Kilometres.", positive=True)
     shear: float = setting(0.1, "Mean flow of the upper layer over the lower, m/s.")
@@ -93,7 +99,10 @@ class QuasiGeostrophicAssimilation(FieldMethod):
                     (np.where(observed, problem.observations[seen], 0.0), weights),
                     jac=True,
                     method="L-BFGS-B",
-                    options={"maxiter": self.iterations, "maxcor": GRADIENTS},
+                    options={
+                        "maxiter": self.iterations * (1 if start else FIRST),
+                        "maxcor": GRADIENTS,
+                    },
                 )
                 heights, before = cost.trajectory(found.x), start
                 states[member, kept] = heights[kept - start, 0]
