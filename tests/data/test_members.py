@@ -4,7 +4,7 @@ import pytest
 import xarray as xr
 
 from tests.data.series import PACKED, field, table
-from tf4dvar.data import write_slabs
+from tf4dvar.data import open_data, write_slabs
 from tf4dvar.data.fields import simulate_fields
 from tf4dvar.data.members import Members
 from tf4dvar.errors import InputError
@@ -34,10 +34,9 @@ def test_observations_of_a_simulation_are_read_with_their_errors(simulated, capl
 def test_states_go_back_to_their_members(simulated, name):
     data = simulated.rename(member=name).assign_coords({name: [3, 7]}).transpose("x", ..., name)
     data[name].attrs["standard_name"] = "realization"
+    data = data.assign_coords(seed=(name, [5, 6]))
     members = Members.open(data[["observations"]])
-    xr.testing.assert_identical(
-        members.restored(members.observations).transpose("x", ..., name), data[["observations"]]
-    )
+    xr.testing.assert_identical(members.restored(members.observations), data[["observations"]])
 
 
 def test_a_file_without_members_has_one_and_keeps_its_packing(tmp_path):
@@ -65,6 +64,37 @@ def test_a_mask_is_land():
     assert np.argwhere(grid.land).tolist() == [[1, 2], [1, 3], [1, 4]]
 
 
+def test_members_are_opened_together(simulated):
+    opened = open_data(simulated.rename(member="realization"))
+    assert opened["observations"].dims == ("realization", "time", "y", "x")
+    members, expected = Members.of(opened), Members.open(simulated)
+    np.testing.assert_array_equal(members.observations, expected.observations)
+
+
+def test_windows_are_of_one_member(simulated):
+    members = Members.open(simulated)
+    windows = members.cut(3, overlap=2)["observations"]
+    expected = [series.cut(3, overlap=2)["observations"] for series in members.series]
+    np.testing.assert_array_equal(windows, np.concatenate(expected))
+    beside = members.windows([each.observations for each in members.series], 2)
+    np.testing.assert_array_equal(
+        beside.values.reshape(members.observations.shape), members.observations
+    )
+
+
+def test_the_truth_is_that_of_the_member(simulated):
+    labelled = simulated.assign_coords(member=["a", "b"])
+    members = Members.open(labelled)
+    turned = Members.open(labelled.isel(member=[1, 0])[["observations"]])
+    for found, series in zip(turned.at_times_of(members), members.series, strict=True):
+        np.testing.assert_array_equal(found, series.observations)
+    others = Members.open(labelled.assign_coords(member=["a", "c"]))
+    with pytest.raises(InputError, match=r"\['a', 'c'\] and \['a', 'b'\]"):
+        others.at_times_of(members)
+    with pytest.raises(InputError, match="Received states of 1 members; expected 2"):
+        Members.open(labelled.isel(member=0, drop=True)).at_times_of(members)
+
+
 def test_series_of_a_table_are_no_fields():
     members = Members.open(table())
     assert not members.of_fields
@@ -86,6 +116,12 @@ def test_what_tells_no_days_or_too_many_members_is_refused(simulated):
         _ = Members.open(field().assign_coords(time=times)).days
     with pytest.raises(InputError, match="each of which is of realisations"):
         Members.open(simulated.expand_dims(ensemble=2))
+    with pytest.raises(InputError, match="'member' of realisations has none"):
+        Members.open(simulated.isel(member=slice(0)))
+    beside = simulated[["observations"]].rename(observations="a")
+    beside["b"] = beside["a"].isel(member=0, drop=True)
+    with pytest.raises(InputError, match=r"\['b'\] without the dimension 'member'"):
+        Members.open(beside)
 
 
 def test_what_the_memory_cannot_hold_is_refused_before_it_is_read(simulated, monkeypatch):

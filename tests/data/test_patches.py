@@ -185,3 +185,13 @@ def test_what_does_not_fit_the_plan_is_refused():
         next(patches.join([np.zeros((1, 1, 2))]))
     with pytest.raises(ValueError, match="shorter"):
         list(patches.join([np.zeros((2, 4, 1))]))
+
+
+@given(plans(), st.integers(1, 7))
+def test_what_does_not_change_is_cut_as_a_series_of_it(patches, batch):
+    values = np.random.default_rng(0).random(patches.shape[1:]) < 0.5
+    dims = (*("time", "y", "x")[: len(patches.shape)], "component")
+    series = xr.DataArray(np.broadcast_to(values[..., None], (*patches.shape, 1)), dims=dims)
+    pairs = zip(patches.cut_still(values, batch), patches.cut(series, batch), strict=True)
+    for still, changing in pairs:
+        np.testing.assert_array_equal(still, changing[:, 0, ..., 0])

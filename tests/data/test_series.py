@@ -79,7 +79,9 @@ def test_the_noise_of_a_transformed_variable_is_that_of_its_logarithm():
 def test_windows_cover_the_series_and_those_of_the_truth_are_at_their_times():
     data = table(50, [7])
     truth = table(50)[["chl", "t"]].isel(time=slice(None, None, -1)).sortby("time")
-    windows = Series.of(data).cut(20, truth=Series.of(truth))
+    series = Series.of(data)
+    series = Series.of(data)
+    windows = series.cut(20, truth=Series.of(truth).at_times_of(series))
     assert dict(windows.sizes) == {"window": 3, "time": 20, "component": 2}
     known = windows["observations"].notnull()
     assert int((~known).sum()) == 2

@@ -5,19 +5,13 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from tf4dvar.data import Series, Signature
+from tf4dvar.data import Members, Series, Signature
 from tf4dvar.errors import InputError
 from tf4dvar.layers import Lorenz63ODE, RK4Flow
 from tf4dvar.models import load_model
 from tf4dvar.training import train_on
-from tf4dvar.training.own_windows import (
-    GIVEN,
-    GivenWindows,
-    SeriesWindows,
-    distance,
-    interpolated,
-    withheld_from,
-)
+from tf4dvar.training.own_windows import GIVEN, GivenWindows, SeriesWindows
+from tf4dvar.training.withheld import distance, interpolated, withheld_from
 
 pytestmark = pytest.mark.long
 
@@ -35,7 +29,7 @@ def stations(rows=400, share=0.7):
 
 
 def windows_of(data, window=24, seed=0, truth=None):
-    return SeriesWindows(Series.of(data), truth and Series.of(truth), window, window // 4, seed)
+    return SeriesWindows(Members.of(data), truth and Members.of(truth), window, window // 4, seed)
 
 
 def first_batch(windows, number=0):
@@ -97,7 +91,7 @@ def test_linear_interpolation_is_that_of_numpy():
 
 
 def test_a_training_on_own_data_is_resumed_where_it_was(tmp_path):
-    series = Series.of(stations())
+    series = Members.of(stations())
     settings = {"window": 24, "seed": 1, "verbose": 0}
     train_on(series, tmp_path / "a", epochs=1, **settings)
     model, errors = train_on(series, tmp_path / "b", epochs=2, **settings)
@@ -118,7 +112,7 @@ def test_noise_that_is_told_weighs_the_observations(tmp_path):
     data = stations()
     data["t_noise_variance"] = data["t"] * 0 + 0.09
     data["p_noise_variance"] = data["p"] * 0 + 900.0
-    model, _ = train_on(Series.of(data), tmp_path, window=24, epochs=1, verbose=0)
+    model, _ = train_on(Members.of(data), tmp_path, window=24, epochs=1, verbose=0)
     np.testing.assert_allclose(model.noise_variance, [0.09, 900.0])
     assert np.isfinite(model.reconstruct(data)["t"]).all()
 
@@ -130,7 +124,7 @@ def test_true_states_are_learned_from_where_they_are_known(tmp_path):
     observations, target = first_batch(windows)
     assert np.isfinite(target).sum() > np.isfinite(observations).sum()
     model, errors = train_on(
-        Series.of(data), tmp_path, Series.of(truth), window=24, epochs=1, verbose=0
+        Members.of(data), tmp_path, Members.of(truth), window=24, epochs=1, verbose=0
     )
     assert model.training_loss.truth_weight > 0
     assert np.isfinite([*errors["t"], *errors["p"]]).all()
@@ -143,13 +137,13 @@ def test_known_dynamics_are_a_prior_of_own_data(tmp_path, windows):
         {"time": np.arange(200) * 0.01},
     )
     flow = RK4Flow(Lorenz63ODE(trainable=False), 0.01)
-    model, _ = train_on(Series.of(data), tmp_path, window=20, flow=flow, epochs=1, verbose=0)
+    model, _ = train_on(Members.of(data), tmp_path, window=20, flow=flow, epochs=1, verbose=0)
     assert isinstance(model.prior, RK4Flow)
 
 
 def test_windows_that_do_not_fit_are_refused(tmp_path):
     with pytest.raises(InputError, match="Received overlap=24 of windows of 24 steps"):
-        train_on(Series.of(stations()), tmp_path, window=24, overlap=24)
+        train_on(Members.of(stations()), tmp_path, window=24, overlap=24)
     with pytest.raises(InputError, match=r"Received 100 times for windows of 24.* 161 times"):
         windows_of(stations(100))
 

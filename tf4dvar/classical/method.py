@@ -2,7 +2,7 @@
 
 from dataclasses import Field, dataclass, field, fields
 from numbers import Integral, Real
-from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, NoReturn, get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -43,6 +43,19 @@ class Settings(Entry):
         hints = get_type_hints(type(self))
         for each in fields(self):
             _check(each, hints[each.name], getattr(self, each.name))
+
+    def refuse(self, what: str, trait: str) -> NoReturn:
+        """Refuse a part of a problem that the method would not use.
+
+        Args:
+            what: it.
+            trait: of the methods that take it.
+
+        Raises:
+            InputError: always.
+        """
+        takers = ", ".join(name for name, each in self.registry.items() if getattr(each, trait))
+        raise InputError(f"The method {self.name} takes no {what}; those that do: {takers}.")
 
 
 @dataclass(frozen=True)
@@ -93,10 +106,7 @@ class Method(Settings):
             InputError: the problem does not fit the method, or a state is not finite.
         """
         if problem.first_guess is not None and not self.takes_first_guess:
-            takers = ", ".join(name for name, each in METHODS.items() if each.takes_first_guess)
-            raise InputError(
-                f"The method {self.name} takes no first guess; those that do: {takers}."
-            )
+            self.refuse("first guess", "takes_first_guess")
         analysis = self.solve(problem, progress or (lambda done, total: None))
         report_convergence(analysis.converged, *self.failure)
         check_states(

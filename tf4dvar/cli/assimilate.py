@@ -91,7 +91,7 @@ def command_of(name: str) -> Callable[..., None]:
         refuse_given(context, unused, f"{data.path} has no use for them.")
         chosen = used(**{name: given[name] for name in own})
         if maps:
-            beside = given["states"], first_guess
+            beside = given.get("states"), first_guess
             assimilate_fields(chosen, data.members(), noise_variance, *beside, out, as_json)
             return
         system = None if given["system"] is None else system_of(given["system"])
@@ -100,8 +100,8 @@ def command_of(name: str) -> Callable[..., None]:
             _on_windows(*told, data.windows(), first_guess, out, force, as_json)
         elif first_guess is None:
             known = () if system is None else system.covariates
-            series = data.series(covariates=known)
-            _on_series(*told, series, given["window"], out, force, as_json)
+            members = data.members(covariates=known)
+            _on_series(*told, members, given["window"], out, force, as_json)
         else:
             raise InputError("--first-guess is for files of windows; expected none with a series.")
 
@@ -128,7 +128,7 @@ def command_of(name: str) -> Callable[..., None]:
         options["first_guess"] = FirstGuessOption, None
     if method:
         options |= {"system": (SystemOption, None), "window": (WindowOption, WINDOW)}
-    if of_fields:
+    if of_fields and of_fields.takes_states:
         options["states"] = StatesOption, None
     options["noise_variance"] = NoiseVarianceOption, None
     options |= {"force": (ForceOption, False), "as_json": (JsonOption, False)}
@@ -174,24 +174,29 @@ def _on_windows(method, system, noise_variance, source, first_guess, out, force,
     report({"out": str(out), **_summary(analysis)}, as_json)
 
 
-def _on_series(method, system, noise_variance, series, window, out, force, as_json):
+def _on_series(method, system, noise_variance, members, window, out, force, as_json):
     """Windows that overlap by a quarter, blended; beside a variable its error, if it is told."""
     overlap = window // 4
-    cut = series.cut(window, overlap)
+    cut = members.cut(window, overlap)
     ordered, analysis = _analysed(method, system, noise_variance, cut)
 
-    order = [ordered["component"].values.tolist().index(name) for name in series.layout.variables]
+    layout = members.first.layout
+    order = [ordered["component"].values.tolist().index(name) for name in layout.variables]
 
     def slabs(windows):
-        return series.restored(series.patches(window, overlap).join([windows[..., order]]))
+        of_members = np.split(windows[..., order], len(members.series))
+        return members.joined(
+            series.restored(series.patches(window, overlap).join([each]))
+            for series, each in zip(members.series, of_members, strict=True)
+        )
 
     written = slabs(analysis.states)
-    like = series.like
+    like = members.like
     if analysis.spread is not None:
         errors = slabs(analysis.spread)
         written = (with_errors(*each) for each in zip(written, errors, strict=True))
         like = with_errors(like, like)
-    write_series(like, written, series.layout.time, out, force)
+    write_series(like, written, layout.time, out, force)
     report({"out": str(out), **_summary(analysis)}, as_json)
 
 
@@ -224,9 +229,8 @@ def _states(path: Path, source: xr.Dataset) -> np.ndarray:
     """The states of a file, or those that a model makes of the observations."""
     from tf4dvar.evaluation.scores import reconstruct
     from tf4dvar.models import load_model
-    from tf4dvar.models.loading import model_path
+    from tf4dvar.models.loading import is_model
 
-    path = model_path(path)
-    if path.is_dir() or path.suffix == ".keras":
+    if is_model(path):
         return reconstruct(load_model(path), source).states.astype("float64")
     return read_states(path, source)

@@ -27,6 +27,7 @@ from tf4dvar.errors import InputError
 from tf4dvar.runtime import load_tensorflow
 from tf4dvar.storage import check_output
 
+OF_METHODS = (*OF_FIELDS, "noise_variance")
 FEW_COMPONENTS = 5
 
 
@@ -61,6 +62,8 @@ def compare(
     """
     check_output(out, force)
     named = listed(methods), listed(models)
+    if not methods:
+        refuse_given(context, OF_METHODS, "models take none of these; expected them of --methods.")
     if not data.is_of_windows and data.is_of_fields:
         refuse_given(context, OF_SERIES, f"{data.path} is of maps and has no use for these.")
         compare_on_fields(data, truth, states, noise_variance, *named, page, out, as_json)

@@ -10,8 +10,8 @@ import typer
 import xarray as xr
 
 from tf4dvar.cli.common import listed, refuse_given
-from tf4dvar.data import TRANSFORMS, Layout, Series, open_data, read_windows
-from tf4dvar.data.members import Members, separated
+from tf4dvar.data import TRANSFORMS, Layout, Members, read_windows
+from tf4dvar.data.conventions import first_member
 from tf4dvar.data.signature import WINDOW
 from tf4dvar.data.stores import open_source
 from tf4dvar.data.writing import write_slabs
@@ -64,32 +64,22 @@ class DataFile:
         dims, variables = (self._opening[key] for key in ("dims", "variables"))
         try:
             # Without a look at the values, of which something may have to be said, once.
-            _, members = separated(open_source(self.path))
-            return len(Layout.of(members[0], dims, variables).space) == 2
+            member = first_member(open_source(self.path))
+            return len(Layout.of(member, dims, variables).space) == 2
         except InputError:
             return self.members().of_fields
 
-    def series(
-        self, transforms: Mapping[str, str] | None = None, covariates: Sequence[str] = ()
-    ) -> Series:
-        """The series of one's own file.
-
-        Args:
-            transforms: see `Series`.
-            covariates: see `open_data`.
-        """
-        dataset = open_data(self.path, covariates=covariates, **self._opening)
-        return Series.of(dataset, self._opening["dims"], transforms)
-
-    def members(self, variables: Sequence[str] | None = None) -> Members:
+    def members(
+        self, variables: Sequence[str] | None = None, covariates: Sequence[str] = ()
+    ) -> Members:
         """The members of one's own file, of maps or of a series.
 
         Args:
             variables: in place of those that the option names.
+            covariates: see `open_data`.
         """
-        return Members.open(
-            self.path, **(self._opening | ({"variables": variables} if variables else {}))
-        )
+        opening = self._opening | ({"variables": variables} if variables else {})
+        return Members.open(self.path, covariates=covariates, **opening)
 
     @property
     def _opening(self) -> dict[str, Any]:
@@ -120,8 +110,10 @@ class DataFile:
             covariates: see `open_data`.
         """
         if not self.is_of_windows:
-            true = None if truth is None else self.beside(truth).series(transforms)
-            return self.series(transforms, covariates).cut(window, truth=true)
+            scale = transforms or {}
+            true = None if truth is None else self.beside(truth).members().with_transforms(scale)
+            members = self.members(covariates=covariates).with_transforms(scale)
+            return members.cut(window, truth=true)
         assert self._context is not None
         refuse_given(
             self._context,

@@ -45,7 +45,7 @@ def assimilate_fields(
         members: of the file.
         noise_variance: see `field_problem_of`.
         states: a file of whole fields, for a method that learns from some.
-        first_guess: a file of maps, for a method that takes some.
+        first_guess: a file of maps, or a model that makes some, for a method that takes them.
         out: the file to write.
         as_json: how the summary is printed.
     """
@@ -53,7 +53,7 @@ def assimilate_fields(
     from tf4dvar.evaluation.field_comparison import field_problem_of
 
     examples = None if states is None else whole_fields(states, members)
-    guesses = None if first_guess is None else Members.open(str(first_guess)).observations
+    guesses = None if first_guess is None else _first_guess(first_guess, members)
     analyses = []
     for component, name in enumerate(members.first.layout.variables):
         given = [None if each is None else each[..., component] for each in (examples, guesses)]
@@ -79,6 +79,18 @@ def assimilate_fields(
         },
         as_json,
     )
+
+
+def _first_guess(path, members):
+    """The maps of a file, or those that a model makes, [member, time, y, x, component]."""
+    from tf4dvar.evaluation.field_comparison import maps_by
+    from tf4dvar.models import load_model
+    from tf4dvar.models.loading import is_model
+
+    if not is_model(path):
+        return np.stack(Members.open(str(path)).at_times_of(members))
+    with progress_bar(f"{path}") as progress:
+        return maps_by(load_model(path), members, progress)
 
 
 def compare_on_fields(

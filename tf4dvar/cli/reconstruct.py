@@ -45,7 +45,8 @@ def reconstruct(
 
     Example: `tf4dvar reconstruct runs/x --data windows.nc --out states.nc`
 
-    A table, or maps in time, come out as they went in, with a value at every time and place.
+    A table, or maps in time, come out as they went in, with a value at every time and place off
+    land, of each member by itself.
 
     Example: `tf4dvar reconstruct runs/stations --data stations.nc --out filled.nc`
 
@@ -92,12 +93,13 @@ def reconstruct(
 
 def _reconstruct_series(model, data, out, force, as_json):
     from tf4dvar.evaluation.scores import predicted
-    from tf4dvar.models.series import states_of_series
+    from tf4dvar.models.series import members_for, states_of_members
 
-    series, started = data.series(model.transforms, model.covariate_names), time.monotonic()
+    started = time.monotonic()
+    members = members_for(model, data.members(covariates=model.covariate_names))
     with progress_bar("series") as bar:
-        slabs = states_of_series(model, series, partial(predicted, model), bar)
-        write_series(series.like, slabs, series.layout.time, out, force)
+        slabs = states_of_members(model, members, partial(predicted, model), bar)
+        write_series(members.like, slabs, members.first.layout.time, out, force)
     report({"out": str(out), "seconds": time.monotonic() - started}, as_json)
 
 

@@ -155,10 +155,12 @@ def _train_on(data, truth, transform, system, out, settings):
         given = dataset = data.windows()
         given = given if nature is None else in_order(given, nature)
     else:
-        given = data.series(transforms, () if nature is None else nature.covariates)
+        given = data.members(covariates=() if nature is None else nature.covariates)
+        given = given.with_transforms(transforms)
         given = given if nature is None else given.in_order_of(Signature.of_system(nature))
-        dataset = given.dataset
-        true = None if truth is None else data.beside(truth).series(transforms)
+        dataset = given.first.dataset
+        if truth is not None:
+            true = data.beside(truth).members().with_transforms(transforms)
     if nature is not None:
         flow = true_flow(nature.with_time_step(time_step_of(dataset, nature)))
     told = {"data": data.path, "truth": truth, "system": system, "transforms": transforms}

@@ -22,6 +22,7 @@ from tf4dvar.data.dataset import (
 )
 from tf4dvar.data.fill_values import fill_values_of, warn_of_fill_values
 from tf4dvar.data.layout import Layout
+from tf4dvar.data.members import Members
 from tf4dvar.data.noise_variance import noise_variance_of
 from tf4dvar.data.opening import open_data
 from tf4dvar.data.patches import Patches
@@ -40,6 +41,7 @@ __all__ = [
     "DIMS",
     "TRANSFORMS",
     "Layout",
+    "Members",
     "ObservationPlan",
     "Patches",
     "Series",

@@ -12,6 +12,9 @@ AXES = ("time", "y", "x")
 VARIANCE = "_noise_variance"
 """What a variable's name ends with that is the noise variance of the one without."""
 
+MEMBERS = ("member", "realization", "ensemble")
+"""Names of a dimension of realisations, beside the standard name `realization`."""
+
 _NAMES = {
     "time": {"time", "t", "times", "date", "datetime", "valid_time", "time_counter"},
     "y": {"lat", "latitude", "y", "nav_lat", "rlat"},
@@ -68,6 +71,44 @@ def _axis_of(dataset, dim):
         if coordinate.dtype.kind == "M" or isinstance(dataset.indexes.get(dim), xr.CFTimeIndex):
             return "time"
     return next((axis for axis, names in _NAMES.items() if str(dim).lower() in names), None)
+
+
+def member_dim(dataset: xr.Dataset) -> str | None:
+    """The dimension of realisations, each of which is a series of its own; None without one.
+
+    Args:
+        dataset: the data set.
+
+    Raises:
+        InputError: there are two, or there is none along it.
+    """
+    dims = [
+        str(dim)
+        for dim in dataset.dims
+        if dim in MEMBERS
+        or (dim in dataset.coords and dataset[dim].attrs.get("standard_name") == "realization")
+    ]
+    if len(dims) > 1:
+        raise InputError(
+            f"Received the dimensions {' and '.join(dims)}, each of which is of realisations; "
+            "expected one. Select from the others: dataset.isel(...)."
+        )
+    if dims and not dataset.sizes[dims[0]]:
+        raise InputError(f"The dimension {dims[0]!r} of realisations has none; expected some.")
+    return dims[0] if dims else None
+
+
+def first_member(dataset: xr.Dataset) -> xr.Dataset:
+    """The first realisation of a data set; all of one without realisations.
+
+    Args:
+        dataset: the data set.
+
+    Raises:
+        InputError: see `member_dim`.
+    """
+    dim = member_dim(dataset)
+    return dataset if dim is None else dataset.isel({dim: 0}, drop=True)
 
 
 def is_flag(variable: xr.DataArray) -> bool:

@@ -9,6 +9,7 @@ import xarray as xr
 from tf4dvar.data.arrays import as_dataset, float_of
 from tf4dvar.data.conventions import VARIANCE, axes_of, is_measurement
 from tf4dvar.data.covariates import COVARIATE, without
+from tf4dvar.data.domain import domain_of, land_of
 from tf4dvar.errors import InputError, shown
 
 COMPONENT, WINDOW, UNITS = "component", "window", "units"
@@ -88,6 +89,20 @@ class Layout:
         """Dimensions of the stacked array, in its order."""
         return (*((self.window,) if self.window else ()), self.time, *self.space, COMPONENT)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the variables in a data set."""
+        return (self.held,) if self.held else self.variables
+
+    def alone(self, dataset: xr.Dataset) -> xr.Dataset:
+        """A data set with these variables alone, the form of their states.
+
+        Args:
+            dataset: of this layout, or of several realisations of it.
+        """
+        dataset = without(dataset)
+        return dataset.drop_vars([name for name in dataset.data_vars if name not in self.names])
+
     def stack(self, dataset: xr.Dataset | xr.DataArray) -> xr.DataArray:
         """The variables as one array of floating-point numbers, lazily where they are.
 
@@ -96,16 +111,16 @@ class Layout:
 
         Returns:
             [(window,) time, *space, component], with the coordinates of the data set, the names
-            as `component`, and along it `units`, "" where they are unknown.
+            as `component`, and along it `units`, "" where they are unknown. What is on land, see
+            `land_of`, is NaN.
         """
         dataset = as_dataset(dataset)
-        names = [self.held] if self.held else self.variables
-        units = [str(dataset[name].attrs.get(UNITS, "")) for name in names]
+        units = [str(dataset[name].attrs.get(UNITS, "")) for name in self.names]
         if self.held:
             units = units * len(self.variables)
             if dataset.coords.get(UNITS) is not None and dataset[UNITS].dims == (COMPONENT,):
                 units = [str(unit) for unit in dataset[UNITS].values]
-        return self._stacked(dataset, names).assign_coords({UNITS: (COMPONENT, units)})
+        return self._stacked(dataset).assign_coords({UNITS: (COMPONENT, units)})
 
     def noise_variance(self, dataset: xr.Dataset | xr.DataArray) -> xr.DataArray | None:
         """The variances of the observations' noise, stacked as they are; None if none is told.
@@ -118,15 +133,14 @@ class Layout:
             As `stack`, NaN for a component of which none is told.
         """
         dataset = as_dataset(dataset)
-        names = [self.held] if self.held else self.variables
-        told = {name: dataset.get(f"{name}{VARIANCE}") for name in names}
+        told = {name: dataset.get(f"{name}{VARIANCE}") for name in self.names}
         if all(variance is None for variance in told.values()):
             return None
         variances = {
             name: dataset[name].variable * np.nan if variance is None else variance.variable
             for name, variance in told.items()
         }
-        return self._stacked(dataset.assign(variances), names)
+        return self._stacked(dataset.assign(variances))
 
     def unstack(self, states: xr.DataArray, like: xr.Dataset | xr.DataArray) -> xr.Dataset:
         """The inverse of `stack`, in the form of the data set that was stacked.
@@ -137,7 +151,7 @@ class Layout:
                 What lies outside its domain, see `domain_of`, is NaN.
         """
         like = as_dataset(like)
-        names = [self.held] if self.held else self.variables
+        names = self.names
         if COMPONENT in states.coords:
             states = states.sel({COMPONENT: list(self.variables)})
         elif states.sizes[COMPONENT] != len(self.variables):
@@ -146,9 +160,8 @@ class Layout:
                 f"{len(self.variables)} of {shown(self.variables)}."
             )
         parts = [states] if self.held else [states.isel({COMPONENT: i}) for i in range(len(names))]
-        domain = domain_of(like, self.time)
-        result = without(like)
-        result = result.drop_vars([name for name in result.data_vars if name not in names])
+        domain = domain_of(like, self.time, self.space)
+        result = self.alone(like)
         for name, part in zip(names, parts, strict=True):
             target = like[name]
             values = _reshaped(part.variable, target)
@@ -158,15 +171,18 @@ class Layout:
             result[name] = target.variable.copy(data=values.data)
         return result
 
-    def _stacked(self, dataset, names):
-        levels = set().union(*(dataset[name].dims for name in names)) - set(self.dims)
+    def _stacked(self, dataset):
+        levels = set().union(*(dataset[name].dims for name in self.names)) - set(self.dims)
         within = self.dims if self.held else self.dims[:-1]
         arrays = [
             dataset[name].variable.isel({d: 0 for d in levels if d in dataset[name].dims})
-            for name in names
+            for name in self.names
         ]
         arrays = [each.astype(float_of(each.dtype)).transpose(*within) for each in arrays]
         values = arrays[0] if self.held else xr.Variable.concat(arrays, COMPONENT)
+        land = land_of(dataset, self.time, self.space)
+        if land is not None:
+            values = values.where(~land.variable).transpose(*values.dims)
         # A series may come from a file of windows, and say which of them it is.
         taken = {UNITS, COMPONENT, WINDOW} - {self.window}
         coordinates = {
@@ -177,23 +193,6 @@ class Layout:
         stacked = xr.DataArray(xr.Variable(values.dims, values.data), coordinates)
         labels = {COMPONENT: list(self.variables)}
         return stacked.assign_coords(labels).transpose(*self.dims)
-
-
-def domain_of(dataset: xr.Dataset, time: str) -> xr.DataArray | None:
-    """Where in space there is a state at all, as the sea has; None where that is everywhere.
-
-    It is every boolean coordinate without time, true within, as `open_data` makes of a mask.
-
-    Args:
-        dataset: the data set.
-        time: its dimension of time.
-    """
-    domain = None
-    for coordinate in dataset.coords.values():
-        if coordinate.dtype == bool and coordinate.ndim and time not in coordinate.dims:
-            coordinate = coordinate.reset_coords(drop=True)
-            domain = coordinate if domain is None else domain & coordinate
-    return domain
 
 
 def _check_names(dataset, variables):

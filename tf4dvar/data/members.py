@@ -1,8 +1,8 @@
 """The realisations in a file of maps or of series, each of which is a series of its own."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -10,29 +10,29 @@ import numpy as np
 import psutil
 import xarray as xr
 
+from tf4dvar.data.arrays import as_dataset
+from tf4dvar.data.conventions import member_dim
 from tf4dvar.data.grid import Grid
-from tf4dvar.data.layout import COMPONENT, domain_of
 from tf4dvar.data.opening import open_data
 from tf4dvar.data.series import Series
-from tf4dvar.data.stores import Source, open_source
+from tf4dvar.data.signature import Signature
+from tf4dvar.data.stores import Source
 from tf4dvar.data.time_axis import is_dates, numbers_of
 from tf4dvar.data.units import SECONDS, in_seconds
-from tf4dvar.errors import InputError
+from tf4dvar.errors import InputError, shown
 
-NAMES = ("member", "realization", "ensemble")
-STANDARD_NAME = "realization"
 # Of the memory while values are read: as they are in the file, of each member, and of all.
 COPIES = 3
 
 
 @dataclass(frozen=True)
 class Members:
-    """Series of one form. A file without a dimension of members has one.
+    """Series of one form, none of which goes on in another. A file without members has one.
 
     Attributes:
+        dataset: of all of them.
         series: of each member.
-        dim: the file's dimension of members; None where it has none.
-        labels: the members' coordinate; None where they have none.
+        dim: the data set's dimension of members; None where it has none.
 
     Usage:
 
@@ -47,9 +47,36 @@ class Members:
         assert members.observations.shape == (2, 3, 16, 16, 1)
     """
 
+    dataset: xr.Dataset
     series: tuple[Series, ...]
     dim: str | None = None
-    labels: xr.DataArray | None = None
+
+    @classmethod
+    def of(
+        cls, data: xr.Dataset | xr.DataArray, dims: Mapping[str, str] | None = None
+    ) -> "Members":
+        """The members of a data set.
+
+        Args:
+            data: a data set or an array, as `open_data` gives it.
+            dims: see `open_data`.
+
+        Raises:
+            InputError: see `Series.of`, or some variables are of no member.
+        """
+        dataset = as_dataset(data)
+        dim = member_dim(dataset)
+        if dim is None:
+            return cls(dataset, (Series.of(dataset, dims),))
+        parts = [dataset.isel({dim: i}, drop=True) for i in range(dataset.sizes[dim])]
+        members = cls(dataset, tuple(Series.of(each, dims) for each in parts), dim)
+        without = [name for name in members.first.layout.names if dim not in dataset[name].dims]
+        if without:
+            raise InputError(
+                f"Received the variables {shown(without)} without the dimension {dim!r} that "
+                "others have; expected it of all. Name those that belong together: variables=[...]."
+            )
+        return members
 
     @classmethod
     def open(
@@ -62,13 +89,28 @@ class Members:
             options: the others of `open_data`.
 
         Raises:
-            InputError: see `open_data`.
+            InputError: see `open_data` and `of`.
         """
-        dataset = open_source(source)
-        dim, parts = separated(dataset)
-        labels = dataset[dim] if dim is not None and dim in dataset.coords else None
-        opened = (open_data(each, variables, **options) for each in parts)
-        return cls(tuple(Series.of(each, options.get("dims")) for each in opened), dim, labels)
+        return cls.of(open_data(source, variables, **options), options.get("dims"))
+
+    def with_transforms(self, transforms: Mapping[str, str]) -> "Members":
+        """The same on the scale of transforms.
+
+        Args:
+            transforms: see `Series`.
+        """
+        return self._each(lambda series: replace(series, transforms=transforms))
+
+    def in_order_of(self, signature: Signature) -> "Members":
+        """The same with their components as a signature has them.
+
+        Args:
+            signature: see `Series.in_order_of`.
+        """
+        return self._each(lambda series: series.in_order_of(signature))
+
+    def _each(self, change):
+        return replace(self, series=tuple(map(change, self.series)))
 
     @property
     def first(self) -> Series:
@@ -129,15 +171,67 @@ class Members:
         Raises:
             InputError: see `Grid.of`.
         """
-        layout = self.first.layout
-        domain = domain_of(self.first.dataset, layout.time)
-        land = None
-        if domain is not None:
-            sea = domain.broadcast_like(
-                self.first.observations.isel({layout.time: 0, COMPONENT: 0})
+        land = self.first.land
+        return Grid.of(self.first.observations, None if land is None else land.values)
+
+    def at_times_of(self, other: "Members") -> list[xr.DataArray]:
+        """The states of each member of others; see `Series.at_times_of`.
+
+        Args:
+            other: they; where both have labels, members are found by these.
+
+        Raises:
+            InputError: they are of other members.
+        """
+        ours, theirs = self._labels, other._labels
+        if len(self.series) != len(other.series) or (
+            ours is not None and theirs is not None and {*ours} != {*theirs}
+        ):
+            raise InputError(
+                f"Received states of {len(self.series)} members; expected {len(other.series)}, as "
+                f"of the observations. Their labels are {shown(ours)} and {shown(theirs)}."
             )
-            land = ~sea.transpose(*layout.space).values.astype(bool)
-        return Grid.of(self.first.observations, land)
+        places: Iterable[int] = range(len(self.series))
+        if ours is not None and theirs is not None:
+            places = map(ours.index, theirs)
+        return [
+            self.series[place].at_times_of(of)
+            for place, of in zip(places, other.series, strict=True)
+        ]
+
+    @property
+    def _labels(self):
+        if self.dim is None or self.dim not in self.dataset.coords:
+            return None
+        return self.dataset[self.dim].values.tolist()
+
+    def windows(self, stacked: Iterable[xr.DataArray], window: int) -> xr.DataArray:
+        """Windows of one member after the other, [window, time, *space, component].
+
+        Args:
+            stacked: of each member, `observations`, or others like them.
+            window: see `Series.windows`.
+        """
+        return _joined(
+            [series.windows(of, window) for series, of in zip(self.series, stacked, strict=True)]
+        )
+
+    def cut(self, window: int, overlap: int = 0, truth: "Members | None" = None) -> xr.Dataset:
+        """A data set of windows that cover one member after the other.
+
+        Args:
+            window, overlap: see `Series.cut`.
+            truth: the true states, if they are known.
+        """
+        true = [None] * len(self.series) if truth is None else truth.at_times_of(self)
+        return _joined(
+            [each.cut(window, overlap, of) for each, of in zip(self.series, true, strict=True)]
+        )
+
+    @property
+    def like(self) -> xr.Dataset:
+        """The data set with its variables alone, the form of their states."""
+        return self.first.layout.alone(self.dataset)
 
     def restored(self, states: np.ndarray) -> xr.Dataset:
         """States in the form of the file, at its own times.
@@ -145,38 +239,39 @@ class Members:
         Args:
             states: [member, time, *space, component], at the regular times.
         """
-        parts = [
-            next(series.restored([of])) for series, of in zip(self.series, states, strict=True)
-        ]
-        if self.dim is None:
-            return parts[0]
-        joined = xr.concat(parts, self.dim, coords="minimal", compat="override")
-        for name, variable in parts[0].data_vars.items():
-            joined[name].encoding = variable.encoding
-        return joined if self.labels is None else joined.assign_coords({self.dim: self.labels})
-
-
-def separated(dataset: xr.Dataset) -> tuple[str | None, list[xr.Dataset]]:
-    """The dimension of members, None where there is none, and the data set of each.
-
-    Args:
-        dataset: the data set.
-
-    Raises:
-        InputError: there are two such dimensions.
-    """
-    dims = [
-        str(dim)
-        for dim in dataset.dims
-        if dim in NAMES
-        or (dim in dataset.coords and dataset[dim].attrs.get("standard_name") == STANDARD_NAME)
-    ]
-    if not dims:
-        return None, [dataset]
-    if len(dims) > 1:
-        raise InputError(
-            f"Received the dimensions {' and '.join(dims)}, each of which is of realisations; "
-            "expected one. Select from the others: dataset.isel(...)."
+        (whole,) = self.joined(
+            series.restored([of]) for series, of in zip(self.series, states, strict=True)
         )
-    (dim,) = dims
-    return dim, [dataset.isel({dim: i}, drop=True) for i in range(dataset.sizes[dim])]
+        return whole
+
+    def joined(self, slabs: Iterable[Iterable[xr.Dataset]]) -> Iterator[xr.Dataset]:
+        """States of members in the form of the file, slab by slab.
+
+        Args:
+            slabs: of `Series.restored`, of each member.
+        """
+        for parts in zip(*slabs, strict=True):
+            if self.dim is None:
+                yield parts[0]
+                continue
+            whole = xr.concat(
+                parts, self.dim, data_vars="all", coords="different", compat="equals", join="exact"
+            )
+            along = {
+                name: coordinate
+                for name, coordinate in self.dataset.coords.items()
+                if coordinate.dims == (self.dim,)
+            }
+            for name, variable in whole.data_vars.items():
+                whole[name] = variable.transpose(*self.dataset[name].dims)
+                whole[name].encoding = self.dataset[name].encoding
+            yield whole.assign_coords(along)
+
+
+def _joined(parts):
+    """Windows of several series, which are alike, as they are of one."""
+    if len(parts) == 1:
+        return parts[0]
+    return xr.concat(
+        parts, "window", data_vars="all", coords="minimal", compat="override", join="exact"
+    )

@@ -7,7 +7,13 @@ import numpy as np
 import xarray as xr
 
 from tf4dvar.data.arrays import float_of
-from tf4dvar.data.conventions import VARIANCE, in_valid_range, is_error, is_flag
+from tf4dvar.data.conventions import (
+    VARIANCE,
+    first_member,
+    in_valid_range,
+    is_error,
+    is_flag,
+)
 from tf4dvar.data.covariates import COVARIATE, COVARIATES, gathered
 from tf4dvar.data.fill_values import fill_values_of, percent
 from tf4dvar.data.flags import Condition
@@ -38,9 +44,10 @@ def open_data(
 ) -> xr.Dataset:
     """Observations of whatever xarray opens, in the form that they have there.
 
-    Dimensions, their order and direction, coordinates, attributes and packing stay; values are
-    floating-point numbers, NaN where a fill value, the valid range, the mask or the quality says
-    that there is none. They are read when they are asked for, where dask is installed.
+    Dimensions, of which one may be of members, their order and direction, coordinates, attributes
+    and packing stay; values are floating-point numbers, NaN where a fill value, the valid range,
+    the mask or the quality says that there is none. They are read when they are asked for, where
+    dask is installed.
 
     Args:
         source: a NetCDF file, a zarr store, a glob or a list of them; a data set or an array.
@@ -66,7 +73,7 @@ def open_data(
     conditions = _conditions(mask, quality)
     beside = {each.name for each in conditions.values()} | {*_names_of(error), *covariates}
     others = dataset.drop_vars(beside & set(dataset.data_vars))
-    layout = Layout.of(dataset if variables else others, dims, variables)
+    layout = Layout.of(first_member(dataset if variables else others), dims, variables)
     names = [layout.held] if layout.held else list(layout.variables)
     errors = _errors(dataset, names, error)
     # Of true states beside observations the variances say nothing.

@@ -89,6 +89,20 @@ class Patches:
         while several := list(islice(patches, batch)):
             yield np.stack(several)
 
+    def cut_still(self, values: np.ndarray, batch: int) -> Iterator[np.ndarray]:
+        """What does not change in time, as land, cut into the tiles of the patches.
+
+        Args:
+            values: [*space].
+            batch: see `cut`.
+
+        Yields:
+            [batch, *space], of the patches that `cut` gives.
+        """
+        tiles = (values[*tile] for _, *tile in self)
+        while several := list(islice(tiles, batch)):
+            yield np.stack(several)
+
     def join(self, answers: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """The series again, from what was made of its patches.
 

@@ -12,9 +12,9 @@ from tf4dvar.data.covariates import (
     COVARIATES,
     covariates_of,
     has_some,
-    without,
     without_gaps,
 )
+from tf4dvar.data.domain import land_of
 from tf4dvar.data.layout import COMPONENT, UNITS, Layout, as_dataset
 from tf4dvar.data.patches import Patches
 from tf4dvar.data.signature import Signature
@@ -104,6 +104,11 @@ class Series:
         return variance * xr.where(unchanged, 1.0, np.square(slope))
 
     @cached_property
+    def land(self) -> xr.DataArray | None:
+        """Where there is no state, [*space], see `land_of`; None where that is nowhere."""
+        return land_of(self.dataset, self.layout.time, self.layout.space)
+
+    @cached_property
     def covariates(self) -> xr.DataArray | None:
         """What is known at the regular times, [time, covariate]; None where there is none."""
         if not has_some(self.dataset):
@@ -186,20 +191,22 @@ class Series:
         time, *space = self.observations.shape[:-1]
         return Patches((time, *space), (window, *space), (overlap, *[0] * len(space)))
 
-    def cut(self, window: int, overlap: int = 0, truth: "Series | None" = None) -> xr.Dataset:
+    def cut(self, window: int, overlap: int = 0, truth: xr.DataArray | None = None) -> xr.Dataset:
         """A data set of windows that cover the series; the last one begins early enough.
 
         Args:
             window, overlap: see `patches`.
-            truth: the true states, if they are known.
+            truth: the true states, if they are known, as `at_times_of` gives them.
 
         Returns:
             `observations` and, where they are known, `truth`, `noise_variance` and `covariates`, in
-            memory.
+            memory; where there is land the coordinate `domain`, true at sea.
         """
-        parts = {"observations": self.observations, "noise_variance": self.noise_variance}
-        if truth is not None:
-            parts["truth"] = truth.at_times_of(self)
+        parts = {
+            "observations": self.observations,
+            "noise_variance": self.noise_variance,
+            "truth": truth,
+        }
         patches = self.patches(window, overlap)
         dims = ("window", "time", *self.layout.space, COMPONENT)
         observed = self.observations[: patches.patch[0]]
@@ -214,6 +221,8 @@ class Series:
             for name, each in parts.items()
             if each is not None
         }
+        if self.land is not None:
+            along["domain"] = ~self.land.variable
         result = xr.Dataset(cut, along, self.dataset.attrs)
         if self.covariates is None:
             return result
@@ -222,7 +231,9 @@ class Series:
         return result.assign_coords({COVARIATE: self.covariates[COVARIATE].values})
 
     def at_times_of(self, other: "Series") -> xr.DataArray:
-        """The states at the times and of the components of another series, NaN where unknown.
+        """The states at the times and of the components of another series.
+
+        They are NaN where unknown, and on its land.
 
         Args:
             other: it.
@@ -238,14 +249,13 @@ class Series:
         like = other.observations
         states = self.observations.rename(dict(zip(self.layout.dims, like.dims, strict=True)))
         places = {dim: like[dim] for dim in like.dims if dim in like.coords}
-        return states.reindex(places).transpose(*like.dims)
+        states = states.reindex(places).transpose(*like.dims)
+        return states if other.land is None else states.where(~other.land)
 
     @property
     def like(self) -> xr.Dataset:
         """The data set with its variables alone, the form of their states."""
-        names = [self.layout.held] if self.layout.held else list(self.layout.variables)
-        dataset = without(self.dataset)
-        return dataset.drop_vars([each for each in dataset.data_vars if each not in names])
+        return self.layout.alone(self.dataset)
 
     def restored(self, slabs: Iterable[np.ndarray]) -> Iterator[xr.Dataset]:
         """States in the form of the data set, slab by slab, at its own times.

@@ -15,14 +15,13 @@ from scipy.spatial import cKDTree
 
 from tf4dvar.classical import Progress
 from tf4dvar.classical.fields import FIELD_METHODS, FieldAnalysis, FieldProblem
-from tf4dvar.data import Series, number_of
-from tf4dvar.data.members import Members
+from tf4dvar.data import Members, number_of
 from tf4dvar.errors import InputError
 from tf4dvar.evaluation.comparison import NINETY_PERCENT
 from tf4dvar.evaluation.field_scores import daily_scores, field_scores
 from tf4dvar.evaluation.scores import predicted
 from tf4dvar.models import FourDVarNet, load_model, published_names
-from tf4dvar.models.series import states_of_series
+from tf4dvar.models.series import members_for, states_of_members
 
 # Groups of equally many points, from the nearest to an observation of their day to the farthest.
 GROUPS = 5
@@ -91,16 +90,10 @@ def truth_of_fields(members: Members, truth: Members) -> np.ndarray:
     Raises:
         InputError: they are of another number of members, another grid, or nothing is known.
     """
-    if len(truth.series) != len(members.series):
-        raise InputError(
-            f"Received true maps of {len(truth.series)} members; expected {len(members.series)}, "
-            "as of the observations."
-        )
     same_file = truth.first.layout.variables != members.first.layout.variables
-    found = [
-        true.observations.values if same_file else true.at_times_of(observed).values
-        for true, observed in zip(truth.series, members.series, strict=True)
-    ]
+    found = (
+        [each.observations for each in truth.series] if same_file else truth.at_times_of(members)
+    )
     values = np.stack(found).astype("float64")
     if values.shape != members.observations.shape:
         raise InputError(
@@ -127,7 +120,7 @@ def compare_fields(
     """Fill the maps by every method and model, and score them.
 
     Args:
-        problem: the maps, see `field_problem_of`.
+        problem: the maps, see `field_problem_of`; states are for the methods that learn.
         members: where they come from, as models take them.
         truth: of `truth_of_fields`.
         methods: names of `FIELD_METHODS`, with their default settings; with `a+b` the maps of a,
@@ -136,7 +129,8 @@ def compare_fields(
         progress: see `Bars`.
 
     Raises:
-        InputError: an unknown method or model. Nothing is run then.
+        InputError: an unknown method or model, or states that no method learns from. Nothing is run
+            then.
     """
     if not methods and not models:
         raise InputError("Received no methods and no models; name some to compare.")
@@ -149,6 +143,13 @@ def compare_fields(
             f"Received the methods {', '.join(unknown)}; known methods of maps: "
             f"{', '.join(FIELD_METHODS)}, and chains such as oi+4dvar-qg or runs/x+4dvar-qg, "
             "which begins with a model."
+        )
+    used = {part for chain in chains.values() for part in chain} - named
+    if problem.states is not None and not any(FIELD_METHODS[part]().learns for part in used):
+        learning = [name for name, each in FIELD_METHODS.items() if each().learns]
+        raise InputError(
+            f"Received states, and the methods {', '.join(methods)}, which learn from none as they "
+            f"are by default; those that do: {', '.join(learning)}."
         )
     loaded = {str(name): load_model(name) for name in (*named, *models)}
     results = {}
@@ -168,29 +169,36 @@ def _chain(chain, problem, members, models, progress):
         if part in models:
             analysis = filled_by(models[part], members, progress)
         else:
-            given = problem if states is None else problem.with_first_guess(states)
-            analysis = FIELD_METHODS[part]().analyse(given, progress)
+            method = FIELD_METHODS[part]()
+            given = problem.with_first_guess(states)
+            given = given if method.learns else replace(given, states=None)
+            analysis = method.analyse(given, progress)
         seconds, states = seconds + analysis.seconds_per_map, analysis.states
     return analysis._replace(seconds_per_map=seconds)
 
 
-def filled_by(model: FourDVarNet, members: Members, progress: Progress) -> FieldAnalysis:
-    """The maps that a model makes of those of a file.
+def maps_by(model: FourDVarNet, members: Members, progress: Progress) -> np.ndarray:
+    """The maps that a model makes of those of a file, [member, time, y, x, component].
 
     Args:
         model: trained on such maps.
         members: of the file.
         progress: see `FieldMethod.analyse`.
     """
+    layout, predict = members.first.layout, partial(predicted, model)
+    slabs = states_of_members(model, members_for(model, members), predict, progress)
+    dims = dict(zip(("time", "y", "x"), (layout.time, *layout.space), strict=True))
+    return Members.of(xr.concat(list(slabs), layout.time), dims).observations
+
+
+def filled_by(model: FourDVarNet, members: Members, progress: Progress) -> FieldAnalysis:
+    """The analysis that a model makes of the maps of one variable.
+
+    Args:
+        model, members, progress: see `maps_by`.
+    """
     started = time.perf_counter()
-    predict = partial(predicted, model)
-    maps = []
-    for each in members.series:
-        series = replace(each, transforms=model.transforms)
-        slabs = list(states_of_series(model, series, predict, progress))
-        filled = xr.concat(slabs, series.layout.time)
-        maps.append(Series.of(filled).observations.values[..., 0])
-    states = np.stack(maps).astype("float64")
+    states = maps_by(model, members, progress)[..., 0]
     seconds = (time.perf_counter() - started) / (states.shape[0] * states.shape[1])
     return FieldAnalysis(states, seconds_per_map=seconds)
 

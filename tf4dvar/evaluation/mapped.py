@@ -6,12 +6,13 @@ from collections.abc import Mapping
 import numpy as np
 
 from tf4dvar.data.grid import Grid
+from tf4dvar.data.layout import TRUTH
 from tf4dvar.errors import InputError
 
 Mapped = Mapping[str, np.ndarray]
 """Maps by the label of their method, each [member, time, y, x]."""
 
-TRUTH, OBSERVATIONS = "truth", "observations"
+OBSERVATIONS = "observations"
 DAY = np.timedelta64(1, "D")
 # Of a label, in a line beside a map.
 LETTERS = 26
@@ -39,6 +40,7 @@ def all_maps(
     Usage:
 
         from tf4dvar.data.grid import Grid
+    from tf4dvar.data.layout import TRUTH
         from tf4dvar.evaluation.mapped import all_maps
 
         maps = np.zeros((1, 2, 3, 4))

@@ -17,7 +17,6 @@ import xarray as xr
 from tf4dvar.data import (
     Signature,
     check_observations,
-    check_states,
     covariates_of,
     time_step_of,
 )
@@ -34,6 +33,7 @@ from tf4dvar.models import FourDVarNet
 from tf4dvar.models.inputs import by_name
 from tf4dvar.models.labelled import arranged, arranged_truth
 from tf4dvar.models.loading import model_path
+from tf4dvar.models.state_checks import check_states_of
 from tf4dvar.storage.records import read_record
 from tf4dvar.systems import SYSTEMS, System, covariates_of_steps, rk4_step, system_by_name
 from tf4dvar.systems.axes import axes_but
@@ -152,13 +152,9 @@ def predicted(
     Raises:
         InputError: the observations do not fit the memory, or a state is not finite.
     """
-    states = _predict(model, inputs, type(model) if warnings else keras.Model)
-    check_states(
-        states,
-        "the model's solver diverges there. Look at the units of the observations and the prior's "
-        "time step, or train the model further",
+    return check_states_of(
+        inputs, _predict(model, inputs, type(model) if warnings else keras.Model)
     )
-    return states
 
 
 def _predict(

@@ -9,6 +9,7 @@ import xarray as xr
 
 from tf4dvar.data import as_array, covariates_of, noise_variance_of
 from tf4dvar.data.covariates import COVARIATES, names_of
+from tf4dvar.data.domain import land_of
 from tf4dvar.errors import InputError
 from tf4dvar.models.inputs import as_arrays, observations_of
 
@@ -29,9 +30,10 @@ def arranged(model: "FourDVarNet", data: Any, warnings: bool = True) -> tuple[An
 
     Args:
         model: a built model; without a `signature` it takes all data as they are.
-        data: a data set of `observations`, with their `noise_variance` where it has that, and
-            with `covariates` where the model takes some; a labelled array of observations; or any
-            inputs of the model, among which the observations may be labelled.
+        data: a data set of `observations`, with their `noise_variance` and land, see `land_of`,
+            where it has these, and with `covariates` where the model takes some; a labelled array
+            of observations; or any inputs of the model, among which the observations may be
+            labelled.
         warnings: whether to warn of what goes beyond the training; see `Signature.warn_of`.
 
     Raises:
@@ -75,13 +77,21 @@ def _of_dataset(model, dataset, warnings):
             f"Received a data set of {sorted(map(str, dataset.data_vars))}; expected a variable "
             "`observations`."
         )
-    observations, variance = dataset["observations"], noise_variance_of(dataset)
+    observations = dataset["observations"]
+    land = land_of(dataset, str(observations.dims[1]), list(map(str, observations.dims[2:-1])))
+    if land is not None:
+        observations = observations.where(~land)
+        dataset = dataset.assign(observations=observations)
+    variance = noise_variance_of(dataset)
     order: dict[int, np.ndarray] = {}
     restored: Restore = np.asarray
     if model.signature is not None:
         order, restored = _order(model, observations, warnings)
     values = _taken(as_array(observations), order)
     inputs = {"observations": values}
+    if land is not None:
+        places = {axis - 2: of for axis, of in order.items() if 2 <= axis < observations.ndim - 1}
+        inputs["land"] = np.broadcast_to(_taken(land.values, places), (len(values), *land.shape))
     if variance is not None:
         variance = _taken(as_array(variance), order)
         known = np.where(np.isfinite(values), variance, np.nan)

@@ -6,22 +6,26 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from tf4dvar.data import Layout, Series, Signature, check_states, states_dataset
+from tf4dvar.data import Layout, Members, Signature, states_dataset
+from tf4dvar.data.conventions import first_member
 from tf4dvar.data.covariates import names_of
+from tf4dvar.data.domain import land_of
 from tf4dvar.data.layout import as_dataset
 from tf4dvar.data.signature import WINDOW
 from tf4dvar.errors import InputError
 from tf4dvar.models.input_checks import CheckedModel
 from tf4dvar.models.labelled import arranged, arranged_truth
-from tf4dvar.models.series import series_of, states_of_series
+from tf4dvar.models.series import members_for, states_of_members
+from tf4dvar.models.state_checks import check_states_of
 
 
 class LabelledModel(CheckedModel):
     """The part of `FourDVarNet` for data of xarray, which keep their labels.
 
     A series in any form, a table or maps in time as `tf4dvar.open_data` gives them, is cut into
-    windows; data sets of windows are taken as they are. What the model was adapted to is its
-    `signature`, by which all that comes later is put in order, refused or warned of.
+    windows, each of its members by itself; data sets of windows are taken as they are. What lies on
+    land, where a mask tells of some, takes no part, and stays NaN. What the model was adapted to is
+    its `signature`, by which all that comes later is put in order, refused or warned of.
 
     Usage:
 
@@ -72,22 +76,26 @@ class LabelledModel(CheckedModel):
         if not _tells_time(observations):
             super().adapt(observations, truth)
             return
+        dataset = as_dataset(observations)
+        names, land = None, None
         if _is_series(observations):
-            series = Series.of(observations, transforms=transforms)
-            windows = series.windows(series.observations, window)
-            names = [(transforms or {}).get(name) for name in series.layout.variables]
+            members = Members.of(dataset).with_transforms(transforms or {})
+            windows = members.windows([each.observations for each in members.series], window)
+            names = [(transforms or {}).get(name) for name in members.first.layout.variables]
             if truth is not None:
-                true = Series.of(truth, transforms=transforms).at_times_of(series)
-                truth = series.windows(true, window).values
+                true = Members.of(truth).with_transforms(transforms or {})
+                truth = members.windows(true.at_times_of(members), window).values
         else:
-            dataset = as_dataset(observations)
-            windows, names = Layout.of(dataset).stack(dataset), None
+            layout = Layout.of(dataset)
+            windows, land = layout.stack(dataset), land_of(dataset, layout.time, layout.space)
             truth = dataset.get("truth") if truth is None else truth
             if isinstance(truth, xr.DataArray):
                 truth = truth.transpose(*windows.dims).values
-        super().adapt(windows.values, truth)
-        known = names_of(as_dataset(observations))
-        self.signature = Signature.of(windows, transforms=names, covariates=known)
+        inputs = {"observations": windows.values}
+        if land is not None:
+            inputs["land"] = np.broadcast_to(land.values, (len(windows), *land.shape))
+        super().adapt(inputs, truth)
+        self.signature = Signature.of(windows, transforms=names, covariates=names_of(dataset))
 
     def fit(self, x=None, y=None, *args, validation_data=None, **kwargs):
         """As of `keras.Model`; of a data set its windows, which overlap if they are of a series."""
@@ -132,23 +140,17 @@ class LabelledModel(CheckedModel):
             )
         if not _is_series(data):
             dataset = as_dataset(data)
-            return states_dataset(dataset, self._finite(dataset))
-        series = series_of(self, data)
-        states = xr.concat(list(states_of_series(self, series, self._finite)), series.layout.time)
+            inputs, restored = arranged(self, dataset)
+            return states_dataset(dataset, restored(self._finite(inputs)))
+        members = members_for(self, Members.of(data))
+        slabs = list(states_of_members(self, members, self._finite))
+        states, like = xr.concat(slabs, members.first.layout.time), members.like
         names = list(states.data_vars)
-        result = series.like.assign(
-            {name: series.like[name].copy(data=states[name].data) for name in names}
-        )
+        result = like.assign({name: like[name].copy(data=states[name].data) for name in names})
         return result[names[0]].rename(data.name) if isinstance(data, xr.DataArray) else result
 
     def _finite(self, inputs):
-        states = super().predict(inputs, verbose=0)
-        check_states(
-            states,
-            "the model's solver diverges there. Look at the units of the observations and the "
-            "prior's time step, or train the model further",
-        )
-        return states
+        return check_states_of(inputs, super().predict(inputs, verbose=0))
 
     def _windows(self, x, y=None):
         """Inputs and truth as `fit` takes them."""
@@ -156,9 +158,9 @@ class LabelledModel(CheckedModel):
             return x, y
         dataset = as_dataset(x)
         if _is_series(x):
-            series = series_of(self, x)
-            true = None if y is None else series_of(self, y)
-            dataset, y = series.cut(self.window, self.window * 3 // 4, true), None
+            members = members_for(self, Members.of(x))
+            true = None if y is None else members_for(self, Members.of(y))
+            dataset, y = members.cut(self.window, self.window * 3 // 4, true), None
         truth = dataset.get("truth") if y is None else y
         inputs, _ = arranged(self, dataset)
         return inputs, None if truth is None else np.asarray(arranged_truth(self, truth))
@@ -171,11 +173,11 @@ def _tells_time(data):
     if not isinstance(data, xr.DataArray):
         return False
     try:
-        Layout.of(data)
+        Layout.of(first_member(as_dataset(data)))
     except InputError:
         return False
     return True
 
 
 def _is_series(data):
-    return Layout.of(data).window is None
+    return Layout.of(first_member(as_dataset(data))).window is None

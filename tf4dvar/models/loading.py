@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from tf4dvar.data.storage_checks import ZARR
 from tf4dvar.errors import InputError, first_line
 from tf4dvar.models.archive import load_archive
 from tf4dvar.models.fourdvarnet import FourDVarNet
@@ -26,6 +27,17 @@ def model_path(path: str | Path) -> Path:
     """A path as it is, or that of a published model where it is not there and is one's name."""
     path = Path(path)
     return SHIPPED / path if not path.exists() and str(path) in published_names() else path
+
+
+def is_model(path: str | Path) -> bool:
+    """Whether a path, or a name, is of a model and not of data.
+
+    Args:
+        path: a file, a folder or a published model's name.
+    """
+    path = model_path(path)
+    of_data = any((path / name).is_file() for name in ZARR)
+    return path.suffix == ".keras" or (path.is_dir() and not of_data)
 
 
 def model_file(path: str | Path) -> Path:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from tf4dvar.data import Series
+from tf4dvar.data import Members, Series
 from tf4dvar.data.signature import OVERLAP
 from tf4dvar.errors import InputError
 from tf4dvar.models.labelled import covariates_for, noise_scale
@@ -17,33 +17,67 @@ if TYPE_CHECKING:
 # Windows that are looked at and worked on at once.
 BATCH = 32
 
+Predict = Callable[[dict[str, np.ndarray]], np.ndarray]
 Progress = Callable[[int, int], None]
 
 
-def series_of(model: "FourDVarNet", data: xr.Dataset | xr.DataArray) -> Series:
-    """Data as a series that a model knows, with the transforms of its training.
+def members_for(model: "FourDVarNet", members: Members) -> Members:
+    """Members as a model knows them, with the transforms of its training.
 
     Args:
         model: the model.
-        data: a data set, as `open_data` gives it.
+        members: of a data set.
 
     Raises:
-        InputError: see `Series.of`, or there is a component that the model does not know.
+        InputError: the model knows the transform of a variable that is not there.
     """
-    series = Series.of(data, transforms=model.transforms)
-    unknown = set(series.transforms) - set(series.layout.variables)
+    unknown = set(model.transforms) - set(members.first.layout.variables)
     if unknown:
         raise InputError(
-            f"Received the variables {', '.join(series.layout.variables)}; the model was trained "
-            f"on a transform of {', '.join(sorted(unknown))}. Give that too."
+            f"Received the variables {', '.join(members.first.layout.variables)}; the model was "
+            f"trained on a transform of {', '.join(sorted(unknown))}. Give that too."
         )
-    return series
+    return members.with_transforms(model.transforms)
+
+
+def states_of_members(
+    model: "FourDVarNet",
+    members: Members,
+    predict: Predict,
+    progress: Progress = lambda done, whole: None,
+) -> Iterator[xr.Dataset]:
+    """The states of members, each by itself, slab by slab in time, in the form of their data set.
+
+    Args:
+        model: a built model.
+        members: of `members_for`.
+        predict, progress: see `states_of_series`.
+
+    Yields:
+        Data sets one after the other, see `Members.joined`.
+
+    Raises:
+        InputError: see `states_of_series`.
+    """
+    number, done = len(members.series), [0] * len(members.series)
+
+    def of_member(place: int) -> Progress:
+        def report(finished: int, whole: int) -> None:
+            done[place] = finished
+            progress(sum(done), number * whole)
+
+        return report
+
+    yield from members.joined(
+        states_of_series(model, series, predict, of_member(place))
+        for place, series in enumerate(members.series)
+    )
 
 
 def states_of_series(
     model: "FourDVarNet",
     series: Series,
-    predict: Callable[[dict[str, np.ndarray]], np.ndarray],
+    predict: Predict,
     progress: Progress = lambda done, whole: None,
 ) -> Iterator[xr.Dataset]:
     """The states of a series, slab by slab in time, in the form of its data set.
@@ -53,7 +87,7 @@ def states_of_series(
 
     Args:
         model: a built model.
-        series: of `series_of`.
+        series: of `members_for`.
         predict: gives states for inputs of the model.
         progress: is told how many windows are done, and of how many.
 
@@ -75,6 +109,9 @@ def states_of_series(
     if variance is not None:
         scaled = variance * noise_scale(model, variance[: model.window].values)
         cuts["noise_variance"] = patches.cut(scaled.isel(indices), BATCH)
+    if series.land is not None:
+        land = series.land.isel(indices, missing_dims="ignore")
+        cuts["land"] = patches.cut_still(land.values, BATCH)
     if model.covariates:
         known = series.known(covariates_for(model, series.dataset))
         cuts["covariates"] = patches.of_time.cut(known, BATCH)

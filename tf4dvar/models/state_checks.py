@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from tf4dvar.data import check_states
 from tf4dvar.layers import Normalisation
 from tf4dvar.models.inputs import without_land
 from tf4dvar.systems.axes import axes_but
@@ -16,6 +17,24 @@ logger = logging.getLogger(__name__)
 FAR = 20.0
 
 
+def check_states_of(inputs: Any, states: np.ndarray) -> np.ndarray:
+    """The states of a model; those that are not finite, but for land, are refused.
+
+    Args:
+        inputs: of `FourDVarNet`.
+        states: [window, time, *space, component].
+
+    Raises:
+        DivergenceError: some are not finite.
+    """
+    check_states(
+        _with_land(states, 0.0, inputs),
+        "the model's solver diverges there. Look at the units of the observations and the prior's "
+        "time step, or train the model further",
+    )
+    return states
+
+
 def warn_of_divergence(states: np.ndarray, normalisation: Normalisation, inputs: Any) -> None:
     """Warn of windows on which the solver diverges.
 
@@ -25,9 +44,7 @@ def warn_of_divergence(states: np.ndarray, normalisation: Normalisation, inputs:
         inputs: of `FourDVarNet`, which may tell of land.
     """
     within, mean = axes_but(0, states), normalisation.mean.numpy()
-    if isinstance(inputs, dict) and "land" in inputs:
-        means = np.broadcast_to(mean, states.shape)
-        states = np.where(np.isnan(without_land(means, inputs)), means, states)
+    states = _with_land(states, mean, inputs)
     finite = np.isfinite(states).all(within)
     near = (np.abs(states - mean) <= FAR * normalisation.std.numpy()).all(within)
     far = f"farther than {FAR:g} deviations from the mean of the model's normalisation"
@@ -43,3 +60,11 @@ def warn_of_divergence(states: np.ndarray, normalisation: Normalisation, inputs:
                 where,
                 astray.argmax(),
             )
+
+
+def _with_land(states, value, inputs):
+    """States with a value on land."""
+    if not (isinstance(inputs, dict) and "land" in inputs):
+        return states
+    values = np.broadcast_to(np.asarray(value, states.dtype), states.shape)
+    return np.where(np.isnan(without_land(values, inputs)), values, states)

@@ -6,7 +6,7 @@ from typing import Any
 
 import xarray as xr
 
-from tf4dvar.data import Series
+from tf4dvar.data import Members
 from tf4dvar.data.signature import WINDOW
 from tf4dvar.experiments import Experiment
 from tf4dvar.layers import GENN, GradientSolver, LSTMCell, Prior
@@ -21,9 +21,9 @@ PRIOR = 0.02
 
 
 def train_on(
-    data: Series | xr.Dataset,
+    data: Members | xr.Dataset,
     out: str | Path,
-    truth: Series | None = None,
+    truth: Members | None = None,
     *,
     window: int = WINDOW,
     overlap: int | None = None,
@@ -44,11 +44,12 @@ def train_on(
     15 % of the times, or of the windows, are for validation.
 
     Args:
-        data: a series, of which windows begin at random times; or a data set of windows, which
-            has their `truth` if that is known.
+        data: a series or several, as `Members.of` gives them, of which windows begin at random
+            times; or a data set of windows, which has their `truth` if that is known. Land, where a
+            mask says so, takes no part.
         out: the run directory; see `RunDirectory`.
-        truth: of a series, true states of the same variables, at the same times or some of them.
-        window, overlap: of a series, steps of the windows, and those that neighbours share when it
+        truth: of series, true states of the same variables, at the same times or some of them.
+        window, overlap: of series, steps of the windows, and those that neighbours share when it
             is reconstructed, by default a quarter of a window.
         flow: known dynamics as the prior.
         epochs, minutes, iterations, seed, resume, verbose: as for `train`.
@@ -65,7 +66,7 @@ def train_on(
     overlap = window // 4 if overlap is None else overlap
     windows = (
         SeriesWindows(data, truth, window, overlap, seed)
-        if isinstance(data, Series)
+        if isinstance(data, Members)
         else GivenWindows(data, seed)
     )
     experiment = Experiment(

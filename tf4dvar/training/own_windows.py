@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -10,7 +10,7 @@ import xarray as xr
 
 from tf4dvar.data import (
     Layout,
-    Series,
+    Members,
     Signature,
     check_observations,
     check_truth,
@@ -18,6 +18,7 @@ from tf4dvar.data import (
     noise_variance_of,
 )
 from tf4dvar.data.covariates import names_of
+from tf4dvar.data.domain import land_of
 from tf4dvar.data.pipeline import batches_of
 from tf4dvar.errors import InputError
 from tf4dvar.evaluation.metrics import mean_where_known
@@ -25,6 +26,7 @@ from tf4dvar.models import FourDVarNet
 from tf4dvar.models.inputs import observations_of
 from tf4dvar.systems import random_stream
 from tf4dvar.training.windows import TrainingWindows
+from tf4dvar.training.withheld import distance, interpolated, withheld_from
 
 # Of the times, or of the windows, the last ones: what is validated on shares no observation with
 # the training.
@@ -33,8 +35,6 @@ VALIDATION_SHARE = 0.15
 OVERLAPPING = 4
 # Weight of the observations that are given, by their squared departure, beside those withheld.
 GIVEN = 0.1
-# Share of the observations that is withheld one by one.
-SINGLE = 0.1
 
 
 class WithheldErrors(NamedTuple):
@@ -56,10 +56,11 @@ class OwnWindows(TrainingWindows):
     beside the variational cost: single ones, and all of a component in a gap.
 
     Args:
-        told: `observations` and, where they are known, `truth`, `noise_variance` and `covariates`;
-            of each the first axis is the one that `_rows` counts.
+        told: `observations` and, where they are known, `truth`, `noise_variance` and `covariates`,
+            of which `_rows` says where a window is.
         components: names of the components.
         rows: of the windows of the validation, as of `_rows`.
+        land: true on land, [*space], where what is told is NaN; None where there is none.
         seed: of the rows of a pass, and of what is withheld.
     """
 
@@ -67,17 +68,19 @@ class OwnWindows(TrainingWindows):
         self,
         told: dict[str, np.ndarray | None],
         components: Sequence[str],
-        rows: np.ndarray,
+        rows: Any,
+        land: np.ndarray | None,
         seed: int,
     ):
+        self._land = land
         self._told = {name: each for name, each in told.items() if each is not None}
         self._components, self._seed = components, seed
         self.supervised = "truth" in self._told
         self.validation = self._drawn(rows, random_stream("validation withheld", seed))
 
     @abstractmethod
-    def _rows(self, rng: np.random.Generator) -> np.ndarray:
-        """Of the windows of a pass, where they are in what is told, [window] or [window, time]."""
+    def _rows(self, rng: np.random.Generator) -> Any:
+        """Of the windows of a pass, where they are in what is told, as NumPy's index."""
 
     @abstractmethod
     def physical(self, states: np.ndarray) -> np.ndarray:
@@ -132,70 +135,86 @@ class OwnWindows(TrainingWindows):
             withheld = withheld_from(target, rng)
             told["observations"] = np.where(withheld, np.nan, target)
             weights = (np.where(withheld, 1.0 / distance(told["observations"]), GIVEN),)
+        if self._land is not None:
+            told["land"] = np.broadcast_to(self._land, (len(target), *self._land.shape))
         return told if len(told) > 1 else told["observations"], target, *weights
 
 
 class SeriesWindows(OwnWindows):
-    """Windows of a series that begin at random times.
+    """Windows of members that begin at random times.
 
     Args:
-        series: the observations, and what is known beside them.
+        members: the observations, and what is known beside them.
         truth: the true states, NaN where they are not known; or None.
         window, overlap: steps of a window, and those that it shares with its neighbour later.
         seed: of the times at which windows begin, and of what is withheld.
     """
 
-    def __init__(self, series: Series, truth: Series | None, window: int, overlap: int, seed: int):
+    def __init__(
+        self, members: Members, truth: Members | None, window: int, overlap: int, seed: int
+    ):
         if not 0 <= overlap < window:
             raise InputError(
                 f"Received overlap={overlap} of windows of {window} steps; expected 0 or more, and "
                 "less than these."
             )
-        self._series, self._window, self._overlap = series, window, overlap
-        values = series.observations.values
-        check_observations(values[None], rank=values.ndim + 1)
-        target = values if truth is None else truth.at_times_of(series).values
-        check_truth(values[None], target[None])
-        times, first = len(values), round(len(values) * (1 - VALIDATION_SHARE))
+        self._members, self._window, self._overlap = members, window, overlap
+        values = np.stack([each.observations.values for each in members.series])
+        check_observations(values, rank=values.ndim)
+        target = values if truth is None else np.stack(truth.at_times_of(members))
+        check_truth(values, target)
+        times = values.shape[1]
+        first = round(times * (1 - VALIDATION_SHARE))
         if min(first, times - first) < window:
             raise InputError(
                 f"Received {times} times for windows of {window}, of which the last "
                 f"{VALIDATION_SHARE:.0%} are for validation; expected at least one window in each "
                 f"part: {int(window / VALIDATION_SHARE) + 1} times, or a shorter window."
             )
-        self._first, self.number = first, max(OVERLAPPING * first // window, 1)
-        self.observations, self.truth = values[None, :first], target[None, :first]
-        variance, known = series.noise_variance, series.covariates
+        self._first = first
+        self.number = max(len(values) * (OVERLAPPING * first // window), 1)
+        self.observations, self.truth = values[:, :first], target[:, :first]
+        one = members.first
+        variances, known = (
+            [getattr(each, name) for each in members.series]
+            for name in ("noise_variance", "covariates")
+        )
         told = {
             "observations": values,
             "truth": None if truth is None else target,
-            "noise_variance": None if variance is None else variance.values,
-            "covariates": None if known is None else known.values,
+            "noise_variance": None if one.noise_variance is None else np.stack(variances),
+            "covariates": None if one.covariates is None else np.stack(known),
         }
-        rows = self._from(np.arange(first, times - window + 1, window))
-        super().__init__(told, series.layout.variables, rows, seed)
+        begins = np.arange(first, times - window + 1, window)
+        numbers = np.repeat(np.arange(len(values)), len(begins))
+        rows = self._from(numbers, np.tile(begins, len(values)))
+        land = None if one.land is None else one.land.values
+        super().__init__(told, one.layout.variables, rows, land, seed)
 
     def adapt(self, model):
         """See `TrainingWindows`."""
-        series = self._series
-        windows = series.windows(series.observations[: self._first], self._window)
+        members, one = self._members, self._members.first
+        trained_on = [each.observations[: self._first] for each in members.series]
+        windows = members.windows(trained_on, self._window)
         model.adapt(windows.values, self.truth if self.supervised else None)
         model.signature = Signature.of(
             windows,
-            transforms=[series.transforms.get(name) for name in series.layout.variables],
+            transforms=[one.transforms.get(name) for name in one.layout.variables],
             overlap=self._overlap,
-            covariates=names_of(series.dataset),
+            covariates=names_of(one.dataset),
         )
 
     def physical(self, states):
         """See `OwnWindows`; off the scale of the transforms."""
-        return self._series.physical(states)
+        return self._members.first.physical(states)
 
     def _rows(self, rng):
-        return self._from(rng.integers(0, self._first - self._window + 1, self.number))
+        begins = rng.integers(0, self._first - self._window + 1, self.number)
+        return self._from(rng.integers(0, len(self.observations), self.number), begins)
 
-    def _from(self, begins):
-        return begins[:, None] + np.arange(self._window)
+    def _from(self, numbers, begins):
+        """Of each window its member and its times."""
+        return numbers[:, None], begins[:, None] + np.arange(self._window)
 
 
 class GivenWindows(OwnWindows):
@@ -212,6 +231,9 @@ class GivenWindows(OwnWindows):
         values = layout.stack(dataset).values
         check_observations(values, rank=values.ndim)
         known = dataset.get("truth")
+        land = land_of(dataset, layout.time, layout.space)
+        if known is not None and land is not None:
+            known = known.where(~land)
         truth = None if known is None else known.transpose(*layout.dims).values
         check_truth(values, values if truth is None else truth)
         windows = len(values)
@@ -230,7 +252,8 @@ class GivenWindows(OwnWindows):
             "noise_variance": None if variance is None else variance.transpose(*layout.dims).values,
             "covariates": covariates_of(dataset, names_of(dataset)),
         }
-        super().__init__(told, layout.variables, np.arange(self.number, windows), seed)
+        rows = np.arange(self.number, windows)
+        super().__init__(told, layout.variables, rows, None if land is None else land.values, seed)
 
     def adapt(self, model):
         """See `TrainingWindows`."""
@@ -242,52 +265,3 @@ class GivenWindows(OwnWindows):
 
     def _rows(self, rng):
         return rng.permutation(self.number)
-
-
-def withheld_from(observations: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Which observations to withhold: a tenth, and in every other window as gaps lie elsewhere.
-
-    A component is withheld where it is missing in another window: the gaps that are to be learned
-    are those of the data.
-
-    Args:
-        observations: [window, time, *space, component].
-        rng: draws them.
-    """
-    windows, *_, components = observations.shape
-    missing = np.isnan(observations)[rng.permutation(windows)]
-    beside = (windows, *[1] * (observations.ndim - 2), components)
-    elsewhere = missing & (rng.random(beside) < 0.5)
-    return (elsewhere | (rng.random(observations.shape) < SINGLE)) & np.isfinite(observations)
-
-
-def distance(observations: np.ndarray) -> np.ndarray:
-    """Steps to the nearest observation of the place in the window, 1 at least.
-
-    Args:
-        observations: [window, time, *space, component].
-    """
-    observed = np.isfinite(observations)
-    steps = observations.shape[1]
-    times = np.arange(steps, dtype=float).reshape(-1, *[1] * (observations.ndim - 2))
-    last = np.maximum.accumulate(np.where(observed, times, -np.inf), axis=1)
-    following = np.minimum.accumulate(np.where(observed, times, np.inf)[:, ::-1], axis=1)[:, ::-1]
-    return np.clip(np.minimum(times - last, following - times), 1.0, steps)
-
-
-def interpolated(observations: np.ndarray) -> np.ndarray:
-    """Linear interpolation in time; the mean of the others where a window has nothing, or NaN.
-
-    Args:
-        observations: [window, time, *space, component], NaN = not observed.
-    """
-    filled = observations.copy()
-    times = np.arange(observations.shape[1])
-    # A view: what is filled in a row is filled in the windows.
-    by_place = np.moveaxis(filled, 1, -1)
-    for place in np.ndindex(by_place.shape[:-1]):
-        row = by_place[place]
-        known = np.isfinite(row)
-        if known.any():
-            row[:] = np.interp(times, times[known], row[known])
-    return np.where(np.isnan(filled), mean_where_known(filled, filled, kept=-1), filled)

@@ -60,6 +60,13 @@ class FieldMethod(Settings):
 
     registry = FIELD_METHODS
     takes_first_guess: ClassVar[bool] = False
+    takes_states: ClassVar[bool] = False
+    """Whether it learns from states, at least with some settings."""
+
+    @property
+    def learns(self) -> bool:
+        """Whether it learns from states as it is set; with others it refuses them."""
+        return self.takes_states
 
     def analyse(self, problem: FieldProblem, progress: Progress | None = None) -> FieldAnalysis:
         """Reconstruct the maps of a problem.
@@ -72,9 +79,12 @@ class FieldMethod(Settings):
             InputError: the problem does not fit the method, or a state is not finite.
         """
         if problem.first_guess is not None and not self.takes_first_guess:
-            takers = [name for name, each in FIELD_METHODS.items() if each.takes_first_guess]
+            self.refuse("first guess", "takes_first_guess")
+        if problem.states is not None and not self.takes_states:
+            self.refuse("states", "takes_states")
+        if problem.states is not None and not self.learns:
             raise InputError(
-                f"The method {self.name} takes no first guess; those that do: {', '.join(takers)}."
+                f"{self} learns from no states; expected other settings, see the method, or none."
             )
         started = time.perf_counter()
         analysis = self.solve(problem, progress or (lambda done, total: None))

@@ -47,6 +47,7 @@ class OptimalInterpolation(FieldMethod):
     """
 
     name = "oi"
+    takes_states = True
     covariance: Literal["gaussian", "exponential", "matern", "states"] = setting(
         "matern", "A kernel, of Matern with smoothness 3/2; or estimated from states."
     )
@@ -57,6 +58,11 @@ class OptimalInterpolation(FieldMethod):
         None, "By which noise variances are multiplied; None: fitted.", positive=True
     )
     neighbours: int = setting(300, "Observations for a block of points, at most.", at_least=2)
+
+    @property
+    def learns(self):
+        """See `FieldMethod`; a kernel does not."""
+        return self.covariance == "states"
 
     def __post_init__(self):
         super().__post_init__()

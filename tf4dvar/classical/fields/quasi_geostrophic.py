@@ -48,6 +48,7 @@ class QuasiGeostrophicAssimilation(FieldMethod):
 
     name = "4dvar-qg"
     takes_first_guess = True
+    takes_states = True
     layers: int = setting(1, "1, or 2 of which the lower is never seen.", at_least=1)
     window: float = setting(21.0, "Days of a window.", positive=True)
     shift: float = setting(7.0, "Days from a window to the next.", positive=True)
@@ -59,6 +60,11 @@ class QuasiGeostrophicAssimilation(FieldMethod):
     shear: float = setting(0.1, "Mean flow of the upper layer over the lower, m/s.")
     beta: float = setting(1.6e-11, "Gradient of the planetary vorticity, 1/(m s).")
     drag: float = setting(1.16e-6, "Of the lower layer, 1/s.")
+
+    @property
+    def learns(self):
+        """See `FieldMethod`; of a lower layer states tell nothing."""
+        return self.layers == 1
 
     @property
     def system(self) -> QuasiGeostrophic:
@@ -134,7 +140,7 @@ class QuasiGeostrophicAssimilation(FieldMethod):
 
     def _examples(self, problem, spacing):
         """Heights that follow each other, [sample, time, layer, y, x]; how far apart, and when."""
-        if self.layers == 2 or problem.states is None:
+        if problem.states is None:
             heights, apart = simulated_heights(self.system)
             return heights[:, :, : self.layers], apart, 1.0
         count = problem.states.shape[1] // SUCCESSIVE
