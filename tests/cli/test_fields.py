@@ -5,13 +5,18 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+import typer
 import xarray as xr
+from typer.testing import CliRunner
 
-from tests.cli.test_app import fail, succeed
+from tests.cli.test_app import fail, invoke, succeed
 from tf4dvar.classical import setting
-from tf4dvar.classical.fields import FIELD_METHODS, FieldAnalysis, FieldMethod
+from tf4dvar.classical.fields import FIELD_METHODS, FieldAnalysis, FieldMethod, FieldProblem
+from tf4dvar.cli.assimilate import command_of
 from tf4dvar.data import write_dataset
 from tf4dvar.data.fields import simulate_fields
+from tf4dvar.data.grid import Grid
+from tf4dvar.errors import InputError
 from tf4dvar.systems import QuasiGeostrophic
 from tf4dvar.systems.instruments import PLANS
 
@@ -56,6 +61,24 @@ def zero():
     del FIELD_METHODS["zero"]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def guess():
+    """A method that leaves its first guess as it is."""
+
+    @dataclass(frozen=True)
+    class Guess(FieldMethod):
+        """The first guess."""
+
+        name = "guess"
+        takes_first_guess = True
+
+        def solve(self, problem, progress):
+            return FieldAnalysis(problem.first_guess)
+
+    yield
+    del FIELD_METHODS["guess"]
+
+
 def test_methods_are_compared_by_the_scores_of_maps(folder):
     command = ("compare", "--data", "maps.nc", "--methods", "zero", "--out", "report")
     told = succeed(*command, "--report", "--json")
@@ -83,7 +106,8 @@ def test_a_truth_beside_the_file_is_the_truth_at_sea(folder):
     np.testing.assert_allclose(scores["rmse"], np.sqrt(np.mean(truth**2)), rtol=1e-6)
     assert scores["lambda_x"] is None
     assert "no variable `truth`" in fail(*compare, "none")
-    assert "2 members; expected 1" in fail(*compare, "none", "--truth", "maps.nc")
+    several = fail(*compare, "none", "--truth", "maps.nc")
+    assert "true maps of shape (2, 28, 16, 16); expected (1, 28, 16, 16)" in several
 
 
 def test_what_is_of_no_use_is_refused(folder):
@@ -109,3 +133,51 @@ def test_a_model_of_maps_is_scored_and_compared(folder):
     np.testing.assert_allclose(scores["rmse"], np.sqrt((error.astype("f8") ** 2).mean()), rtol=1e-5)
     compared = json.loads(succeed("compare", *data, "--models", "run", "--out", "models"))
     assert compared["run"]["rmse"] == scores["rmse"]
+    poisoned = xr.load_dataset("sea.nc")
+    poisoned.where(poisoned["mask"] == 1, 1e30).assign(mask=poisoned["mask"]).to_netcdf("bad.nc")
+    succeed("reconstruct", "run", "--data", "bad.nc", *data[2:4], "--out", "again.nc")
+    xr.testing.assert_identical(xr.load_dataset("again.nc")["ssh"], filled)
+    alone = typer.Typer()
+    alone.command()(command_of("guess"))
+    for first_guess in ("run", "filled.nc"):
+        given = (*data[:4], "--error", "ssh_variance", "--first-guess", first_guess, "--force")
+        result = CliRunner().invoke(alone, [*given, "--out", "guessed.nc"])
+        assert result.exit_code == 0, result.output
+        np.testing.assert_allclose(xr.load_dataset("guessed.nc")["ssh"], filled, rtol=1e-5)
+    refused = fail("compare", *data, "--models", "run", "--noise-variance", 1, "--out", "none")
+    assert "--noise-variance; models take none of these" in refused
+
+
+def test_a_model_of_members_is_trained_reconstructs_and_is_scored(folder):
+    succeed("train", "--data", "maps.nc", "--window", 4, "--epochs", 1, "--out", "members")
+    succeed("reconstruct", "members", "--data", "maps.nc", "--out", "all.nc", "--report")
+    filled, data = xr.load_dataset("all.nc"), xr.load_dataset("maps.nc")
+    assert filled["observations"].dims == data["observations"].dims
+    xr.testing.assert_identical(filled["member"], data["member"])
+    data.isel(member=1, drop=True).drop_vars("truth").to_netcdf("second.nc", engine="h5netcdf")
+    succeed("reconstruct", "members", "--data", "second.nc", "--out", "one.nc")
+    alone = xr.load_dataset("one.nc")["observations"]
+    np.testing.assert_array_equal(filled["observations"].isel(member=1), alone)
+    scores = json.loads(succeed("evaluate", "members", "--data", "maps.nc", "--json"))
+    error = filled["observations"].astype("f8") - data["truth"]
+    np.testing.assert_allclose(scores["rmse"], np.sqrt((error**2).mean()), rtol=1e-5)
+
+
+def test_states_are_for_methods_that_learn_from_them(folder):
+    given = ("--data", "maps.nc", "--states", "maps.nc", "--out", "none.nc")
+    assert "No such option" in invoke("assimilate", "dineof", *given).output
+    assert "learns from no states" in fail("assimilate", "oi", *given)
+    compare = ("compare", *given[:4], "--out", "none", "--methods")
+    assert "learn from none as they are by default; those that do: " in fail(*compare, "zero,oi")
+
+
+def test_a_method_is_asked_before_it_is_given_states(zero):
+    grid = Grid(np.arange(4.0), np.arange(4.0))
+    maps = np.zeros((1, 3, 4, 4))
+    problem = FieldProblem(maps, 0.1, np.arange(3.0), grid, states=maps)
+    with pytest.raises(InputError, match=r"zero takes no states; those that do: .*oi"):
+        zero().analyse(problem)
+    with pytest.raises(InputError, match=r"covariance='matern'.* learns from no states"):
+        FIELD_METHODS["oi"]().analyse(problem)
+    with pytest.raises(InputError, match=r"layers=2.* learns from no states"):
+        FIELD_METHODS["4dvar-qg"](layers=2).analyse(problem)

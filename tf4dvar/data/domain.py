@@ -49,3 +49,16 @@ def land_of(dataset: xr.Dataset, time: str, space: Sequence[str]) -> xr.DataArra
     land = ~sea.expand_dims({dim: dataset.sizes[dim] for dim in space if dim not in sea.dims})
     # Without coordinates: where it is used it is of the same grid.
     return xr.DataArray(land.transpose(*space).variable) if land.any() else None
+
+
+def at_sea(dataset: xr.Dataset, land: xr.DataArray | None) -> xr.Dataset:
+    """A data set whose variables in space are NaN on land.
+
+    Args:
+        dataset: a series or windows.
+        land: of `land_of`.
+    """
+    if land is None:
+        return dataset
+    in_space = {name: of for name, of in dataset.data_vars.items() if {*land.dims} <= {*of.dims}}
+    return dataset.assign({name: of.where(~land) for name, of in in_space.items()})

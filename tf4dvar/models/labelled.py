@@ -9,7 +9,7 @@ import xarray as xr
 
 from tf4dvar.data import as_array, covariates_of, noise_variance_of
 from tf4dvar.data.covariates import COVARIATES, names_of
-from tf4dvar.data.domain import land_of
+from tf4dvar.data.domain import at_sea, land_of
 from tf4dvar.errors import InputError
 from tf4dvar.models.inputs import as_arrays, observations_of
 
@@ -77,12 +77,10 @@ def _of_dataset(model, dataset, warnings):
             f"Received a data set of {sorted(map(str, dataset.data_vars))}; expected a variable "
             "`observations`."
         )
-    observations = dataset["observations"]
-    land = land_of(dataset, str(observations.dims[1]), list(map(str, observations.dims[2:-1])))
-    if land is not None:
-        observations = observations.where(~land)
-        dataset = dataset.assign(observations=observations)
-    variance = noise_variance_of(dataset)
+    time, *space = map(str, dataset["observations"].dims[1:-1] or ("time",))
+    land = land_of(dataset, time, space)
+    dataset = at_sea(dataset, land)
+    observations, variance = dataset["observations"], noise_variance_of(dataset)
     order: dict[int, np.ndarray] = {}
     restored: Restore = np.asarray
     if model.signature is not None:

@@ -18,7 +18,7 @@ from tf4dvar.data import (
     noise_variance_of,
 )
 from tf4dvar.data.covariates import names_of
-from tf4dvar.data.domain import land_of
+from tf4dvar.data.domain import at_sea, land_of
 from tf4dvar.data.pipeline import batches_of
 from tf4dvar.errors import InputError
 from tf4dvar.evaluation.metrics import mean_where_known
@@ -226,14 +226,12 @@ class GivenWindows(OwnWindows):
     """
 
     def __init__(self, dataset: xr.Dataset, seed: int):
-        self._dataset = dataset
         layout = Layout.of(dataset)
+        land = land_of(dataset, layout.time, layout.space)
+        self._dataset = dataset = at_sea(dataset, land)
         values = layout.stack(dataset).values
         check_observations(values, rank=values.ndim)
         known = dataset.get("truth")
-        land = land_of(dataset, layout.time, layout.space)
-        if known is not None and land is not None:
-            known = known.where(~land)
         truth = None if known is None else known.transpose(*layout.dims).values
         check_truth(values, values if truth is None else truth)
         windows = len(values)
