@@ -5,6 +5,7 @@ import xarray as xr
 from tests.data.series import field
 from tf4dvar.data import Layout, Series
 from tf4dvar.data.domain import land_of
+from tf4dvar.errors import InputError
 
 SEA = np.ones((4, 5), bool)
 SEA[:2, 1] = SEA[3, 4] = False
@@ -58,3 +59,8 @@ def test_nor_is_the_truth_there_and_windows_say_where_it_is():
     np.testing.assert_array_equal(np.isnan(truth[..., 0]), np.broadcast_to(~SEA, (6, 4, 5)))
     windows = series.cut(3, truth=truth)
     np.testing.assert_array_equal(land_of(windows, "time", SPACE), ~SEA)
+
+
+def test_all_land_is_refused():
+    with pytest.raises(InputError, match="all is land"):
+        Layout.of(field()).stack(masked(sea=(SPACE, SEA & False)))

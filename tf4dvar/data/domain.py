@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import xarray as xr
 
+from tf4dvar.errors import InputError
+
 
 def domain_of(dataset: xr.Dataset, time: str, space: Sequence[str]) -> xr.DataArray | None:
     """Where in space there is a state at all, as the sea has; None where that is everywhere.
@@ -20,7 +22,7 @@ def domain_of(dataset: xr.Dataset, time: str, space: Sequence[str]) -> xr.DataAr
     for coordinate in dataset.coords.values():
         in_space = time not in coordinate.dims and {*coordinate.dims} & {*space}
         if coordinate.dtype == bool and in_space:
-            coordinate = coordinate.reset_coords(drop=True)
+            coordinate = coordinate.reset_coords(drop=True).compute()
             domain = coordinate if domain is None else domain & coordinate
     return domain
 
@@ -33,6 +35,9 @@ def land_of(dataset: xr.Dataset, time: str, space: Sequence[str]) -> xr.DataArra
     Args:
         dataset: a series or windows.
         time, space: see `domain_of`.
+
+    Raises:
+        InputError: all is land.
 
     Usage:
 
@@ -47,6 +52,8 @@ def land_of(dataset: xr.Dataset, time: str, space: Sequence[str]) -> xr.DataArra
         return None
     sea = domain.any([dim for dim in domain.dims if dim not in space])
     land = ~sea.expand_dims({dim: dataset.sizes[dim] for dim in space if dim not in sea.dims})
+    if land.all():
+        raise InputError("The mask holds nowhere: all is land. Look at what it has to be.")
     # Without coordinates: where it is used it is of the same grid.
     return xr.DataArray(land.transpose(*space).variable) if land.any() else None
 
