@@ -3,15 +3,17 @@ import pytest
 
 from tf4dvar.data.grid import Grid
 from tf4dvar.errors import InputError
-from tf4dvar.evaluation.mapped import all_maps, days_of, time_labels
+from tf4dvar.evaluation.colours import Quantity
+from tf4dvar.evaluation.mapped import Maps, days_of, time_labels
 
 GRID = Grid(np.arange(3.0), np.arange(4.0))
+HEIGHT = Quantity("height", "m")
 MAPS = np.zeros((2, 5, 3, 4))
 
 
 def test_truth_and_observations_come_first():
-    shown = all_maps({"a": MAPS + 2}, MAPS + 1, MAPS, GRID, np.arange(5))
-    assert [(label, maps.flat[0]) for label, maps in shown.items()] == [
+    maps = Maps({"a": MAPS + 2}, MAPS + 1, MAPS, GRID, HEIGHT, np.arange(5))
+    assert [(label, of.flat[0]) for label, of in maps.shown.items()] == [
         ("truth", 0),
         ("observations", 1),
         ("a", 2),
@@ -33,7 +35,7 @@ def test_truth_and_observations_come_first():
 def test_what_does_not_fit_is_refused(changes, message):
     given = {"states": {"a": MAPS}, "observations": MAPS, "truth": MAPS, "times": np.arange(5)}
     with pytest.raises(InputError, match=message):
-        all_maps(**given | changes, grid=GRID)
+        Maps(**given | changes, grid=GRID, quantity=HEIGHT)
 
 
 def test_times_are_days_and_have_dates():

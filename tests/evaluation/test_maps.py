@@ -5,6 +5,7 @@ from matplotlib.colors import to_rgba
 from tf4dvar.data.grid import Grid
 from tf4dvar.errors import InputError
 from tf4dvar.evaluation.colours import LAND, Quantity
+from tf4dvar.evaluation.mapped import Maps
 from tf4dvar.evaluation.maps import plot_filled, plot_maps
 
 LATITUDES, LONGITUDES = np.arange(36.0, 42.0), np.arange(-6.0, 2.0)
@@ -35,7 +36,7 @@ def field(panel):
 
 def test_each_panel_shows_its_map_of_the_day(maps):
     truth, observations, states = maps
-    figure = plot_maps(states, observations, truth, GRID, HEIGHT, TIMES, member=1, day=2)
+    figure = plot_maps(Maps(states, observations, truth, GRID, HEIGHT, TIMES, member=1), day=2)
     expected = {
         "truth": truth,
         "observations": observations,
@@ -59,7 +60,7 @@ def test_each_panel_shows_its_map_of_the_day(maps):
 
 def test_states_share_a_scale_and_errors_another(maps):
     truth, observations, states = maps
-    figure = plot_maps(states, observations, truth, GRID, HEIGHT, TIMES)
+    figure = plot_maps(Maps(states, observations, truth, GRID, HEIGHT, TIMES))
     shown = panels(figure)
     limits = {title: field(panel).get_clim() for title, panel in shown.items()}
     of_states = {limits[title] for title in ("truth", "observations", *states)}
@@ -70,7 +71,7 @@ def test_states_share_a_scale_and_errors_another(maps):
         assert low == -high
     bars = [axes.get_ylabel() for axes in figure.get_axes() if not axes.get_title()]
     assert bars == ["height (m)", "error (m)"]
-    other_day = panels(plot_maps(states, observations, truth, GRID, HEIGHT, TIMES, day=0))
+    other_day = panels(plot_maps(Maps(states, observations, truth, GRID, HEIGHT, TIMES), day=0))
     assert field(other_day["truth"]).get_clim() in of_states
 
 
@@ -86,7 +87,7 @@ def colour_at(panel, row, column):
 def test_land_and_what_is_unknown_are_two_greys(maps):
     truth, observations, states = maps
     states["good"][..., AT_LAND] = 3.0  # What a method says of land is not shown.
-    shown = panels(plot_maps(states, observations, truth, GRID, HEIGHT, TIMES, day=1))
+    shown = panels(plot_maps(Maps(states, observations, truth, GRID, HEIGHT, TIMES), day=1))
     for panel in shown.values():
         assert {colour_at(panel, row, column) for row, column in np.argwhere(AT_LAND)} == {
             to_rgba(LAND)
@@ -101,14 +102,14 @@ def test_land_and_what_is_unknown_are_two_greys(maps):
 
 def test_without_truth_there_are_no_errors(maps):
     _, observations, states = maps
-    figure = plot_maps(states, observations, None, GRID, HEIGHT, TIMES)
+    figure = plot_maps(Maps(states, observations, None, GRID, HEIGHT, TIMES))
     assert list(panels(figure)) == ["observations", "good", "bad"]
 
 
 def test_on_a_plane_a_kilometre_is_as_long_in_x_as_in_y(maps, tmp_path):
     truth, observations, states = maps
     grid = Grid(10 * np.arange(6.0), 10 * np.arange(8.0))
-    figure = plot_maps(states, observations, truth, grid, HEIGHT, np.arange(5.0))
+    figure = plot_maps(Maps(states, observations, truth, grid, HEIGHT, np.arange(5.0)))
     assert {panel.get_aspect() for panel in panels(figure).values()} == {1.0}
     assert figure.get_supxlabel() == "x (km)"
     figure.savefig(tmp_path / "maps.png")
@@ -121,7 +122,7 @@ def test_labels_do_not_lie_over_each_other(maps, tmp_path):
     truth, observations, states = maps
     name = "a method with a long name, and with some settings of it"
     states = {name: states["good"], f"{name} too": states["bad"]}
-    figure = plot_maps(states, observations, truth, GRID, HEIGHT, TIMES)
+    figure = plot_maps(Maps(states, observations, truth, GRID, HEIGHT, TIMES))
     figure.savefig(tmp_path / "maps.png")
     boxes = [axes.title.get_window_extent() for axes in figure.get_axes() if axes.get_title()]
     boxes += [axes.yaxis.label.get_window_extent() for axes in figure.get_axes()]
@@ -135,7 +136,7 @@ def test_labels_do_not_lie_over_each_other(maps, tmp_path):
 def test_a_name_is_no_formula(maps, tmp_path, name):
     truth, observations, states = maps
     quantity = Quantity(name, name)
-    figure = plot_maps({name: states["good"]}, observations, truth, GRID, quantity, TIMES)
+    figure = plot_maps(Maps({name: states["good"]}, observations, truth, GRID, quantity, TIMES))
     figure.savefig(tmp_path / "maps.png")
     (title,) = [axes.title for axes in figure.get_axes() if "error of" in axes.get_title()]
     assert title._preprocess_math(title.get_text()) == (f"error of {name}", False)

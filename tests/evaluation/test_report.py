@@ -9,6 +9,7 @@ from tests.evaluation.browser import NAMES, installed, opened
 from tf4dvar.data.grid import Grid
 from tf4dvar.errors import InputError
 from tf4dvar.evaluation.colours import Quantity, error_scale, state_scale
+from tf4dvar.evaluation.mapped import Maps
 from tf4dvar.evaluation.report import write_html
 
 HEIGHT = Quantity("height", "m", "sea_surface_height_above_geoid")
@@ -48,7 +49,9 @@ def given(rng):
 
 
 def written(tmp_path, given):
-    write_html(tmp_path / "page.html", **given)
+    maps = Maps(**{name: of for name, of in given.items() if name in Maps.__dataclass_fields__})
+    told = [given[name] for name in ("scores", "settings")]
+    write_html(tmp_path / "page.html", given["title"], maps, *told)
     return (tmp_path / "page.html").read_text(encoding="utf-8")
 
 

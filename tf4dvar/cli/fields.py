@@ -122,7 +122,7 @@ def compare_on_fields(
         field_problem_of,
         row_of_fields,
     )
-    from tf4dvar.evaluation.field_figures import write_comparison, write_figures
+    from tf4dvar.evaluation.field_figures import maps_of, write_comparison, write_figures
 
     members, true = _with_truth(data, truth)
     examples = None if states is None else whole_fields(states, members)[..., 0]
@@ -133,12 +133,13 @@ def compare_on_fields(
     out.mkdir(exist_ok=True)
     scores = {name: result.scores for name, result in results.items()}
     write_scores([row_of_fields(*each) for each in scores.items()], scores, out)
-    write_figures(results, problem, members, true, out)
+    maps = maps_of({name: result.states for name, result in results.items()}, members, true)
+    write_figures(maps, out)
     if page:
         told = {"data": data.path, "methods": ", ".join(methods), "models": ", ".join(models)}
         told |= {} if states is None else {"states": states}
         title = f"Maps of {Path(data.path).name}"
-        write_comparison(out / "report.html", title, results, problem, members, true, told)
+        write_comparison(out / "report.html", title, results, maps, told)
     if as_json:
         report(scores, True)
     else:
@@ -191,12 +192,14 @@ def write_page_of(data: DataFile, filled: Path, model: str) -> None:
         filled: the file of the maps.
         model: its name.
     """
-    from tf4dvar.evaluation.field_figures import write_filled
+    from tf4dvar.evaluation.field_figures import maps_of
+    from tf4dvar.evaluation.report import write_html
 
     members, states = data.members(), data.beside(str(filled)).members()
     title = f"Maps of {Path(data.path).name}"
     told = {"data": data.path, "model": model}
-    write_filled(filled.with_suffix(".html"), title, states.observations[..., 0], members, told)
+    maps = maps_of({"filled": states.observations[..., 0]}, members)
+    write_html(filled.with_suffix(".html"), title, maps, {}, told)
 
 
 def whole_fields(path: str, members: Members) -> np.ndarray:

@@ -2,12 +2,14 @@
 
 import textwrap
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
 from tf4dvar.data.grid import Grid
 from tf4dvar.data.layout import TRUTH
 from tf4dvar.errors import InputError
+from tf4dvar.evaluation.colours import Quantity, Scale, state_scale
 
 Mapped = Mapping[str, np.ndarray]
 """Maps by the label of their method, each [member, time, y, x]."""
@@ -18,21 +20,18 @@ DAY = np.timedelta64(1, "D")
 LETTERS = 26
 
 
-def all_maps(
-    states: Mapped,
-    observations: np.ndarray,
-    truth: np.ndarray | None,
-    grid: Grid,
-    times: np.ndarray,
-) -> Mapped:
-    """Truth, where it is known, observations and states, in this order.
+@dataclass(frozen=True)
+class Maps:
+    """Maps of methods beside what was observed, and what they are of.
 
-    Args:
-        states: maps by method.
-        observations: [member, time, y, x], NaN = not observed.
-        truth: the same, NaN where unknown, or None.
-        grid: of the maps.
+    Attributes:
+        states: maps by method, [member, time, y, x].
+        observations: the same, NaN = not observed.
+        truth: the same, NaN where unknown; without it there are no errors.
+        grid: of the maps, with its land.
+        quantity: that they are of.
         times: [time], dates (`datetime64`) or days.
+        member: which one is shown.
 
     Raises:
         InputError: there are no states, shapes differ, or a time stands twice.
@@ -40,24 +39,50 @@ def all_maps(
     Usage:
 
         from tf4dvar.data.grid import Grid
-    from tf4dvar.data.layout import TRUTH
-        from tf4dvar.evaluation.mapped import all_maps
+        from tf4dvar.evaluation.colours import Quantity
+        from tf4dvar.evaluation.mapped import Maps
 
-        maps = np.zeros((1, 2, 3, 4))
-        grid = Grid(np.arange(3.0), np.arange(4.0))
-        assert [*all_maps({"oi": maps}, maps, None, grid, np.arange(2.0))] == ["observations", "oi"]
+        values = np.zeros((1, 2, 3, 4))
+        grid, height = Grid(np.arange(3.0), np.arange(4.0)), Quantity("height", "m")
+        maps = Maps({"oi": values}, values, None, grid, height, np.arange(2.0))
+        assert [*maps.shown] == ["observations", "oi"]
     """
-    if not states:
-        raise InputError("Received no states of any method; expected some to show.")
-    known = {} if truth is None else {TRUTH: truth}
-    shown = {**known, OBSERVATIONS: observations, **states}
-    if len(shown) < len(known) + 1 + len(states):
-        raise InputError(
-            f"Received methods of the labels {', '.join(states)}; expected others than "
-            f"{TRUTH} and {OBSERVATIONS}."
-        )
-    check_shapes(shown, grid, times)
-    return shown
+
+    states: Mapped
+    observations: np.ndarray
+    truth: np.ndarray | None
+    grid: Grid
+    quantity: Quantity
+    times: np.ndarray
+    member: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.states:
+            raise InputError("Received no states of any method; expected some to show.")
+        if {TRUTH, OBSERVATIONS} & {*self.states}:
+            raise InputError(
+                f"Received methods of the labels {', '.join(self.states)}; expected others than "
+                f"{TRUTH} and {OBSERVATIONS}."
+            )
+        check_shapes(self.shown, self.grid, self.times)
+
+    @property
+    def shown(self) -> Mapped:
+        """Truth, where it is known, observations and states, in this order."""
+        known = {} if self.truth is None else {TRUTH: self.truth}
+        return {**known, OBSERVATIONS: self.observations, **self.states}
+
+    @property
+    def errors(self) -> Mapped:
+        """Of the states; none where there is no truth."""
+        if self.truth is None:
+            return {}
+        return {label: state - self.truth for label, state in self.states.items()}
+
+    @property
+    def scale(self) -> Scale:
+        """The colours of states, of all days, for figures of different days to be compared."""
+        return state_scale(self.quantity, self.observations if self.truth is None else self.truth)
 
 
 def check_shapes(maps: Mapped, grid: Grid, times: np.ndarray) -> None:

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from tf4dvar.data.grid import Grid
 from tf4dvar.errors import InputError
 from tf4dvar.evaluation.colours import LAND, UNKNOWN, Quantity, Scale, error_scale, state_scale
-from tf4dvar.evaluation.mapped import Mapped, all_maps, plain, time_labels, wrapped
+from tf4dvar.evaluation.mapped import Maps, plain, time_labels, wrapped
 from tf4dvar.evaluation.raster import Raster
 
 # Inches: of a map, and what else its row needs.
@@ -20,38 +20,21 @@ WIDTH, LOWEST, HIGHEST = 2.8, 1.2, 4.5
 AROUND = 0.6
 
 
-def plot_maps(
-    states: Mapped,
-    observations: np.ndarray,
-    truth: np.ndarray | None,
-    grid: Grid,
-    quantity: Quantity,
-    times: np.ndarray,
-    member: int = 0,
-    day: int | None = None,
-) -> Figure:
+def plot_maps(maps: Maps, day: int | None = None) -> Figure:
     """One day: truth, observations and every method side by side, and below the methods' errors.
 
     States have one scale of colours, and errors have one; both are of all days, for figures of
     different days to be compared.
 
     Args:
-        states: maps by method.
-        observations: [member, time, y, x], NaN = not observed.
-        truth: the same, NaN where unknown; without it there are no errors.
-        grid: of the maps; its land is dark grey.
-        quantity: that they are of.
-        times: [time], dates or days.
-        member: which one is shown.
+        maps: they; land is dark grey.
         day: the index of the time that is shown; that in the middle by default.
-
-    Raises:
-        InputError: shapes differ.
 
     Usage:
 
         from tf4dvar.data.grid import Grid
         from tf4dvar.evaluation.colours import Quantity
+        from tf4dvar.evaluation.mapped import Maps
         from tf4dvar.evaluation.maps import plot_maps
 
         rng = np.random.default_rng(0)
@@ -59,29 +42,27 @@ def plot_maps(
         observations = np.where(rng.random(truth.shape) < 0.3, truth, np.nan)
         grid = Grid(np.arange(8.0), np.arange(12.0))
         height = Quantity("height", "m", "sea_surface_height_above_geoid")
-        figure = plot_maps({"half": truth / 2}, observations, truth, grid, height, np.arange(5.0))
+        states = {"half": truth / 2}
+        figure = plot_maps(Maps(states, observations, truth, grid, height, np.arange(5.0)))
     """
-    shown = all_maps(states, observations, truth, grid, times)
-    at = member, len(times) // 2 if day is None else day
-    scale = state_scale(quantity, observations if truth is None else truth)
-    rows = 1 if truth is None else 2
-    figure, axes = _panels(rows, len(shown), grid)
-    figure.suptitle(time_labels(times)[at[1]])
+    at = maps.member, len(maps.times) // 2 if day is None else day
+    shown, errors, scale = maps.shown, maps.errors, maps.scale
+    figure, axes = _panels(2 if errors else 1, len(shown), maps.grid)
+    figure.suptitle(time_labels(maps.times)[at[1]])
     for panel, (label, values) in zip(axes[0], shown.items(), strict=True):
-        image = draw_map(panel, values[at], grid, scale)
+        image = draw_map(panel, values[at], maps.grid, scale)
         panel.set_title(plain(wrapped(label)), fontsize="medium")
-    _bar(image, axes[0], quantity.label)
-    if truth is not None:
-        errors = {label: state - truth for label, state in states.items()}
+    _bar(image, axes[0], maps.quantity.label)
+    if errors:
         scale = error_scale(errors.values(), scale)
-        before = len(shown) - len(states)
+        before = len(shown) - len(errors)
         for above, panel in axes[:, :before].T:
             panel.remove()
             above.tick_params(labelbottom=True)
         for panel, (label, values) in zip(axes[1, before:], errors.items(), strict=True):
-            image = draw_map(panel, values[at], grid, scale)
+            image = draw_map(panel, values[at], maps.grid, scale)
             panel.set_title(plain(wrapped(f"error of {label}")), fontsize="medium")
-        _bar(image, axes[1, before:], quantity.error_label)
+        _bar(image, axes[1, before:], maps.quantity.error_label)
     return figure
 
 

@@ -6,15 +6,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from tf4dvar.data.grid import Grid
 from tf4dvar.errors import InputError
-from tf4dvar.evaluation.colours import Quantity
 from tf4dvar.evaluation.field_score_plots import plot_daily_scores, plot_spectral_score
-from tf4dvar.evaluation.mapped import Mapped
+from tf4dvar.evaluation.mapped import Maps
 from tf4dvar.storage import atomic_path
 
 _PAGE = """\
@@ -55,45 +52,33 @@ img {max-width: 100%}
 def write_html(
     path: str | Path,
     title: str,
-    states: Mapped,
-    observations: np.ndarray,
-    truth: np.ndarray | None,
-    grid: Grid,
-    quantity: Quantity,
-    times: np.ndarray,
+    maps: Maps,
     scores: Mapping[str, Mapping[str, Any]],
     settings: Mapping[str, Any],
-    member: int = 0,
 ) -> None:
     """Write a page; it is one file that needs nothing else, and asks for nothing on the network.
 
     Args:
         path: the file to be; one that exists is replaced.
         title: of the page.
-        states: maps by method, each [member, time, y, x].
-        observations: the same, NaN = not observed.
-        truth: the same, NaN where unknown; without it there are no errors and no
-            figures of scores.
-        grid: of the maps.
-        quantity: that they are of.
-        times: [time], dates or days.
+        maps: they; without truth there are no errors and no figures of scores.
         scores: by method and by name, one that is None a dash; none where there is no truth.
         settings: of the comparison or reconstruction, by name.
-        member: which one the maps show.
 
     Raises:
-        InputError: shapes differ, or Bokeh, of the extra `maps`, is not installed.
+        InputError: Bokeh, of the extra `maps`, is not installed.
 
     Usage:
 
         from tf4dvar.data.grid import Grid
         from tf4dvar.evaluation.colours import Quantity
+        from tf4dvar.evaluation.mapped import Maps
         from tf4dvar.evaluation.report import write_html
 
         truth = np.random.default_rng(0).normal(size=(1, 5, 8, 12))
         grid, height = Grid(np.arange(8.0), np.arange(12.0)), Quantity("height", "m")
-        maps = {"half": truth / 2}, truth, truth, grid, height, np.arange(5.0)
-        write_html("page.html", "Half of it", *maps, scores={"half": {"mu": 0.5}}, settings={})
+        maps = Maps({"half": truth / 2}, truth, truth, grid, height, np.arange(5.0))
+        write_html("page.html", "Half of it", maps, scores={"half": {"mu": 0.5}}, settings={})
     """
     try:
         from bokeh.embed import file_html
@@ -105,18 +90,19 @@ def write_html(
         raise InputError(
             f"A page of maps needs {error.name}, which is not installed: pip install tf4dvar[maps]."
         ) from error
-    maps = slider_maps(states, observations, truth, grid, quantity, times, member)
-    members = len(observations)
-    told = [f"Member {member + 1} of {members}."] if members > 1 else []
-    if len(maps.days) < len(times):
-        told.append(f"{len(maps.days)} of {len(times)} days.")
-    if maps.points != grid.shape:
-        told.append("{} x {} of".format(*maps.points) + " {} x {} points.".format(*grid.shape))
+    drawn = slider_maps(maps)
+    members, times, *shape = maps.observations.shape
+    told = [f"Member {maps.member + 1} of {members}."] if members > 1 else []
+    if len(drawn.days) < times:
+        told.append(f"{len(drawn.days)} of {times} days.")
+    if drawn.points != maps.grid.shape:
+        told.append("{} x {} of".format(*drawn.points) + " {} x {} points.".format(*shape))
     figures = {}
-    if truth is not None:
+    if maps.truth is not None:
+        scored = maps.states, maps.truth
         figures = {
-            "Scores by day": _picture(plot_daily_scores, states, truth, quantity, times),
-            "Scores by scale": _picture(plot_spectral_score, states, truth, grid, times),
+            "Scores by day": _picture(plot_daily_scores, *scored, maps.quantity, maps.times),
+            "Scores by scale": _picture(plot_spectral_score, *scored, maps.grid, maps.times),
         }
     rows = pd.DataFrame(settings.items(), columns=["setting", "value"], dtype=object)
     shown = {
@@ -126,7 +112,7 @@ def write_html(
         "settings": _table(rows, index=False),
     }
     page = file_html(
-        maps.layout,
+        drawn.layout,
         INLINE,
         title,
         template=Environment(autoescape=True).from_string(_PAGE),

@@ -23,9 +23,8 @@ from bokeh.models import (
 from bokeh.plotting import figure
 from matplotlib.colors import to_hex
 
-from tf4dvar.data.grid import Grid
-from tf4dvar.evaluation.colours import LAND, UNKNOWN, Quantity, error_scale, state_scale
-from tf4dvar.evaluation.mapped import Mapped, all_maps, time_labels, wrapped
+from tf4dvar.evaluation.colours import LAND, UNKNOWN, error_scale
+from tf4dvar.evaluation.mapped import Maps, time_labels, wrapped
 from tf4dvar.evaluation.raster import Raster
 
 # Pixels of a map on the screen, and rows or columns that are worth to be kept for them.
@@ -51,59 +50,46 @@ class SliderMaps(NamedTuple):
     points: tuple[int, int]
 
 
-def slider_maps(
-    states: Mapped,
-    observations: np.ndarray,
-    truth: np.ndarray | None,
-    grid: Grid,
-    quantity: Quantity,
-    times: np.ndarray,
-    member: int = 0,
-) -> SliderMaps:
+def slider_maps(maps: Maps) -> SliderMaps:
     """Truth, observations and every method side by side, below the methods' errors, day by day.
 
     The scales are those of `plot_maps`, in 254 steps. Of more and larger maps than a page can hold
     some days are left out, evenly, and rows and columns beyond 256.
 
     Args:
-        states, observations, truth, grid, quantity, times, member: see `plot_maps`.
-
-    Raises:
-        InputError: see `plot_maps`.
+        maps: they.
 
     Usage:
 
         from tf4dvar.data.grid import Grid
         from tf4dvar.evaluation.colours import Quantity
+        from tf4dvar.evaluation.mapped import Maps
         from tf4dvar.evaluation.slider_maps import slider_maps
 
         truth = np.random.default_rng(0).normal(size=(1, 5, 8, 12))
         grid, height = Grid(np.arange(8.0), np.arange(12.0)), Quantity("height", "m")
-        maps = slider_maps({"half": truth / 2}, truth, truth, grid, height, np.arange(5.0))
-        assert maps.points == (8, 12)
+        maps = Maps({"half": truth / 2}, truth, truth, grid, height, np.arange(5.0))
+        assert slider_maps(maps).points == (8, 12)
     """
-    shown = all_maps(states, observations, truth, grid, times)
-    scale = state_scale(quantity, observations if truth is None else truth)
-    raster = Raster.of(grid, MOST)
+    shown, errors, scale = maps.shown, maps.errors, maps.scale
+    raster = Raster.of(maps.grid, MOST)
     points = len(raster.rows), len(raster.columns)
-    number = len(shown) + (0 if truth is None else len(states))
-    most = max(LARGEST // (number * points[0] * points[1]), 1)
-    days = np.arange(0, len(times), -(-len(times) // most))
-    panels = _Panels(raster, raster.cut(grid.sea), IndexFilter([0]))
-    rows = [panels.draw({label: maps[member, days] for label, maps in shown.items()}, scale)]
+    most = max(LARGEST // ((len(shown) + len(errors)) * points[0] * points[1]), 1)
+    days = np.arange(0, len(maps.times), -(-len(maps.times) // most))
+    panels = _Panels(raster, raster.cut(maps.grid.sea), IndexFilter([0]))
+    rows = [panels.draw({label: of[maps.member, days] for label, of in shown.items()}, scale)]
     # One label for all: each would take from the width of a column.
     rows[0][0].yaxis.axis_label = raster.labels[1]
-    _add_bar(rows[0], scale, quantity.label)
-    if truth is not None:
-        errors = {label: maps - truth for label, maps in states.items()}
+    _add_bar(rows[0], scale, maps.quantity.label)
+    if errors:
         scale = error_scale(errors.values(), scale)
         wrong = panels.draw(
-            {f"error of {label}": maps[member, days] for label, maps in errors.items()}, scale
+            {f"error of {label}": of[maps.member, days] for label, of in errors.items()}, scale
         )
-        _add_bar(wrong, scale, quantity.error_label)
-        rows.append([None] * (len(shown) - len(states)) + wrong)
+        _add_bar(wrong, scale, maps.quantity.error_label)
+        rows.append([None] * (len(shown) - len(errors)) + wrong)
     drawn = gridplot(rows, toolbar_options={"logo": None})
-    layout = column(panels.slider(time_labels(times[days])), drawn)
+    layout = column(panels.slider(time_labels(maps.times[days])), drawn)
     return SliderMaps(layout, days, points)
 
 
