@@ -91,10 +91,8 @@ def truth_of_fields(members: Members, truth: Members) -> np.ndarray:
         InputError: they are of another number of members, another grid, or nothing is known.
     """
     same_file = truth.first.layout.variables != members.first.layout.variables
-    found = (
-        [each.observations for each in truth.series] if same_file else truth.at_times_of(members)
-    )
-    values = np.stack(found).astype("float64")
+    values = truth.observations if same_file else np.stack(truth.at_times_of(members))
+    values = values.astype("float64")
     if values.shape != members.observations.shape:
         raise InputError(
             f"Received true maps of shape {values.shape[:-1]}; expected "
