@@ -3,7 +3,6 @@ import pytest
 
 from tests.classical.kalman import kalman_smoother
 from tf4dvar.classical import EnKS, Gaussian, Problem, one_step_model
-from tf4dvar.classical.ensemble_smoother import gaspari_cohn
 from tf4dvar.errors import InputError
 
 PRIOR = Gaussian(np.array([1.0, -1.0, 0.5]), np.array([[2, 0.3, 0], [0.3, 1, 0], [0, 0, 3.0]]))
@@ -40,19 +39,6 @@ def test_the_seed_repeats_the_ensemble(linear_windows, linear_flow):
     )
     np.testing.assert_array_equal(first.states, again.states)
     assert not np.allclose(first.states, other.states)
-
-
-def test_taper_falls_from_one_to_zero_around_the_circle():
-    taper = gaspari_cohn(40, 10.0)
-    np.testing.assert_allclose(np.diag(taper), 1.0)
-    np.testing.assert_allclose(taper, taper.T)
-    row = taper[0]
-    assert np.all(np.diff(row[:11]) < 0)
-    np.testing.assert_allclose(row[10:31], 0.0, atol=1e-12)
-    np.testing.assert_allclose(row[1:20], row[:20:-1])
-    # Gaspari and Cohn (1999), eq. 4.10, at half its range.
-    np.testing.assert_allclose(row[5], 5 / 24, rtol=1e-12)
-    assert np.linalg.eigvalsh(taper)[0] > -1e-10
 
 
 def test_localisation_keeps_a_small_ensemble_from_diverging(circle_flow, rng):

@@ -113,11 +113,28 @@ def test_a_truth_beside_the_file_is_the_truth_at_sea(folder):
 def test_what_is_of_no_use_is_refused(folder):
     compare = ("compare", "--data", "maps.nc", "--out", "none")
     assert "--window; maps.nc is of maps" in fail(*compare, "--methods", "zero", "--window", 8)
-    assert "known methods of maps: " in fail(*compare, "--methods", "enks")
+    assert "known methods of maps: " in fail(*compare, "--methods", "strong")
     assert "no methods and no models" in fail(*compare)
     assert "is of maps; expected one of the methods" in fail(
         "assimilate", "strong", "--data", "maps.nc", "--out", "none.nc"
     )
+
+
+def test_a_method_of_series_and_of_maps_has_the_settings_of_each(folder):
+    enks = ("assimilate", "enks", "--data", "maps.nc")
+    kernel = ("--length", 150, "--days", 10, "--variance", 0.01, "--noise-factor", 1)
+    succeed(*enks, *kernel, "--out", "default.nc")
+    succeed(*enks, *kernel, "--members", 100, "--inflation", 1, "--out", "same.nc")
+    default, same = (xr.load_dataset(f"{name}.nc") for name in ("default", "same"))
+    xr.testing.assert_identical(default, same)
+    assert (default["observations_error"] > 0).all()
+    given = ("--model-error-variance", 1, "--out", "none.nc")
+    assert "--model-error-variance; maps.nc has no use" in fail(*enks, *given)
+    compare = ("compare", "--data", "maps.nc", "--methods", "enks", "--out", "smoothed", "--json")
+    scores = json.loads(succeed(*compare))["enks"]
+    assert scores["mu"] > 0.2
+    assert scores["calibration"]["scaled_error"] > 0
+    assert scores["settings"]["length"] > 0
 
 
 def test_a_model_of_maps_is_scored_and_compared(folder):

@@ -5,7 +5,7 @@ from scipy.spatial import cKDTree
 from tests.data.series import field
 from tf4dvar.data import Layout
 from tf4dvar.data.fields import simulate_fields
-from tf4dvar.data.grid import EARTH_RADIUS, Grid
+from tf4dvar.data.grid import EARTH_RADIUS, Grid, distances
 from tf4dvar.errors import InputError
 from tf4dvar.systems import QuasiGeostrophic
 from tf4dvar.systems.instruments import PLANS
@@ -41,6 +41,9 @@ def test_a_simulated_field_repeats():
     tree = cKDTree(grid.positions.reshape(-1, 2), boxsize=grid.box)
     distance, _ = tree.query(grid.positions[0, 0], k=5)
     np.testing.assert_allclose(distance, [0, 62.5, 62.5, 62.5, 62.5])
+    places = grid.positions.reshape(-1, 2)
+    found = np.sort(distances(places[:1], places, grid.box)[0])
+    np.testing.assert_allclose(found, tree.query(places[0], k=len(places))[0])
 
 
 def test_metres_are_kilometres():

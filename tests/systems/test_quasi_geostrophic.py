@@ -116,6 +116,16 @@ def test_members_are_computed_as_alone():
     np.testing.assert_allclose(after(system, state, 3)[1:2], alone, rtol=1e-12)
 
 
+@pytest.mark.parametrize("layers", [1, 2])
+def test_a_state_is_that_of_its_heights(layers):
+    system = QuasiGeostrophic(layers=layers, points=32)
+    state = eddies(system)
+    heights = system.heights(state)
+    np.testing.assert_array_equal(system.observed(state), heights[:, 0])
+    largest = np.abs(state).max()
+    np.testing.assert_allclose(system.state_of(heights + 1), state, atol=1e-10 * largest)
+
+
 def test_temperature_is_carried_with_the_mean_flow():
     system = StirredTemperature(flows=(0.1, 0.0), gradient=0.0, filtered=False, points=32)
     state = np.zeros((1, 3, 32, 17), complex)

@@ -8,10 +8,12 @@ import numpy as np
 
 from tf4dvar.classical.analysis import Analysis, in_chunks, windows_at_once
 from tf4dvar.classical.covariance import Covariance, Gaussian, covariance_matrix
+from tf4dvar.classical.ensemble import gaspari_cohn, square_root, weights_of_members
 from tf4dvar.classical.method import Method, setting
 from tf4dvar.classical.problem import Problem
 from tf4dvar.classical.stationarity import stationary
 from tf4dvar.classical.tangent_linear import one_step_model
+from tf4dvar.data.grid import distances
 from tf4dvar.systems import random_stream
 from tf4dvar.systems.axes import axes_but
 
@@ -79,7 +81,7 @@ class EnKS(Method):
                         ensemble[:, :, : time + 1],
                         part.operator(ensemble[:, :, time]),
                         _observed(part, time, *tapers),
-                        self.square_root,
+                        not self.square_root,
                         rng,
                     )
                     analyses += seen.any(axis=1)
@@ -101,10 +103,10 @@ class EnKS(Method):
         if problem.flow is not None:
             prior = problem.required_prior()
             forecast = one_step_model(problem.flow, problem.components).forecast
-            return forecast, prior, None if error is None else _square_root(error)
+            return forecast, prior, None if error is None else square_root(error)
         known = stationary(problem)
         error = known.persistence_error if error is None else error
-        return (lambda states, *_: states), problem.prior or known.background, _square_root(error)
+        return (lambda states, *_: states), problem.prior or known.background, square_root(error)
 
     def _tapers(self, problem: Problem) -> tuple[np.ndarray, np.ndarray]:
         """Factors on covariances of components with observations, and among these."""
@@ -112,7 +114,9 @@ class EnKS(Method):
         if self.localisation is None:
             return np.ones((problem.components, observed)), np.ones((observed, observed))
         footprint = problem.operator.footprint()
-        taper = gaspari_cohn(problem.components, self.localisation) @ footprint.T
+        places = np.arange(float(problem.components))[:, None]
+        around = distances(places, places, np.array([problem.components]))
+        taper = gaspari_cohn(around, self.localisation) @ footprint.T
         return taper, footprint @ taper
 
 
@@ -141,7 +145,7 @@ def _update(
     ensemble: np.ndarray,
     simulated: np.ndarray,
     observed: _Observed,
-    square_root: bool,
+    perturbed: bool,
     rng: np.random.Generator,
 ) -> np.ndarray:
     """Update an ensemble [window, member, time, component] whose last time is observed.
@@ -150,7 +154,7 @@ def _update(
         ensemble: changed in place.
         simulated: H of its last time, [window, member, observed].
         observed: the observations.
-        square_root: update without perturbed observations.
+        perturbed: whether observations are.
         rng: of the perturbations.
 
     Returns:
@@ -167,22 +171,17 @@ def _update(
         count, steps, components, -1
     ) * observed.taper[:, None]
     variance = anomalies.swapaxes(1, 2) @ anomalies / degrees * observed.among
-    total = variance + observed.correlation
     innovation = observed.values - mean
-    inverse = np.linalg.inv(total)
-    if square_root:
-        # Potter's gain with symmetric roots: P H^T [(S^1/2 + R^1/2) S^1/2]^-1.
-        root = _square_root(total)
-        reduced = np.linalg.inv((root + _square_root(observed.correlation)) @ root)
-        gained = innovation[:, None] @ inverse - anomalies @ reduced.swapaxes(1, 2)
-    else:
-        noise = rng.normal(size=anomalies.shape) @ _square_root(observed.correlation)
+    noise = None
+    if perturbed:
+        noise = rng.normal(size=anomalies.shape) @ square_root(observed.correlation)
         noise -= noise.mean(axis=1, keepdims=True)
-        known = np.isfinite(observed.scale)[:, None]
-        gained = (innovation[:, None] - anomalies + noise * known) @ inverse
-    gained = gained.astype(states.dtype)
-    states += gained @ cross.reshape(count, steps * components, -1).swapaxes(1, 2)
-    return np.einsum("wi,wij,wj->w", innovation, inverse, innovation)
+        noise *= np.isfinite(observed.scale)[:, None]
+    weights = weights_of_members(innovation, anomalies, variance, observed.correlation, noise)
+    states += weights.astype(states.dtype) @ cross.reshape(count, steps * components, -1).swapaxes(
+        1, 2
+    )
+    return np.einsum("wi,wi->w", innovation, weights.mean(axis=1))
 
 
 def _observed(problem: Problem, time: int, taper: np.ndarray, among: np.ndarray) -> _Observed:
@@ -204,27 +203,3 @@ def _observed(problem: Problem, time: int, taper: np.ndarray, among: np.ndarray)
         taper[:, entries].swapaxes(0, 1).astype(np.float32),
         among[rows, columns],
     )
-
-
-def gaspari_cohn(components: int, distance: float) -> np.ndarray:
-    """Factors on covariances between components around a circle, zero from a distance on.
-
-    Args:
-        components: their number.
-        distance: in components.
-
-    Returns:
-        [component, component].
-    """
-    apart = np.abs(np.subtract.outer(np.arange(components), np.arange(components)))
-    r = 2 * np.minimum(apart, components - apart) / distance
-    near = 1 + r**2 * (-5 / 3 + r * (5 / 8 + r * (1 / 2 - r / 4)))
-    with np.errstate(divide="ignore"):
-        far = 4 - 2 / (3 * r) + r * (-5 + r * (5 / 3 + r * (5 / 8 + r * (-1 / 2 + r / 12))))
-    return np.where(r <= 1, near, np.where(r <= 2, far, 0.0))
-
-
-def _square_root(matrices: np.ndarray) -> np.ndarray:
-    """Symmetric square roots of symmetric matrices [..., row, column], none of them negative."""
-    values, vectors = np.linalg.eigh(matrices)
-    return (vectors * np.sqrt(np.maximum(values, 0.0))[..., None, :]) @ vectors.swapaxes(-1, -2)

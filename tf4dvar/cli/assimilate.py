@@ -19,6 +19,7 @@ from tf4dvar.cli.common import (
     NoiseVarianceOption,
     OutOption,
     SystemOption,
+    is_given,
     refuse_given,
     report,
     system_of,
@@ -89,7 +90,8 @@ def command_of(name: str) -> Callable[..., None]:
         if not used.takes_first_guess:
             unused.add("first_guess")
         refuse_given(context, unused, f"{data.path} has no use for them.")
-        chosen = used(**{name: given[name] for name in own})
+        # Where series and maps share an option, each has a default of its own.
+        chosen = used(**{name: given[name] for name in own if is_given(context, name)})
         if maps:
             beside = given.get("states"), first_guess
             assimilate_fields(chosen, data.members(), noise_variance, *beside, out, as_json)
@@ -116,11 +118,8 @@ def command_of(name: str) -> Callable[..., None]:
     }
     for kind in kinds:
         hints = get_type_hints(kind)
-        whose = "Of maps: " if kind is of_fields and method else ""
         for each in fields(kind):
-            option = typer.Option(
-                help=f"{whose}{each.metadata['help']}", min=each.metadata["at_least"]
-            )
+            option = typer.Option(help=_help(each.name, kinds), min=each.metadata["at_least"])
             options.setdefault(
                 each.name, (Annotated[_on_the_line(hints[each.name]), option], each.default)
             )
@@ -139,6 +138,26 @@ def command_of(name: str) -> Callable[..., None]:
     command.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {name: annotation for name, (annotation, _) in options.items()}
     return opens_files(command)
+
+
+def _help(name: str, kinds: list[Any]) -> str:
+    """What a setting is; with a method of series beside that of maps, what it is of each.
+
+    Args:
+        name: of the setting.
+        kinds: one method, or that of series and that of maps.
+    """
+    of = [{each.name: each for each in fields(kind)} for kind in kinds]
+    if name not in of[0]:
+        return f"Of maps: {of[1][name].metadata['help']}"
+    own = str(of[0][name].metadata["help"])
+    if len(of) == 1 or name not in of[1]:
+        return own
+    told, default = of[1][name].metadata["help"], of[1][name].default
+    if told == own and default == of[0][name].default:
+        return own
+    shared = f"{own} Of maps {default} by default"
+    return f"{shared}." if told == own else f"{shared}: {told}"
 
 
 def _on_the_line(hint: Any) -> Any:

@@ -139,13 +139,19 @@ def refuse_given(context: typer.Context, names: Iterable[str], why: str) -> None
     given = [
         option.opts[0]
         for option in context.command.params
-        if option.name in {*names} and _is_given(context, option.name)
+        if option.name in {*names} and is_given(context, option.name)
     ]
     if given:
         raise InputError(f"Received {', '.join(given)}; {why}")
 
 
-def _is_given(context, name):
+def is_given(context: typer.Context, name: str) -> bool:
+    """Whether a parameter of the running command stands on the command line.
+
+    Args:
+        context: of the command.
+        name: of the parameter.
+    """
     source = context.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"
 

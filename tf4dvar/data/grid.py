@@ -163,6 +163,27 @@ class Grid:
         return np.ones(self.shape, bool) if self.land is None else ~self.land
 
 
+def distances(some: np.ndarray, others: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """Between positions, the shortest where they repeat, [some, others].
+
+    Args:
+        some, others: [point, dimension], as of `Grid.positions`.
+        box: of every dimension its period, 0 where it has none.
+
+    Usage:
+
+        from tf4dvar.data.grid import distances
+
+        places = np.array([[0.0, 0.0], [3.0, 6.0]])
+        assert np.allclose(distances(places, places, np.array([0.0, 10.0])), [[0, 5], [5, 0]])
+    """
+    squares = np.zeros((len(some), len(others)))
+    for one, other, period in zip(some.T, others.T, box, strict=True):
+        apart = np.abs(np.subtract.outer(one, other))
+        squares += np.square(np.minimum(apart, period - apart) if period else apart)
+    return np.sqrt(squares)
+
+
 def _period(coordinate, factor):
     """What its attribute says, km; None where it says nothing."""
     told = coordinate.attrs.get(PERIOD)

@@ -152,9 +152,8 @@ class QuasiGeostrophic:
         """
         kx, ky = self.wavenumbers
         streams = self.stream_function(state)
-        advection = self.advection(streams, state[:, : self.layers])
-        gradients = self.vorticity_gradients[:, None, None]
-        slope = -advection - 1j * kx * gradients * streams
+        slope = -self.advection(streams, state[:, : self.layers])
+        slope -= 1j * kx * self.vorticity_gradients[:, None, None] * streams
         if self.layers == 2:
             slope[:, 1] += self.drag * (kx**2 + ky**2) * streams[:, 1]
         return slope
@@ -207,8 +206,7 @@ class QuasiGeostrophic:
         noise = rng.normal(size=(members, self.layers, self.points, self.points))
         state = fft.rfft2(noise) * np.exp(-(kx**2 + ky**2) * self.deformation_radius**2)
         state[..., 0, 0] = 0.0
-        speed = np.sqrt(2 * self.energy(state))
-        return state * (INITIAL_SPEED / speed)[:, None, None, None]
+        return state * (INITIAL_SPEED / np.sqrt(2 * self.energy(state)))[:, None, None, None]
 
     def observed(self, state: np.ndarray) -> np.ndarray:
         """The height of the surface, m, [member, y, x].
@@ -216,7 +214,25 @@ class QuasiGeostrophic:
         Args:
             state: as of the class.
         """
-        return self.coriolis / GRAVITY * fft.irfft2(self.stream_function(state)[:, 0])
+        return self.heights(state)[:, 0]
+
+    def heights(self, state: np.ndarray) -> np.ndarray:
+        """Stream functions as heights of a surface, m, [member, layer, y, x]; of no mean.
+
+        Args:
+            state: as of the class.
+        """
+        return self.coriolis / GRAVITY * fft.irfft2(self.stream_function(state))
+
+    def state_of(self, heights: np.ndarray) -> np.ndarray:
+        """The state of some heights; their means do not count.
+
+        Args:
+            heights: m, [member, layer, y, x].
+        """
+        streams = GRAVITY / self.coriolis * fft.rfft2(heights)
+        streams[..., 0, 0] = 0.0
+        return sum(self.to_vorticity[:, i] * streams[:, i, None] for i in range(self.layers))
 
     def energy(self, state: np.ndarray) -> np.ndarray:
         """Kinetic and available potential energy, m^2/s^2, [member].
@@ -236,8 +252,7 @@ class QuasiGeostrophic:
 
     def _mean_product(self, one, other):
         """Half the mean of a product over the volume."""
-        means = (fft.irfft2(one) * fft.irfft2(other)).mean((-2, -1))
-        return means @ self.thicknesses / 2
+        return (fft.irfft2(one) * fft.irfft2(other)).mean((-2, -1)) @ self.thicknesses / 2
 
     def _runge_kutta(self, state, slope):
         """The mean slope over a step, of fourth order."""

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf4dvar.classical.fields import FIELD_METHODS, FieldProblem
+from tf4dvar.classical.fields import FIELD_METHODS, FieldProblem, quasi_geostrophic_method
 from tf4dvar.classical.fields import quasi_geostrophic as module
 from tf4dvar.classical.fields.climatology import simulated_heights
 from tf4dvar.data.grid import Grid
@@ -74,7 +74,8 @@ def test_one_layer_is_found_from_its_observations(examples):
 def test_two_layers_are_found_from_the_upper_one(monkeypatch):
     both = trajectories(2, 30)
     simulated = np.moveaxis(both[1:, :3], -1, 2)
-    monkeypatch.setattr(module, "simulated_heights", lambda system: (simulated, 1e3 * SPACING))
+    given = simulated, 1e3 * SPACING
+    monkeypatch.setattr(quasi_geostrophic_method, "simulated_heights", lambda system: given)
     truth = both[:1, ..., 0]
     two = Assimilation(layers=2, iterations=27).analyse(problem_of(truth))
     assert error(two, truth) < NOISE / 2

@@ -6,11 +6,10 @@ from functools import lru_cache
 from itertools import islice
 
 import numpy as np
-from scipy import fft
 
 from tf4dvar.errors import InputError
 from tf4dvar.systems import QuasiGeostrophic, random_stream
-from tf4dvar.systems.quasi_geostrophic import DAY, GRAVITY
+from tf4dvar.systems.quasi_geostrophic import DAY
 
 # Of the simulated box: points along a side, and within a deformation radius.
 POINTS, RESOLUTION = 64, 2
@@ -56,7 +55,7 @@ def simulated_heights(system: QuasiGeostrophic) -> tuple[np.ndarray, float]:
     days = system.days(system.initial(1, random_stream("climatology", 0)))
     with np.errstate(over="ignore", invalid="ignore"):
         sampled = [
-            system.stream_function(state)[0]
+            system.heights(state)[0]
             for day, state in enumerate(islice(days, spin_up, spin_up + SAMPLES * apart))
             if day % apart < SUCCESSIVE
         ]
@@ -64,5 +63,4 @@ def simulated_heights(system: QuasiGeostrophic) -> tuple[np.ndarray, float]:
         raise InputError(
             f"{system} is not finite after some time. Take another deformation radius or shear."
         )
-    heights = system.coriolis / GRAVITY * fft.irfft2(np.array(sampled))
-    return heights.reshape(-1, SUCCESSIVE, *heights.shape[1:]), spacing
+    return np.reshape(sampled, (-1, SUCCESSIVE, *sampled[0].shape)), spacing

@@ -18,6 +18,9 @@ KERNELS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 """Correlations by the square of a distance in units of length and days; all are positive definite
 in a space of any dimension. That of Matern has the smoothness 3/2: its fields have one derivative,
 those of the exponential none, those of the Gaussian all."""
+DEGREES = {"gaussian": np.inf, "exponential": 1.0, "matern": 3.0}
+"""Each kernel is the mean of cosines whose wavenumbers have a t distribution of so many degrees of
+freedom (Rasmussen and Williams 2006, section 4.2.1)."""
 
 
 class FieldCovariance(Protocol):
@@ -99,6 +102,29 @@ class KernelCovariance:
         """
         squares = cdist(self.coordinates(some), self.coordinates(others), "sqeuclidean")
         return self.variance * KERNELS[self.kernel](squares)
+
+
+@dataclass(frozen=True)
+class SeparableCovariance(KernelCovariance):
+    """A kernel of the distance in space times that of Matern of the distance in time.
+
+        C = variance kernel(r^2 / length^2) matern(t^2 / days^2)
+
+    Attributes:
+        grid, times, kernel, length, variance: as of its base.
+        days: of the kernel in time.
+    """
+
+    def between(self, some: np.ndarray, others: np.ndarray) -> np.ndarray:
+        """See `FieldCovariance`.
+
+        Args:
+            some, others: points.
+        """
+        one, other = self.coordinates(some), self.coordinates(others)
+        space = KERNELS[self.kernel](cdist(one[:, :-1], other[:, :-1], "sqeuclidean"))
+        time = KERNELS["matern"](np.square(np.subtract.outer(one[:, -1], other[:, -1])))
+        return self.variance * space * time
 
 
 def on_circles(places: np.ndarray, periods: np.ndarray) -> np.ndarray:

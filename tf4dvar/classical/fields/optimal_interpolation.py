@@ -1,29 +1,27 @@
 """Optimal interpolation of fields from near observations in space and time."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import psutil
 
-from tf4dvar.classical.fields.covariance_fit import Parameters, fitted
+from tf4dvar.classical.fields.covariance_method import CovarianceMethod
 from tf4dvar.classical.fields.covariance_of_states import covariance_of_states, mean_of_states
-from tf4dvar.classical.fields.covariances import KernelCovariance
+from tf4dvar.classical.fields.covariances import FieldCovariance
 from tf4dvar.classical.fields.local_analysis import (
     Observations,
     blocks,
     interpolate,
     neighbours_of,
 )
-from tf4dvar.classical.fields.method import FieldAnalysis, FieldMethod
+from tf4dvar.classical.fields.method import FieldAnalysis
 from tf4dvar.classical.fields.problem import FieldProblem
-from tf4dvar.classical.fields.withheld import withhold
 from tf4dvar.classical.method import setting
 from tf4dvar.errors import InputError
 
 
 @dataclass(frozen=True)
-class OptimalInterpolation(FieldMethod):
+class OptimalInterpolation(CovarianceMethod):
     """Optimal interpolation: the best linear estimate from near observations in space and time.
 
     The covariance is a kernel whose parameters are fitted to the data, or that of states. For a
@@ -47,35 +45,12 @@ class OptimalInterpolation(FieldMethod):
     """
 
     name = "oi"
-    takes_states = True
-    covariance: Literal["gaussian", "exponential", "matern", "states"] = setting(
-        "matern", "A kernel, of Matern with smoothness 3/2; or estimated from states."
-    )
-    length: float | None = setting(None, "Of a kernel, km; None: fitted.", positive=True)
-    days: float | None = setting(None, "Of a kernel, as length; None: fitted.", positive=True)
-    variance: float | None = setting(None, "Of the field; None: fitted.", positive=True)
-    noise_factor: float | None = setting(
-        None, "By which noise variances are multiplied; None: fitted.", positive=True
-    )
     neighbours: int = setting(300, "Observations for a block of points, at most.", at_least=2)
-
-    @property
-    def learns(self):
-        """See `FieldMethod`; a kernel does not."""
-        return self.covariance == "states"
-
-    def __post_init__(self):
-        super().__post_init__()
-        given = [name for name in ("length", "days", "variance") if getattr(self, name)]
-        if self.covariance == "states" and given:
-            raise InputError(
-                f"Received {' and '.join(given)} with the covariance of states, which takes none; "
-                "leave it out, or take a kernel."
-            )
 
     def solve(self, problem, progress):
         """See `FieldMethod.analyse`."""
         self._check_memory(problem)
+        covariance: FieldCovariance
         if self.covariance == "states":
             covariance, mean = covariance_of_states(problem), mean_of_states(problem)
             members = observations_of(problem, mean)
@@ -83,7 +58,7 @@ class OptimalInterpolation(FieldMethod):
         else:
             mean = np.zeros(problem.grid.shape)
             members = observations_of(problem, mean)
-            covariance, parameters = self._kernel(problem, members)
+            covariance, parameters = self.kernel(problem, members, self.neighbours)
         wanted = np.broadcast_to(problem.grid.sea, problem.observations.shape[1:])
         groups = blocks(covariance, wanted)
         maps = np.zeros((2, len(members), wanted.size))
@@ -95,32 +70,6 @@ class OptimalInterpolation(FieldMethod):
                 progress(number * len(groups) + done, len(members) * len(groups))
         maps = maps.reshape(2, *problem.observations.shape)
         return FieldAnalysis(maps[0] + mean, np.sqrt(maps[1]), parameters)
-
-    def _kernel(self, problem, members):
-        """A kernel, and its parameters; those that are not given are fitted."""
-        places = problem.grid.positions.reshape(-1, len(problem.grid.box))
-        # Of larger scales than its own a data set does not tell.
-        limit = Parameters(
-            length=float(np.ptp(places, axis=0).max()) or 1.0,
-            days=float(np.ptp(problem.times)),
-            variance=np.inf,
-            noise_factor=np.inf,
-        )
-        variance = float(np.mean([each.values.var() for each in members])) or 1.0
-        guess = Parameters(limit.length / 10, limit.days / 10, variance, 1.0)
-        given = {name: getattr(self, name) for name in guess._fields if getattr(self, name)}
-
-        def covariance_of(parameters):
-            length, days, variance, _ = parameters
-            return KernelCovariance(
-                problem.grid, problem.times, self.covariance, length, days, variance
-            )
-
-        best, free = guess._replace(**given), [name for name in guess._fields if name not in given]
-        if free:
-            withheld = withhold(members, problem.observations.shape[1:])
-            best = fitted(best, limit, covariance_of, free, withheld, self.neighbours)
-        return covariance_of(best), best._asdict()
 
     def _check_memory(self, problem):
         """Refuse matrices that do not fit."""

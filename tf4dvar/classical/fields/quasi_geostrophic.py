@@ -7,15 +7,16 @@ import psutil
 from scipy import fft
 from scipy.optimize import minimize
 
-from tf4dvar.classical.fields.climatology import SUCCESSIVE, simulated_heights
 from tf4dvar.classical.fields.isotropic import IsotropicSpectrum
-from tf4dvar.classical.fields.method import FieldAnalysis, FieldMethod
+from tf4dvar.classical.fields.method import FieldAnalysis
 from tf4dvar.classical.fields.model_error import ModelError
-from tf4dvar.classical.fields.problem import FieldProblem
+from tf4dvar.classical.fields.quasi_geostrophic_method import (
+    QuasiGeostrophicMethod,
+    spacing_of,
+    time_step_of,
+)
 from tf4dvar.classical.method import setting
-from tf4dvar.data.grid import Grid
 from tf4dvar.errors import InputError
-from tf4dvar.systems import QuasiGeostrophic
 
 # From which L-BFGS estimates the Hessian.
 GRADIENTS = 20
@@ -24,12 +25,10 @@ GRADIENTS = 20
 FIRST = 3
 # Fields that a step holds while it is differentiated, about.
 HELD = 300
-# Of the states that a problem gives, about as many samples.
-EXAMPLES = 100
 
 
 @dataclass(frozen=True)
-class QuasiGeostrophicAssimilation(FieldMethod):
+class QuasiGeostrophicAssimilation(QuasiGeostrophicMethod):
     """4DVar with quasi-geostrophic dynamics, of one layer or of two.
 
     In a periodic box, as of `tf4dvar simulate qg`. In each window it seeks the first heights from
@@ -48,42 +47,16 @@ class QuasiGeostrophicAssimilation(FieldMethod):
 
     name = "4dvar-qg"
     takes_first_guess = True
-    takes_states = True
-    layers: int = setting(1, "1, or 2 of which the lower is never seen.", at_least=1)
     window: float = setting(21.0, "Days of a window.", positive=True)
     shift: float = setting(7.0, "Days from a window to the next.", positive=True)
     iterations: int = setting(
         40, "Of L-BFGS in a window, at most; in the first thrice.", at_least=1
     )
     dynamics_step: float = setting(6.0, "Of the dynamics, hours at most.", positive=True)
-    deformation_radius: float = setting(30.0, "Kilometres.", positive=True)
-    shear: float = setting(0.1, "Mean flow of the upper layer over the lower, m/s.")
-    beta: float = setting(1.6e-11, "Gradient of the planetary vorticity, 1/(m s).")
-    drag: float = setting(1.16e-6, "Of the lower layer, 1/s.")
-
-    @property
-    def learns(self):
-        """See `FieldMethod`; of a lower layer states tell nothing."""
-        return self.layers == 1
-
-    @property
-    def system(self) -> QuasiGeostrophic:
-        """Whose equations the dynamics are.
-
-        Raises:
-            InputError: there are more than two layers.
-        """
-        return QuasiGeostrophic(
-            layers=self.layers,
-            deformation_radius=1e3 * self.deformation_radius,
-            flows=(self.shear, 0.0),
-            beta=self.beta,
-            drag=self.drag,
-        )
 
     def solve(self, problem, progress):
         """See `FieldMethod.analyse`."""
-        time_step = _time_step(problem)
+        time_step = time_step_of(problem)
         members, times, *_ = problem.observations.shape
         length = min(max(round(self.window / time_step), 2), times)
         shift = min(max(round(self.shift / time_step), 1), length - 1)
@@ -120,10 +93,10 @@ class QuasiGeostrophicAssimilation(FieldMethod):
         """B^(1/2), and the cost of a window."""
         from tf4dvar.classical.fields.initial_heights import InitialHeights
 
-        size, spacing = problem.grid.shape, _spacing(problem.grid)
+        size, spacing = problem.grid.shape, spacing_of(problem.grid)
         parts = self._parts(problem.time_step)
         self._check_memory(length * parts, size)
-        fields, apart, between = self._examples(problem, spacing)
+        fields, apart, between = self.examples(problem, spacing)
         root = IsotropicSpectrum(fields[:, 0], apart).root(size, spacing)
         forcing: tuple[np.ndarray, ...] = ()
         if self.layers == 1:
@@ -137,25 +110,6 @@ class QuasiGeostrophicAssimilation(FieldMethod):
     def _parts(self, days):
         """Steps of the dynamics in some days."""
         return int(np.ceil(24 * days / self.dynamics_step - 1e-9))
-
-    def _examples(self, problem, spacing):
-        """Heights that follow each other, [sample, time, layer, y, x]; how far apart, and when."""
-        if problem.states is None:
-            heights, apart = simulated_heights(self.system)
-            return heights[:, :, : self.layers], apart, 1.0
-        count = problem.states.shape[1] // SUCCESSIVE
-        if not count:
-            raise InputError(
-                f"Received states of {problem.states.shape[1]} times; expected {SUCCESSIVE} or "
-                "more, by which the error of the dynamics is seen."
-            )
-        samples = np.arange(len(problem.states) * count)
-        chosen = samples[:: max(len(samples) // EXAMPLES, 1)]
-        fields = [
-            problem.states[each // count, SUCCESSIVE * (each % count) :][:SUCCESSIVE]
-            for each in chosen
-        ]
-        return np.array(fields, "float64")[:, :, None], spacing, problem.time_step
 
     def _ode(self, spacing):
         from tf4dvar.layers import QuasiGeostrophicODE
@@ -209,35 +163,3 @@ def _control(root: np.ndarray, heights: np.ndarray) -> np.ndarray:
     transposed = np.swapaxes(known, -2, -1)
     control = transposed @ np.linalg.solve(known @ transposed, waves)
     return fft.irfft2(np.moveaxis(control[..., 0], 2, 0), heights.shape[-2:]).ravel()
-
-
-def _spacing(grid: Grid) -> float:
-    """Of the points in y and x, m."""
-    distances = np.concatenate([np.diff(axis) for axis in (grid.y, grid.x)])
-    rows, columns = grid.shape
-    spacing = float(np.mean(distances))
-    if None in grid.periods or not grid.sea.all():
-        raise InputError(
-            "Received a grid with land or without periods; expected a box that repeats in y and x "
-            "(the attribute modulo of both coordinates). Take a method that knows no dynamics."
-        )
-    expected = [spacing * rows, spacing * columns]
-    measured = [*distances, *grid.periods]
-    if not np.allclose(measured, [spacing] * len(distances) + expected, rtol=1e-3):
-        raise InputError(
-            f"Received distances of {distances.min():g} to {distances.max():g} km between rows and "
-            f"columns, and the periods {grid.periods} km; expected square cells, ascending, and as "
-            f"many as a period is long, {expected}."
-        )
-    return 1e3 * spacing
-
-
-def _time_step(problem: FieldProblem) -> float:
-    """Between two maps, days."""
-    steps = np.diff(problem.times)
-    if not np.allclose(steps, problem.time_step, rtol=1e-3):
-        raise InputError(
-            f"Received maps that are {steps.min():g} to {steps.max():g} days apart; expected "
-            "regular times. Put them on regular ones, with NaN where nothing is observed."
-        )
-    return problem.time_step
