@@ -90,7 +90,7 @@ class AutoregressiveSmoother(CovarianceMethod, EnsembleSmoother):
         if variance is None:
             of_all = float(np.mean([each.values.var() for each in members])) or 1.0
             noise = float(np.mean(problem.variance[problem.observed]))
-            variance = max(of_all - noise, of_all / 10)
+            variance = max(of_all - noise, of_all / 100)
         return replace(self, variance=variance).kernel(problem, members, self.neighbours)
 
 
