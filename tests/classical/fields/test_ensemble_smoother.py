@@ -280,7 +280,7 @@ def test_states_tell_how_long_a_field_lasts(rng):
         ({"covariance": "states"}, {}, "Received no states that follow each other"),
         ({"covariance": "states"}, {"states": np.ones((9, 1, *SIZE))}, "two of them in a row"),
         ({"covariance": "states"}, {"states": np.ones((9, 2, *SIZE))}, "all the same"),
-        (KERNEL | {"members": 10**9}, {}, "Take fewer members"),
+        ({"members": 10**9}, {}, "Take fewer members"),
         (KERNEL | {"neighbours": 10**7, "members": 10**10}, {}, "GB; there are"),
     ],
 )

@@ -64,6 +64,7 @@ class AutoregressiveSmoother(CovarianceMethod, EnsembleSmoother):
 
     def solve(self, problem, progress):
         """See `FieldMethod.analyse`."""
+        self.check_memory(problem, Autoregression)
         if self.covariance == "states":
             patterns, mean, days = patterns_of_states(problem)
             settings = {"days": days, "noise_factor": self.noise_factor or 1.0}
@@ -108,10 +109,10 @@ class Autoregression:
     fields = 2
     # Two draws and two states.
     held_by_member = 2 * 4 * 4
+    held = 4 * max(2 * WAVES, EXAMPLES)
 
     def __init__(self, patterns: np.ndarray, shape: tuple[int, int], days: float):
         self._patterns, self._shape, self._days = patterns, shape, days
-        self.held = 4 * len(patterns)
 
     def draw(self, members: int, rng: np.random.Generator) -> np.ndarray:
         """See `EnsembleDynamics`."""
@@ -183,5 +184,5 @@ def patterns_of_states(problem: FieldProblem) -> tuple[np.ndarray, np.ndarray, f
     z = -1 - special.lambertw(-np.clip(correlation, 0.01, 0.9999) / np.e, -1).real
     days = np.sqrt(3) * lag * problem.time_step / z
     patterns = anomalies.reshape(-1, mean.size)
-    patterns = patterns[:: max(len(patterns) // EXAMPLES, 1)]
+    patterns = patterns[:: -(-len(patterns) // EXAMPLES)]
     return (patterns / np.sqrt(len(patterns))).astype("float32"), mean, float(days)

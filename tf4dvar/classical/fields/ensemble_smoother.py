@@ -86,11 +86,7 @@ class EnsembleSmoother(FieldMethod):
             problem: the maps.
             dynamics: of the ensemble.
             progress: see `FieldMethod.analyse`.
-
-        Raises:
-            InputError: the ensemble does not fit into the memory.
         """
-        self._check_memory(problem, dynamics)
         grid, times = problem.grid, problem.times
         # Only its coordinates are asked for, km.
         places = KernelCovariance(grid, np.zeros(1), "gaussian", 1.0, 1.0, 1.0)
@@ -165,8 +161,18 @@ class EnsembleSmoother(FieldMethod):
             return half
         return self.localisation
 
-    def _check_memory(self, problem, dynamics):
-        """Refuse an ensemble that does not fit."""
+    def check_memory(
+        self, problem: FieldProblem, dynamics: EnsembleDynamics | type[EnsembleDynamics]
+    ) -> None:
+        """Refuse an ensemble that does not fit into the memory.
+
+        Args:
+            problem: the maps.
+            dynamics: of the ensemble, or their class.
+
+        Raises:
+            InputError: it does not fit.
+        """
         times = problem.times
         most = int((np.arange(len(times)) - np.searchsorted(times, times - self.lag)).max())
         points = int(np.prod(problem.grid.shape))

@@ -47,7 +47,9 @@ class QuasiGeostrophicSmoother(QuasiGeostrophicMethod, EnsembleSmoother):
 
     def solve(self, problem, progress):
         """See `FieldMethod.analyse`."""
-        return FieldAnalysis(*self.smoothed(problem, self._dynamics(problem), progress))
+        dynamics = self._dynamics(problem)
+        self.check_memory(problem, dynamics)
+        return FieldAnalysis(*self.smoothed(problem, dynamics, progress))
 
     def _dynamics(self, problem):
         """Of an ensemble on the grid of a problem."""
