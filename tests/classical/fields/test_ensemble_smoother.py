@@ -183,7 +183,10 @@ def test_land_takes_no_part(rng):
     )
     for settings in (KERNEL, {"covariance": "states"}):
         method = AutoregressiveSmoother(**settings, members=10, localisation=4.0)
-        clean, other = method.analyse(given), method.analyse(poisoned)
+        seen = given, poisoned
+        if not method.learns:
+            seen = tuple(replace(each, states=None) for each in seen)
+        clean, other = map(method.analyse, seen)
         np.testing.assert_array_equal(other.states, clean.states)
         np.testing.assert_array_equal(other.spread, clean.spread)
         assert np.isnan(clean.states[..., LAND]).all()
