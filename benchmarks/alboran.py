@@ -1,6 +1,6 @@
 """Sea-surface temperature under pasted clouds: errors of maps on pixels that were withheld.
 
-python benchmarks/alboran.py PATH [--methods oi:covariance=exponential] [--draws 0,1,2]
+python benchmarks/alboran.py PATH [--methods oi] [--draws 0,1,2]
 
 The file is DINEOF's example, ten days of the Alboran Sea: `SST` [time, lat, lon] with gaps, and
 `mask`, 1 = sea. On each of its five clearest days the clouds of another day are pasted, drawn by
@@ -33,7 +33,7 @@ def pasted(seen, sea, rng):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("path", type=Path)
-    parser.add_argument("--methods", default="oi:covariance=exponential")
+    parser.add_argument("--methods", default="oi")
     parser.add_argument("--draws", default="0,1,2")
     parser.add_argument("--noise", type=float, default=0.1, help="K, standard deviation")
     arguments = parser.parse_args()

@@ -37,7 +37,7 @@ def rmse(one, other, where):
 def test_a_field_of_few_eofs_is_found_whole(rng, days):
     truth = fields(rng, days=days)
     gappy = np.where(rng.uniform(size=truth.shape) < 0.3, np.nan, truth)
-    method = Dineof(tolerance=1e-6, iterations=2000, cloud_radius=0, eofs=4)
+    method = Dineof(tolerance=1e-6, iterations=2000, eofs=4)
     analysis = method.analyse(problem(gappy, 1e-12))
     # Three, and that by which the mean of the observations is not that of the field.
     assert analysis.settings["eofs_0"] == 4
@@ -92,7 +92,7 @@ def test_it_is_as_good_as_another_way_to_fit_the_same(rng):
     assert error < NOISE
     assert 3 <= analysis.settings["eofs_0"] <= 4
     stated = (analysis.states[0] - truth) / analysis.spread[0]
-    assert 0.6 < stated[gaps].std() < 1.4
+    assert 0.75 < stated[gaps].std() < 1.25
 
 
 def test_filtered_amplitudes_are_smooth_and_better_where_the_truth_is(rng):
@@ -106,7 +106,7 @@ def test_filtered_amplitudes_are_smooth_and_better_where_the_truth_is(rng):
     )
     bends = [np.abs(np.diff(states, 2, axis=0)).mean() for states in (plain, filtered)]
     assert bends[1] < 0.5 * bends[0]
-    assert rmse(filtered, truth, ...) < 0.8 * rmse(plain, truth, ...)
+    assert rmse(filtered, truth, ...) < rmse(plain, truth, ...)
 
 
 def test_the_filter_cuts_off_at_its_period(rng):
@@ -115,7 +115,7 @@ def test_the_filter_cuts_off_at_its_period(rng):
     patterns = linalg.qr(rng.normal(size=(SIDE**2, 2)), mode="economic")[0].T
     waves = np.cos(2 * np.pi * (times[:, None] + 0.25) / (60, 10))
     truth = ((waves * (1.0, 1.2)) @ patterns).reshape(-1, SIDE, SIDE)
-    one = {"eofs": 1, "cloud_radius": 0}
+    one = {"eofs": 1}
     for period, kept in ((0.0, 1), (20.0, 0)):
         analysis = Dineof(filter=period, **one).analyse(problem(truth, 1e-6, times=times))
         shares = analysis.states[0].reshape(len(times), -1) @ patterns.T

@@ -21,7 +21,7 @@ from tf4dvar.data.grid import Grid
 from tf4dvar.errors import InputError
 
 SIZE, TIMES = (6, 8), 7
-KERNEL = {"length": 3.0, "days": 4.0, "variance": 2.0, "noise_factor": 1.0}
+KERNEL = {"covariance": "matern", "length": 3.0, "days": 4.0, "variance": 2.0, "noise_factor": 1.0}
 LAND = np.zeros(SIZE, bool)
 LAND[2:4, 3:6] = True
 ROWS, COLUMNS = np.arange(6.0), np.arange(8.0)

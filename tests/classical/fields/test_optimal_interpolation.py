@@ -132,7 +132,7 @@ def test_an_observation_of_small_noise_weighs_more(rng):
     noise = np.where(np.nan_to_num(observations) == 1, 1e-4, 1.0)
     grid = Grid(np.zeros(1), np.arange(3.0))
     given = FieldProblem(observations, noise, np.arange(2.0), grid)
-    assert OptimalInterpolation(**GIVEN).analyse(given).states[0, 0, 0, 1] > 0.7
+    assert OptimalInterpolation("matern", **GIVEN).analyse(given).states[0, 0, 0, 1] > 0.7
 
 
 def field(rng, shape, length, days):
@@ -177,12 +177,13 @@ def test_the_spread_is_the_error_of_a_simulated_field(simulated):
     assert 0.9 < (errors / analysis.spread).std() < 1.1
 
 
+@pytest.mark.long
 def test_given_parameters_are_kept(rng):
     given = problem(rng, members=1)
-    settings = (
-        OptimalInterpolation(length=3.0, noise_factor=1.0, neighbours=20).analyse(given).settings
-    )
+    method = OptimalInterpolation(length=3.0, noise_factor=1.0, neighbours=20)
+    settings = method.analyse(given).settings
     assert (settings["length"], settings["noise_factor"]) == (3.0, 1.0)
+    assert settings["kernel"] in PROFILES
 
 
 @pytest.mark.long
@@ -203,9 +204,9 @@ def test_a_fit_leaves_out_what_is_not_positive_definite(rng, monkeypatch):
 
 
 def test_a_constant_is_a_constant(rng):
-    given = problem(rng, members=1)
+    given = problem(rng)
     given = problem(rng, observations=np.where(given.observed, 280.0, np.nan), noise_variance=1.0)
-    states = OptimalInterpolation(neighbours=20).analyse(given).states
+    states = OptimalInterpolation("matern", neighbours=20).analyse(given).states
     np.testing.assert_allclose(states, 280.0)
 
 
@@ -217,7 +218,7 @@ def test_what_is_no_problem_of_it_is_refused(rng):
     everywhere = problem(rng, observations=rng.normal(size=(2, TIMES, ROWS, COLUMNS)))
     with pytest.raises(InputError, match="none can be withheld as gaps are"):
         OptimalInterpolation().analyse(everywhere)
-    many = OptimalInterpolation(**GIVEN, neighbours=10**9)
+    many = OptimalInterpolation("matern", **GIVEN, neighbours=10**9)
     wide = Grid(np.arange(2000.0), np.arange(1000.0))
     with pytest.raises(InputError, match="Take fewer"):
         many.analyse(FieldProblem(np.ones((1, 2, 2000, 1000)), 1.0, np.arange(2.0), wide))

@@ -1,6 +1,7 @@
 """Ensemble Kalman smoother of fields on any grid, without a model of their dynamics."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from scipy import special
@@ -65,14 +66,15 @@ class AutoregressiveSmoother(CovarianceMethod, EnsembleSmoother):
     def solve(self, problem, progress):
         """See `FieldMethod.analyse`."""
         self.check_memory(problem, Autoregression)
-        if self.covariance == "states":
+        settings: dict[str, Any]
+        if self.of_states(problem):
             patterns, mean, days = patterns_of_states(problem)
             settings = {"days": days, "noise_factor": self.noise_factor or 1.0}
         else:
             members = observations_of(problem, np.zeros(problem.grid.shape))
             mean = np.reshape([each.values.mean() for each in members], (-1, 1, 1, 1))
-            covariance, settings = self._kernel(problem, members)
-            patterns = patterns_of_kernel(covariance)
+            fit, best = self._kernel(problem, members)
+            patterns, settings = patterns_of_kernel(fit.covariance_of(best)), best._asdict()
         departures = replace(
             problem,
             observations=problem.observations - mean,

@@ -1,17 +1,26 @@
-"""Parameters of a covariance and of the noise, fitted to withheld observations."""
+"""A kernel, its parameters and those of the noise, fitted to withheld observations."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from scipy import optimize
 
 from tf4dvar.classical.fields.covariances import FieldCovariance
-from tf4dvar.classical.fields.withheld import Withheld, cases, departures
+from tf4dvar.classical.fields.withheld import (
+    Case,
+    Withheld,
+    best_scale,
+    cases,
+    cost,
+    departures,
+    shares,
+)
 from tf4dvar.errors import InputError
 
-# Blocks of each day from which observations are withheld; more of them for the scale.
-BLOCKS, BLOCKS_OF_SCALE = 8, 24
+# Blocks each time that observations are withheld; more of them for the scale.
+BLOCKS, BLOCKS_OF_SCALE = 24, 96
 # Neighbours while parameters are searched, at most.
 NEIGHBOURS = 100
 # Neighbours are chosen anew so many times, and in between a minimisation has so many steps.
@@ -22,12 +31,14 @@ class Parameters(NamedTuple):
     """What is fitted.
 
     Attributes:
+        kernel: a name in `KERNELS`.
         length: km.
         days: as a length is to space.
         variance: of the field.
         noise_factor: by which the variances of the observations' errors are multiplied.
     """
 
+    kernel: str
     length: float
     days: float
     variance: float
@@ -42,85 +53,94 @@ class Parameters(NamedTuple):
         return self._replace(variance=scale * self.variance, noise_factor=scale * self.noise_factor)
 
 
-def cost(of: np.ndarray, scale: float = 1.0) -> float:
-    """Twice the negative logarithm of the likelihood of withheld observations, of one of them.
-
-    Args:
-        of: `departures`.
-        scale: by which the stated variance of the field is multiplied.
-    """
-    total = scale * of[1] + of[2]
-    return float(np.mean(np.log(total) + np.square(of[0]) / total))
-
-
-def best_scale(of: np.ndarray) -> float:
-    """The scale of smallest cost.
-
-    Args:
-        of: `departures`.
-    """
-    found = optimize.minimize_scalar(
-        lambda logarithm: cost(of, np.exp(logarithm)), bounds=(-6, 6), method="bounded"
-    )
-    return float(np.exp(found.x))
-
-
-def fitted(
-    guess: Parameters,
-    limit: Parameters,
-    covariance_of: Callable[[Parameters], FieldCovariance],
-    free: Sequence[str],
-    withheld: Sequence[Withheld],
-    neighbours: int,
-) -> Parameters:
+@dataclass(frozen=True)
+class Fit:
     """Parameters under which withheld observations are most likely.
 
     The estimate does not change if the variance of the field and the noise factor are multiplied
     by the same number, and its stated variance is multiplied by it. Where both are free that
-    number is found by itself, with all neighbours.
+    number is found by itself.
 
-    Args:
-        guess: of the parameters.
-        limit: up to which they are searched.
-        covariance_of: makes a covariance of them.
-        free: names of those to fit; the others are as in the guess.
+    Attributes:
+        covariance_of: makes a covariance of parameters.
+        free: names of the numbers to fit.
+        most: of some of them, up to which they are searched.
+        least_variance: of the field, while parameters are searched: that of observations about
+            their mean is smaller than the field's. Without it a fit may end at short scales.
         withheld: observations.
         neighbours: at most so many observations for each block.
     """
-    scaled = {"variance", "noise_factor"} <= set(free)
-    searched = [name for name in free if not (scaled and name == "variance")]
-    best = guess
-    for _ in range(ROUNDS if searched else 0):
-        sample = cases(covariance_of(best), withheld, min(neighbours, NEIGHBOURS), BLOCKS)
-        best = _searched(best, limit, covariance_of, searched, sample, scaled)
-    if scaled:
-        covariance = covariance_of(best)
-        sample = cases(covariance, withheld, neighbours, BLOCKS_OF_SCALE)
-        best = best.scaled(best_scale(departures(covariance, best.noise_factor, sample)))
-    return best
 
+    covariance_of: Callable[[Parameters], FieldCovariance]
+    free: Sequence[str]
+    most: Mapping[str, float]
+    least_variance: float
+    withheld: Sequence[Withheld]
+    neighbours: int
 
-def _searched(best, limit, covariance_of, searched, sample, scaled):
-    """The simplex search of one round."""
+    @property
+    def scaled(self) -> bool:
+        """Whether the variance of the field and the noise factor are free."""
+        return {"variance", "noise_factor"} <= set(self.free)
 
-    def changed(logarithms):
-        factors = dict(zip(searched, np.exp(logarithms), strict=True))
-        return best._replace(**{k: getattr(best, k) * float(v) for k, v in factors.items()})
+    def best(self, guesses: Sequence[Parameters]) -> Parameters:
+        """Those of the likeliest kernel.
 
-    def cost_of(logarithms):
-        parameters = changed(logarithms)
-        try:
-            found = departures(covariance_of(parameters), parameters.noise_factor, sample)
-        except InputError:
-            # Not positive definite in double precision: no candidate.
-            return np.finfo(float).max
-        return cost(found, best_scale(found) if scaled else 1.0)
+        Args:
+            guesses: of each kernel; the numbers that are not free are as they are here.
+        """
+        for _ in range(ROUNDS):
+            nearest = self.covariance_of(guesses[0])
+            sample = cases(nearest, self.withheld, min(self.neighbours, NEIGHBOURS), BLOCKS)
+            found = [self._searched(each, sample) for each in guesses]
+            guesses = [min(found, key=lambda each: each[0])[1]]
+        return guesses[0]
 
-    simplex = np.concatenate([np.zeros((1, len(searched))), -0.5 * np.eye(len(searched))])
-    options = {"initial_simplex": simplex, "maxfev": STEPS, "xatol": 0.02, "fatol": 1e-3}
-    upper = [max(np.log(getattr(limit, k) / getattr(best, k)), 0.0) for k in searched]
-    bounds = optimize.Bounds(-np.inf, upper)
-    found = optimize.minimize(
-        cost_of, simplex[0], method="Nelder-Mead", bounds=bounds, options=options
-    )
-    return changed(found.x)
+    def scale(self, parameters: Parameters, stated: np.ndarray) -> float:
+        """By which the stated variance, with all neighbours, is to be multiplied.
+
+        Args:
+            parameters: those found.
+            stated: variances of the maps in gaps; see `shares`.
+        """
+        covariance = self.covariance_of(parameters)
+        sample = cases(covariance, self.withheld, self.neighbours, BLOCKS_OF_SCALE)
+        of = departures(covariance, parameters.noise_factor, sample)
+        return best_scale(of, shares(of[1], stated))
+
+    def _searched(self, guess: Parameters, sample: Sequence[Case]) -> tuple[float, Parameters]:
+        """The cost, and the parameters of a simplex search."""
+        searched = [name for name in self.free if not (self.scaled and name == "variance")]
+
+        def changed(logarithms):
+            factors = dict(zip(searched, np.exp(logarithms), strict=True))
+            return guess._replace(**{k: getattr(guess, k) * float(v) for k, v in factors.items()})
+
+        def scaled_cost(logarithms):
+            parameters = changed(logarithms)
+            try:
+                of = departures(self.covariance_of(parameters), parameters.noise_factor, sample)
+            except InputError:
+                # Not positive definite in double precision: no candidate.
+                return np.finfo(float).max, 1.0
+            least = self.least_variance / parameters.variance
+            scale = best_scale(of, least=least) if self.scaled else 1.0
+            return cost(of, scale), scale
+
+        best = np.zeros(len(searched))
+        if searched:
+            simplex = np.concatenate([best[None], -0.5 * np.eye(len(searched))])
+            options = {"initial_simplex": simplex, "maxfev": STEPS, "xatol": 0.02, "fatol": 1e-3}
+            upper = [
+                max(np.log(self.most.get(name, np.inf) / getattr(guess, name)), 0.0)
+                for name in searched
+            ]
+            best = optimize.minimize(
+                lambda logarithms: scaled_cost(logarithms)[0],
+                best,
+                method="Nelder-Mead",
+                bounds=optimize.Bounds(-np.inf, upper),
+                options=options,
+            ).x
+        least, scale = scaled_cost(best)
+        return least, changed(best).scaled(scale)

@@ -6,8 +6,8 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from tf4dvar.classical.fields.covariance_fit import Parameters, fitted
-from tf4dvar.classical.fields.covariances import KernelCovariance
+from tf4dvar.classical.fields.covariance_fit import Fit, Parameters
+from tf4dvar.classical.fields.covariances import KERNELS, KernelCovariance
 from tf4dvar.classical.fields.local_analysis import Observations
 from tf4dvar.classical.fields.method import FieldMethod
 from tf4dvar.classical.fields.problem import FieldProblem
@@ -22,8 +22,10 @@ class CovarianceMethod(FieldMethod):
 
     takes_states = True
     kind: ClassVar[type[KernelCovariance]] = KernelCovariance
-    covariance: Literal["gaussian", "exponential", "matern", "states"] = setting(
-        "matern", "A kernel, of Matern with smoothness 3/2; or estimated from states."
+    covariance: Literal["fitted", "gaussian", "exponential", "matern", "states"] = setting(
+        "fitted",
+        "A kernel, of Matern with smoothness 3/2, or that of states; fitted: of states where "
+        "there are some, else the likeliest kernel.",
     )
     length: float | None = setting(None, "Of a kernel, km; None: fitted.", positive=True)
     days: float | None = setting(None, "Of a kernel, as length; None: fitted.", positive=True)
@@ -34,46 +36,58 @@ class CovarianceMethod(FieldMethod):
 
     def __post_init__(self):
         super().__post_init__()
-        given = [name for name in ("length", "days", "variance") if getattr(self, name)]
-        if self.covariance == "states" and given:
+        if self.covariance == "states" and self._of_kernel:
             raise InputError(
-                f"Received {' and '.join(given)} with the covariance of states, which takes none; "
-                "leave it out, or take a kernel."
+                f"Received {' and '.join(self._of_kernel)} with the covariance of states, which "
+                "takes none; leave it out, or take a kernel."
             )
+
+    @property
+    def _of_kernel(self) -> list[str]:
+        """Names of what is given of a kernel."""
+        return [name for name in ("length", "days", "variance") if getattr(self, name)]
 
     @property
     def learns(self):
         """See `FieldMethod`; a kernel does not."""
-        return self.covariance == "states"
+        return self.covariance == "states" or (self.covariance == "fitted" and not self._of_kernel)
+
+    def of_states(self, problem: FieldProblem) -> bool:
+        """Whether the covariance is that of states.
+
+        Args:
+            problem: with states or without; see `FieldMethod.learns`.
+        """
+        return self.covariance == "states" or problem.states is not None
 
     def kernel(
         self, problem: FieldProblem, members: Sequence[Observations], neighbours: int
-    ) -> tuple[KernelCovariance, dict[str, float]]:
-        """A kernel, and its parameters; those that are not given are fitted.
+    ) -> tuple[Fit, Parameters]:
+        """How a kernel and its parameters are fitted, and the best; those given are kept.
 
         Args:
             problem: the maps.
             members: what is observed of each.
-            neighbours: see `fitted`.
+            neighbours: see `Fit`.
         """
         places = problem.grid.positions.reshape(-1, len(problem.grid.box))
         # Of larger scales than its own a data set does not tell.
-        limit = Parameters(
-            length=float(np.ptp(places, axis=0).max()) or 1.0,
-            days=float(np.ptp(problem.times)),
-            variance=np.inf,
-            noise_factor=np.inf,
-        )
+        most = {
+            "length": float(np.ptp(places, axis=0).max()) or 1.0,
+            "days": float(np.ptp(problem.times)),
+        }
         variance = float(np.mean([each.values.var() for each in members])) or 1.0
-        guess = Parameters(limit.length / 10, limit.days / 10, variance, 1.0)
-        given = {name: getattr(self, name) for name in guess._fields if getattr(self, name)}
+        guess = Parameters("", most["length"] / 10, most["days"] / 10, variance, 1.0)
+        numbers = guess._fields[1:]
+        given = {name: getattr(self, name) for name in numbers if getattr(self, name)}
+        kernels = KERNELS if self.covariance == "fitted" else (self.covariance,)
+        guesses = [guess._replace(kernel=kernel, **given) for kernel in kernels]
+        free = [name for name in numbers if name not in given]
+        known = not free and len(guesses) == 1
 
         def covariance_of(parameters):
-            length, days, variance, _ = parameters
-            return self.kind(problem.grid, problem.times, self.covariance, length, days, variance)
+            return self.kind(problem.grid, problem.times, *parameters[:-1])
 
-        best, free = guess._replace(**given), [name for name in guess._fields if name not in given]
-        if free:
-            withheld = withhold(members, problem.observations.shape[1:])
-            best = fitted(best, limit, covariance_of, free, withheld, neighbours)
-        return covariance_of(best), best._asdict()
+        withheld = [] if known else withhold(members, problem.observations.shape[1:])
+        fit = Fit(covariance_of, free, most, variance, withheld, neighbours)
+        return fit, guesses[0] if known else fit.best(guesses)

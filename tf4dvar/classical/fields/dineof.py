@@ -9,6 +9,7 @@ from scipy import linalg
 from tf4dvar.classical.analysis import Progress
 from tf4dvar.classical.fields.method import FieldAnalysis, FieldMethod
 from tf4dvar.classical.fields.problem import FieldProblem
+from tf4dvar.classical.fields.withheld import best_scale, pasted, shares
 from tf4dvar.classical.method import setting
 from tf4dvar.errors import InputError
 from tf4dvar.systems import random_stream
@@ -17,6 +18,8 @@ logger = logging.getLogger(__name__)
 
 # Numbers of EOFs that may be worse than the best before the search for it ends, as in DINEOF.
 PATIENCE = 3
+# How often observations are withheld to scale the stated error.
+TIMES = 4
 
 
 @dataclass(frozen=True)
@@ -29,16 +32,18 @@ class Dineof(FieldMethod):
     EOF, then with one more each time. Maps are those of the EOFs, at observed points too.
 
     How many is told by the error at withheld observations (Alvera-Azcarate et al. 2005,
-    doi:10.1016/j.ocemod.2004.08.002): the fewest, less than there are days, of which it is within
-    its standard error of the least (Breiman et al. 1984). For the least itself the last EOFs hardly
-    matter there, and spoil large gaps.
+    doi:10.1016/j.ocemod.2004.08.002), those below the gaps of other days: the fewest, less than
+    there are days, of which it is within its standard error of the least (Breiman et al. 1984). For
+    the least itself the last EOFs hardly matter there, and spoil large gaps.
 
     The filter smooths the amplitudes: they are eigenvectors of F X X' F', F diffusion in time
     (Alvera-Azcarate et al. 2009, doi:10.5194/os-5-475-2009).
 
-    The stated error is that of an optimal interpolation of each day by itself with the covariance
-    of the EOFs (Beckers et al. 2006, doi:10.5194/os-2-183-2006), and the variance that the EOFs
-    leave, of the withheld observations.
+    The stated variance is that of an optimal interpolation of each day by itself with the
+    covariance of the EOFs (Beckers et al. 2006, doi:10.5194/os-2-183-2006); that of the EOFs at
+    each point, by what its days leave open, in the same way; and what the EOFs leave, of the
+    withheld observations. It is scaled to errors at observations that are withheld anew, some of
+    all days.
 
     Days without observations have amplitudes interpolated in time. Points never observed have the
     mean, and the standard deviation of all observations. Both are logged. The noise variances only
@@ -50,9 +55,6 @@ class Dineof(FieldMethod):
     name = "dineof"
     eofs: int = setting(30, "Largest number of EOFs.", at_least=1)
     withheld: float = setting(0.03, "Share of the observations withheld to choose it.")
-    cloud_radius: int = setting(
-        2, "Half the side of withheld clouds, grid points; 0 for single ones.", at_least=0
-    )
     tolerance: float = setting(
         1e-3, "Change of the gaps at which to stop, in standard deviations.", positive=True
     )
@@ -72,7 +74,7 @@ class Dineof(FieldMethod):
     def solve(self, problem: FieldProblem, progress: Progress) -> FieldAnalysis:
         """See `FieldMethod.analyse`."""
         states, spread = np.empty((2, *problem.observations.shape))
-        settings: dict[str, float] = {}
+        settings: dict[str, float | str] = {}
         members = len(states)
         for member in range(members):
 
@@ -98,31 +100,38 @@ class Dineof(FieldMethod):
         anomalies = np.where(known, anomalies - mean, 0.0)
         std = anomalies[known].std()
         rng = random_stream("withheld observations", self.seed, member)
-        withheld = _withheld(observed, self.withheld, self.cloud_radius, rng)[days][:, points]
+        withheld = _withheld(known, self.withheld, self.withheld, rng)
         times = problem.times
         smoother = _diffusion(times[days], self.filter)
         scheme = _Iteration(smoother, self.tolerance * std, self.iterations)
-        count, squared, uncertain = self._chosen(anomalies, known, withheld, scheme, report)
-        filled = anomalies
-        for fewer in range(1, count + 1):
-            modes, filled = scheme.fill(filled, known, fewer)
+        kept = known & ~withheld
+        count, squared, uncertain = self._chosen(anomalies, kept, withheld, scheme, report)
+        noise = problem.variance[member][:, points]
+        # No less than it is uncertain, also where the noise is told too large.
+        left = max(squared - noise[days][withheld].mean(), uncertain)
+        parts = []
+        for _ in range(TIMES):
+            withheld = _withheld(known, 1.0, self.withheld, rng)
+            kept = known & ~withheld
+            modes, filled = scheme.fill_by_turns(np.where(kept, anomalies, 0.0), kept, count)
+            patterns = modes.T @ filled
+            stated = _variances(modes, patterns, kept, noise[days] + left) + left
+            parts.append(np.stack([modes @ patterns - anomalies, stated, noise[days]])[:, withheld])
+        of = np.concatenate(parts, axis=1)
+        modes, filled = scheme.fill_by_turns(anomalies, known, count)
         report(self.eofs)
         # EOFs of the observed days' maps; amplitudes of all days.
         patterns = modes.T @ filled
         amplitudes = np.stack([np.interp(times, times[days], mode) for mode in modes.T], axis=1)
         states = np.full(observed.shape, mean)
         states[:, points] += amplitudes @ patterns
-        noise = problem.variance[member][:, points]
-        # No less than it is uncertain, also where the noise is told too large.
-        left = max(squared - noise[days][withheld].mean(), uncertain)
-        of_amplitudes = _errors_of_amplitudes(patterns / np.sqrt(len(modes)), seen, noise + left)
+        stated = _variances(amplitudes, patterns, seen, noise + left) + left
         spread = np.full(observed.shape, std)
-        spread[:, points] = np.hypot(of_amplitudes, np.sqrt(left))
+        spread[:, points] = np.sqrt(best_scale(of, shares(of[1], stated[~seen])) * stated)
         return states, spread, {"eofs": float(count), "withheld_rmse": float(np.sqrt(squared))}
 
-    def _chosen(self, anomalies, known, withheld, scheme, report):
+    def _chosen(self, anomalies, kept, withheld, scheme, report):
         """How many EOFs predict the withheld best, the mean squared error, and its uncertainty."""
-        kept = known & ~withheld
         filled = np.where(kept, anomalies, 0.0)
         number = withheld.sum(axis=1)
         means: list[float] = []
@@ -166,6 +175,12 @@ class _Iteration:
             logger.info("%d EOFs still change after %d iterations.", count, self.iterations)
         return modes, filled
 
+    def fill_by_turns(self, anomalies, known, count):
+        """The same with one EOF first, then with one more each time."""
+        for fewer in range(1, count + 1):
+            modes, anomalies = self.fill(anomalies, known, fewer)
+        return modes, anomalies
+
     def modes(self, filled, count):
         """The leading amplitudes, orthonormal, [day, count], by the smaller covariance matrix."""
         smooth = filled if self.smoother is None else self.smoother @ filled
@@ -176,21 +191,12 @@ class _Iteration:
         return leading if by_days else np.linalg.qr(smooth @ leading).Q
 
 
-def _withheld(observed, share, radius, rng):
-    """Observations below squares around some of them, at random, until they are that share."""
-    where = np.argwhere(observed)
-    withheld = np.zeros_like(observed)
-    wanted, number = share * len(where), 0
-    for day, y, x in rng.permutation(where):
-        if number >= wanted:
-            break
-        square = (
-            day,
-            slice(max(y - radius, 0), y + radius + 1),
-            slice(max(x - radius, 0), x + radius + 1),
-        )
-        number += (observed[square] & ~withheld[square]).sum()
-        withheld[square] = observed[square]
+def _withheld(observed, share, of_single, rng):
+    """A share in the gaps of other days, or of single ones where days see too little alike."""
+    withheld = pasted(observed, share, rng)
+    if not withheld.any():
+        number = max(int(of_single * observed.sum()), 1)
+        withheld.flat[rng.choice(np.flatnonzero(observed), number, replace=False)] = True
     return withheld
 
 
@@ -209,17 +215,29 @@ def _diffusion(times, period):
     return linalg.expm((period / (2 * np.pi)) ** 2 * laplacian)
 
 
-def _errors_of_amplitudes(patterns, observed, variance):
-    """Standard deviations of a day's map by what its observations leave open, [day, point].
+def _variances(amplitudes, patterns, observed, variance):
+    """Of maps by what their observations leave open of amplitudes and of EOFs, [day, point]."""
+    of_days = _root_mean_square(amplitudes.T)[:, None] * patterns
+    of_points = _root_mean_square(patterns)[:, None] * amplitudes.T
+    left = _left_open(of_days, observed, variance)
+    return left + _left_open(of_points, observed.T, variance.T).T
 
-    P = L (I + L' R^-1 L)^-1 L', L the patterns, R the variance of the observations.
+
+def _root_mean_square(rows):
+    return np.sqrt(np.square(rows).mean(axis=1))
+
+
+def _left_open(basis, observed, variance):
+    """Variances of sums of a basis [k, n] by what observations of each, [m, n], leave open.
+
+    P = L (I + L' R^-1 L)^-1 L', L the basis, whose coefficients have the variance 1.
     """
-    spread = np.empty(observed.shape)
-    for day, seen in enumerate(observed):
-        there = patterns[:, seen]
-        precision = np.eye(len(patterns)) + (there / variance[day, seen]) @ there.T
-        spread[day] = np.sqrt((patterns * np.linalg.solve(precision, patterns)).sum(axis=0))
-    return spread
+    left = np.empty(observed.shape)
+    for number, seen in enumerate(observed):
+        there = basis[:, seen]
+        precision = np.eye(len(basis)) + (there / variance[number, seen]) @ there.T
+        left[number] = (basis * np.linalg.solve(precision, basis)).sum(axis=0)
+    return left
 
 
 def _report_gaps(member, days, points):

@@ -28,7 +28,7 @@ class FieldAnalysis(NamedTuple):
 
     states: np.ndarray
     spread: np.ndarray | None = None
-    settings: dict[str, float] | None = None
+    settings: dict[str, float | str] | None = None
     seconds_per_map: float = 0.0
 
 

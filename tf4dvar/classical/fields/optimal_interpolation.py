@@ -26,9 +26,11 @@ class OptimalInterpolation(CovarianceMethod):
 
     The covariance is a kernel whose parameters are fitted to the data, or that of states. For a
     fit observations are withheld as gaps are, those of a day that another day does not observe;
-    the parameters are those under which they are most likely. Points of the same block share their
-    neighbours. The mean of the field, or of its departure from the mean of the states, is unknown;
-    see `interpolate`.
+    the kernel and its parameters are those under which they are most likely, and the stated error
+    is scaled to what they show. Points of the same block share their neighbours. The mean of the
+    field, or of its departure from the mean of the states, is unknown; see `interpolate`.
+
+    `FieldAnalysis.settings` has the parameters, and of a kernel its name, `kernel`.
 
     Usage:
 
@@ -50,26 +52,34 @@ class OptimalInterpolation(CovarianceMethod):
     def solve(self, problem, progress):
         """See `FieldMethod.analyse`."""
         self._check_memory(problem)
+        mean, fit = np.zeros(problem.grid.shape), None
         covariance: FieldCovariance
-        if self.covariance == "states":
+        told: dict[str, float | str]
+        if self.of_states(problem):
             covariance, mean = covariance_of_states(problem), mean_of_states(problem)
-            members = observations_of(problem, mean)
-            parameters = {"variance": covariance.variance, "noise_factor": self.noise_factor or 1.0}
+            members, noise_factor = observations_of(problem, mean), self.noise_factor or 1.0
+            told = {"variance": covariance.variance, "noise_factor": noise_factor}
         else:
-            mean = np.zeros(problem.grid.shape)
             members = observations_of(problem, mean)
-            covariance, parameters = self.kernel(problem, members, self.neighbours)
+            fit, best = self.kernel(problem, members, self.neighbours)
+            covariance, noise_factor = fit.covariance_of(best), best.noise_factor
         wanted = np.broadcast_to(problem.grid.sea, problem.observations.shape[1:])
         groups = blocks(covariance, wanted)
         maps = np.zeros((2, len(members), wanted.size))
         for number, observed in enumerate(members):
-            observed = observed._replace(variance=parameters["noise_factor"] * observed.variance)
+            observed = observed._replace(variance=noise_factor * observed.variance)
             near = neighbours_of(covariance, observed.points, groups, self.neighbours)
             for done, (group, chosen) in enumerate(zip(groups, near, strict=True), 1):
                 maps[:, number, group] = interpolate(covariance, observed.of(chosen), group)
                 progress(number * len(groups) + done, len(members) * len(groups))
         maps = maps.reshape(2, *problem.observations.shape)
-        return FieldAnalysis(maps[0] + mean, np.sqrt(maps[1]), parameters)
+        if fit is not None:
+            if fit.scaled:
+                scale = fit.scale(best, maps[1][wanted & ~problem.observed])
+                maps[1] *= scale
+                best = best.scaled(scale)
+            told = best._asdict()
+        return FieldAnalysis(maps[0] + mean, np.sqrt(maps[1]), told)
 
     def _check_memory(self, problem):
         """Refuse matrices that do not fit."""
