@@ -84,7 +84,7 @@ def test_a_folder_without_models_is_answered_in_one_line(published, tmp_path):
     damaged.write_text("{")
     assert "damaged" in fail("models", tmp_path)
     damaged.write_text('{"name": "x", "summary": "y", "scores": {"r_score": "low"}}')
-    assert "scores.r_score is 'low'" in fail("models", tmp_path)
+    assert "Expected `float`, got `str` - at `$.scores.r_score`" in fail("models", tmp_path)
     damaged.write_text(
         '{"name": "x", "summary": "y", "scores": {"r_score": 1.0, "r_score_se": null}}'
     )

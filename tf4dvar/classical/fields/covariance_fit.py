@@ -20,7 +20,7 @@ from tf4dvar.classical.fields.withheld import (
 from tf4dvar.errors import InputError
 
 # Blocks each time that observations are withheld; more of them for the scale.
-BLOCKS, BLOCKS_OF_SCALE = 24, 96
+BLOCKS, BLOCKS_OF_SCALE = 48, 96
 # Neighbours while parameters are searched, at most.
 NEIGHBOURS = 100
 # Neighbours are chosen anew so many times, and in between a minimisation has so many steps.
