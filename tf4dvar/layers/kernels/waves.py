@@ -16,11 +16,12 @@ class Axis(NamedTuple):
 
     Attributes:
         frequencies: radians a step, [wave].
-        values: real and imaginary part of exp(i frequency n), [point, wave, real or imaginary].
+        turned: multiplication by exp(i frequency n) as a matrix, [point, wave, from, to] real or
+            imaginary.
     """
 
     frequencies: Any
-    values: Any
+    turned: Any
 
 
 def axis_of(points, shortest: float, periodic: bool, half: bool, dtype) -> Axis:
@@ -38,7 +39,9 @@ def axis_of(points, shortest: float, periodic: bool, half: bool, dtype) -> Axis:
     numbers = tf.range(0.0 if half else -highest, highest + 0.5, dtype=dtype)
     frequencies = tf.constant(2 * np.pi, dtype) / period * numbers
     phases = tf.cast(tf.range(points), dtype)[:, tf.newaxis] * frequencies
-    return Axis(frequencies, tf.stack([tf.cos(phases), tf.sin(phases)], axis=-1))
+    real, imaginary = tf.cos(phases), tf.sin(phases)
+    rows = [tf.stack(row, axis=-1) for row in ((real, imaginary), (-imaginary, real))]
+    return Axis(frequencies, tf.stack(rows, axis=-2))
 
 
 def frequencies_of(axes: Sequence[Axis]) -> list:
@@ -66,10 +69,10 @@ def superposed(amplitudes, axes: Sequence[Axis]):
         amplitudes = tf.einsum(
             f"{kept.format(summed)}p,{made}{summed}pq->{kept.format(made)}q",
             amplitudes,
-            _product(axis.values),
+            axis.turned,
         )
     kept, summed, made = _letters(axes, len(others))
-    real = last.values * tf.constant([1.0, -1.0], last.values.dtype)
+    real = last.turned[..., 0]
     return tf.einsum(
         f"{kept.format(summed)}p,{made}{summed}p->{kept.format(made)}", amplitudes, real
     )
@@ -84,7 +87,7 @@ def superposed_transposed(fields, axes: Sequence[Axis]):
     """
     *others, last = axes
     kept, made, summed = _letters(axes, len(others))
-    real = last.values * tf.constant([1.0, -1.0], last.values.dtype)
+    real = last.turned[..., 0]
     amplitudes = tf.einsum(
         f"{kept.format(summed)},{summed}{made}p->{kept.format(made)}p", fields, real
     )
@@ -93,7 +96,7 @@ def superposed_transposed(fields, axes: Sequence[Axis]):
         amplitudes = tf.einsum(
             f"{kept.format(summed)}q,{summed}{made}pq->{kept.format(made)}p",
             amplitudes,
-            _product(axis.values),
+            axis.turned,
         )
     return amplitudes
 
@@ -102,10 +105,3 @@ def _letters(axes, number):
     """The axes of an einsum with a place for one of them, and its letters as wave and point."""
     letters = "abcdefgh"[: len(axes)]
     return f"yz{letters[:number]}{{}}{letters[number + 1 :]}", letters[number], "x"
-
-
-def _product(values):
-    """Multiplication by a complex number as a matrix, [point, wave, from, to]."""
-    real, imaginary = tf.unstack(values, axis=-1)
-    rows = [tf.stack(row, axis=-1) for row in ((real, imaginary), (-imaginary, real))]
-    return tf.stack(rows, axis=-2)
