@@ -37,7 +37,7 @@ def covariance_of(layer, sizes, periods):
     total, covariance = 0.0, np.zeros((len(apart), len(apart)))
     for numbers in itertools.product(*[range(-most, most + 1) for most in highest]):
         frequencies = 2 * np.pi * np.array(numbers) / periods
-        moving = frequencies[0] + layer.drift[0].numpy() @ frequencies[1:]
+        moving = frequencies[0] + layer.drifts[0].numpy() @ frequencies[1:]
         square = (duration * moving) ** 2 + length**2 * (frequencies[1:] @ frequencies[1:])
         density = (1 + square / (2 * smoothness)) ** -(smoothness + len(sizes) / 2)
         covariance += density * np.cos(apart @ frequencies)
@@ -79,7 +79,7 @@ def test_it_is_the_best_linear_estimate(boundary, rng):
     sizes = (4, 6, 5)
     values, mask = seen((2, *sizes, 1), 0.3, rng)
     layer.build(values.shape)
-    layer.drift.assign([[0.3, -0.5]])
+    layer.drifts.assign([[0.3, -0.5]])
     factor = 1 if boundary == "periodic" else 1.5
     covariance = covariance_of(layer, sizes, [6, factor * 6, factor * 5])
     found = layer(values, mask)
@@ -106,11 +106,10 @@ def test_what_the_tolerance_leaves_is_far_below_the_error(rng):
 
 def test_a_field_that_drifts_is_followed():
     """What was seen at one place is found later where the drift took it."""
-    layer = OptimalInterpolation(2.0, 30.0, boundary="periodic")
+    layer = OptimalInterpolation(2.0, 30.0, boundary="periodic", drift=1.0)
     values = np.zeros((1, 9, 32, 1), "float32")
     values[0, 2, 10] = 1.0
     layer.build(values.shape)
-    layer.drift.assign([[1.0]])
     found = layer(values, values)
     assert np.argmax(found[0, 6, :, 0]) == 14
 
@@ -132,7 +131,7 @@ def test_its_derivatives_are_those_of_finite_differences(rng):
     )
     values, mask = map(tf.constant, seen((1, 4, 6, 5, 1), 0.4, rng))
     layer.build(values.shape)
-    layer.drift.assign([[0.3, -0.5]])
+    layer.drifts.assign([[0.3, -0.5]])
     weights = tf.constant(rng.normal(size=values.shape))
 
     def value(values):
@@ -161,7 +160,7 @@ def test_its_covariance_is_learned(rng):
     truth = OptimalInterpolation(4.0, 8.0, boundary="periodic", dtype="float32")
     shape = (64, 8, 32, 1)
     truth.build(shape)
-    truth.drift.assign([[1.0]])
+    truth.drifts.assign([[1.0]])
     # What noise alone becomes has waves of the right scales; see its spectrum as the truth.
     covariance = covariance_of(truth, (8, 32), [12, 32])
     root = np.linalg.cholesky(covariance + 1e-6 * np.eye(len(covariance)))
@@ -177,7 +176,7 @@ def test_its_covariance_is_learned(rng):
     model.fit([noisy, mask], fields, batch_size=16, epochs=30, verbose=0)
     after = model.evaluate([noisy, mask], fields, verbose=0)
     assert after < best + 0.2 * (before - best)
-    assert 0.7 < float(layer.drift[0, 0]) < 1.3
+    assert 0.7 < float(layer.drifts[0, 0]) < 1.3
 
 
 def test_a_unet_corrects_it(rng, tmp_path):

@@ -5,6 +5,7 @@ import pytest
 from tests.layers.layer_check import check_layer
 from tf4dvar.errors import InputError
 from tf4dvar.layers import UNetFirstGuess
+from tf4dvar.layers.kernels.tiles import from_tiles, to_tiles
 
 
 def observed(shape, rng):
@@ -22,6 +23,25 @@ def test_layer_of_windows_of_any_length(steps, space, rng, tmp_path):
 def test_it_has_as_many_components_as_asked_for(rng):
     guess = UNetFirstGuess(4, 2, segment=5, components=3)
     assert guess(*observed((2, 5, 8, 6, 1), rng)).shape == (2, 5, 8, 6, 3)
+
+
+@pytest.mark.parametrize("space", [(8, 12), (7, 5), (9,), ()])
+@pytest.mark.parametrize("side", [1, 2, 3])
+def test_tiles_hold_every_point_once(side, space, rng):
+    values = rng.normal(size=(2, 3, *space, 4))
+    tiles = to_tiles(values, side)
+    assert tiles.shape == (2, 3, *[-(-size // side) for size in space], 4 * side ** len(space))
+    np.testing.assert_array_equal(from_tiles(tiles, side, like=values), values)
+    if space == (8, 12) and side == 2:
+        of_place = np.moveaxis(values[:, :, 2:4, 6:8], -1, 2).reshape(2, 3, -1)
+        np.testing.assert_array_equal(tiles[:, :, 1, 3], of_place)
+
+
+@pytest.mark.parametrize("space", [(8, 8), (7, 10)])
+def test_layer_of_tiles(space, rng, tmp_path):
+    guess = UNetFirstGuess(4, 1, segment=4, boundary="periodic", tile=2)
+    (states,) = check_layer(guess, *observed((2, 4, *space, 2), rng), tmp_path=tmp_path)
+    assert states.shape == (2, 4, *space, 2)
 
 
 def test_turning_the_globe_turns_the_states(rng):
@@ -66,6 +86,8 @@ def test_a_grid_too_small_for_its_coarsest_is_refused(rng):
         UNetFirstGuess(4, 2, boundary="periodic")(*observed((1, 4, 4, 8, 1), rng))
     with pytest.raises(InputError, match="segment=0; expected a number of times"):
         UNetFirstGuess(segment=0)
+    with pytest.raises(InputError, match="tile=0; expected 1 to 16"):
+        UNetFirstGuess(tile=0)
 
 
 @pytest.mark.parametrize(

@@ -76,19 +76,39 @@ def simulate_fields(
         "observations": (observations, {**told, "long_name": f"observed {name}"}),
         "noise_variance": (variance, errors),
     }
+    return xr.Dataset(
+        {key: (DIMS, values.astype("float32"), of) for key, (values, of) in variables.items()},
+        {"member": np.arange(members), **_coordinates(system, days)},
+        {"Conventions": "CF-1.11", "system": repr(system), "seed": seed},
+    )
+
+
+def labelled_windows(system: QuasiGeostrophic, observations: np.ndarray) -> xr.DataArray:
+    """Windows of observations with the labels of simulated fields.
+
+    Args:
+        system: that is observed.
+        observations: [window, time, y, x, 1].
+    """
+    units = _ATTRIBUTES[type(system)]["units"]
+    return xr.DataArray(
+        observations,
+        dims=("window", *DIMS[1:], "component"),
+        coords={
+            **_coordinates(system, observations.shape[1]),
+            "component": ["observations"],
+            "units": ("component", [units]),
+        },
+    )
+
+
+def _coordinates(system, days):
+    """Of the days from the first on, and of the box."""
     side = system.length / 1e3 / system.points * (np.arange(system.points) + 0.5)
     repeats = {"units": "km", PERIOD: system.length / 1e3}
+    dates = FIRST_DAY + np.arange(days).astype("m8[D]").astype("m8[ns]")
     axes = {
         axis: (axis, side, {"standard_name": f"projection_{axis}_coordinate", **repeats})
         for axis in ("y", "x")
     }
-    dates = FIRST_DAY + np.arange(days).astype("m8[D]").astype("m8[ns]")
-    return xr.Dataset(
-        {key: (DIMS, values.astype("float32"), of) for key, (values, of) in variables.items()},
-        {
-            "member": np.arange(members),
-            "time": ("time", dates, {"standard_name": "time"}),
-            **axes,
-        },
-        {"Conventions": "CF-1.11", "system": repr(system), "seed": seed},
-    )
+    return {"time": ("time", dates, {"standard_name": "time"}), **axes}

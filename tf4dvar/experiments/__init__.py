@@ -3,13 +3,13 @@
 from difflib import get_close_matches
 
 from tf4dvar.errors import InputError, shown
-from tf4dvar.experiments import best, lorenz63, lorenz96
+from tf4dvar.experiments import best, fields, lorenz63, lorenz96
 from tf4dvar.experiments.dynamics import true_flow
 from tf4dvar.experiments.experiment import Experiment, PaperScores
 
 TABLES = {"l63": lorenz63.EXPERIMENTS, "l96": lorenz96.EXPERIMENTS}
 EXPERIMENTS = {
-    row.name: row for row in (*lorenz63.EXPERIMENTS, *lorenz96.EXPERIMENTS, *best.EXPERIMENTS)
+    row.name: row for module in (lorenz63, lorenz96, best, fields) for row in module.EXPERIMENTS
 }
 
 __all__ = ["EXPERIMENTS", "TABLES", "Experiment", "PaperScores", "experiment_by_name", "true_flow"]

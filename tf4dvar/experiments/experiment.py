@@ -49,7 +49,9 @@ class Experiment:
         identification_epochs: how long the prior is first fitted to true states, by the error of
             Phi(x) (a flow's forecast from the step before, a GENN's estimate from all other steps);
             it is frozen then. 0: it is not.
-        protocol: observation protocol, see `tf4dvar.systems.System.protocols`.
+        steps: times of a window, of a system of fields its days.
+        protocol: observation protocol, see `tf4dvar.systems.System.protocols`; of a system of
+            fields a plan, see `tf4dvar.systems.instruments.PLANS`.
         paper: what the paper reports.
     """
 
@@ -70,5 +72,6 @@ class Experiment:
     warm_up: float = 0.0
     stages: tuple[tuple[float, int], ...] = ((0.0, 5), (0.3, 10), (0.6, 20))
     identification_epochs: int = 0
+    steps: int = 200
     protocol: str = "C"
     paper: PaperScores = PaperScores()

@@ -4,7 +4,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tf4dvar.experiments import experiment_by_name
+from tf4dvar.data.fields import FIELDS
+from tf4dvar.experiments import Experiment, experiment_by_name
 from tf4dvar.layers.several_priors import names_of
 from tf4dvar.models import FourDVarNet
 from tf4dvar.models.saved_model import MAX_ITERATIONS
@@ -53,12 +54,22 @@ def description_of(path: str | Path) -> dict[str, Any]:
     options = run.options()
     if "experiment" not in options:  # what the data were is in the model's signature
         return {"source": {"path": str(path), "training": options}}
-    system = system_by_name(experiment_by_name(options["experiment"]).system)
     return {
-        "components": list(system.components),
-        "units": system.units,
+        **components_of(experiment_by_name(options["experiment"])),
         "source": {"path": str(path), "training": options},
     }
+
+
+def components_of(experiment: Experiment) -> dict[str, Any]:
+    """Names and units of an experiment's `components`; of fields they are in the signature.
+
+    Args:
+        experiment: it.
+    """
+    if experiment.system in FIELDS:
+        return {}
+    system = system_by_name(experiment.system)
+    return {"components": list(system.components), "units": system.units}
 
 
 def signature_card(

@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from tf4dvar.data.fields import FIELDS
 from tf4dvar.errors import InputError
 from tf4dvar.experiments import Experiment
 from tf4dvar.models import FourDVarNet
 from tf4dvar.systems import TEST_SEED
 from tf4dvar.training.fitting import fit_windows, recorded_loss
 from tf4dvar.training.run_directory import RunDirectory
+from tf4dvar.training.simulated_fields import SimulatedFields
 from tf4dvar.training.windows import SimulatedWindows
 from tf4dvar.training.worker_share import ALONE, WorkerShare
 
@@ -138,7 +140,8 @@ def work(
         worker: whose share of the work it is, for one of several workers.
         verbose: of Keras' `fit`, which one process alone calls.
     """
-    windows = SimulatedWindows(experiment, options)
+    kind = SimulatedFields if experiment.system in FIELDS else SimulatedWindows
+    windows = kind(experiment, options)
     return fit_windows(experiment, run, options, windows, worker, verbose)
 
 

@@ -69,7 +69,7 @@ class SimulatedWindows(TrainingWindows):
 
     def __init__(self, experiment: Experiment, options: dict[str, Any]):
         self.number, self._seed = options["windows"], options["seed"]
-        self._fresh = experiment.fresh
+        self._fresh, self._steps = experiment.fresh, experiment.steps
         self._system = system_by_name(experiment.system)
         self._plan = protocol_plan(experiment.system, experiment.protocol)
         validation = min(VALIDATION_WINDOWS, max(1, int(VALIDATION_SHARE * self.number)))
@@ -80,7 +80,7 @@ class SimulatedWindows(TrainingWindows):
         self.validation = _pair(self._simulated(validation, self._seed + VALIDATION_SEED))
 
     def _simulated(self, number, seed):
-        return simulate_dataset(self._system, self._plan, number, seed=seed)
+        return simulate_dataset(self._system, self._plan, number, self._steps, seed=seed)
 
     def adapt(self, model):
         """See `TrainingWindows`."""

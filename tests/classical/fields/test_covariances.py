@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -5,7 +7,7 @@ from tf4dvar.classical.fields import FieldProblem
 from tf4dvar.classical.fields.covariance_of_states import covariance_of_states, mean_of_states
 from tf4dvar.classical.fields.covariances import KERNELS, KernelCovariance
 from tf4dvar.classical.fields.local_analysis import BLOCK, blocks
-from tf4dvar.data.grid import Grid
+from tf4dvar.data.grid import EARTH_RADIUS, Grid
 from tf4dvar.errors import InputError
 
 TIMES, ROWS, COLUMNS = 4, 6, 8
@@ -22,12 +24,49 @@ GRIDS = {
 @pytest.mark.parametrize("grid", GRIDS)
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_a_kernel_is_positive_definite(kernel, grid):
-    length = 5000.0 if grid == "sphere" else 3.0
-    covariance = KernelCovariance(GRIDS[grid], np.arange(4.0), kernel, length, 2.0, 1.7)
+    length, *drift = (5000.0, 900.0, -700.0) if grid == "sphere" else (3.0, 0.4, -0.7)
+    covariance = KernelCovariance(GRIDS[grid], np.arange(4.0), kernel, length, 2.0, 1.7, *drift)
     matrix = covariance.between(EVERY, EVERY)
     np.testing.assert_allclose(np.diag(matrix), 1.7)
     np.testing.assert_array_equal(matrix, matrix.T)
     assert np.linalg.eigvalsh(matrix)[0] > -1e-12 * len(matrix)
+
+
+@pytest.mark.parametrize(("drift_x", "drift_y"), [(2.0, 0.0), (0.0, -1.0), (-2.0, 1.0)])
+@pytest.mark.parametrize("grid", ["plane", "box", "channel"])
+def test_what_drifts_along_is_correlated_as_if_it_stayed(grid, drift_x, drift_y):
+    of = GRIDS[grid]
+    still = KernelCovariance(of, np.arange(4.0), "matern", 3.0, 2.0, 1.7)
+    moving = replace(still, drift_x=drift_x, drift_y=drift_y)
+    # From a point in the middle so many rows and columns in a day; x descends in the channel.
+    columns = -drift_x if of.x[0] > of.x[-1] else drift_x
+    start = np.array([1, 3, 4])
+    later = start + np.array([1, drift_y, columns]).astype(int)
+    stayed = start + np.array([1, 0, 0])
+    place = [np.ravel_multi_index(tuple(each), SHAPE) for each in (start, later, stayed)]
+    moved = moving.between(place[:1], place[1:2])
+    np.testing.assert_allclose(moved, still.between(place[:1], place[2:]), rtol=1e-12)
+    # And of one time nothing changes.
+    today = EVERY[: ROWS * COLUMNS]
+    np.testing.assert_allclose(moving.between(today, today), still.between(today, today), rtol=1e-9)
+
+
+@pytest.mark.parametrize(("drift_x", "drift_y"), [(40.0, 0.0), (0.0, -30.0), (20.0, 30.0)])
+def test_on_the_sphere_the_middle_drifts(drift_x, drift_y):
+    grid = Grid(np.linspace(40, 50, 101), np.linspace(-30, -10, 101), spherical=True)
+    covariance = KernelCovariance(
+        grid, np.array([-1.0, 1.0]), "gaussian", 100.0, 5.0, 1.0, drift_x, drift_y
+    )
+    points = np.arange(2 * 101 * 101)
+    middle = np.ravel_multi_index((0, 50, 50), (2, 101, 101))
+    later = covariance.between([middle], points[101 * 101 :]).reshape(101, 101)
+    row, column = np.unravel_index(np.argmax(later), later.shape)
+    # Two days later, to the nearest point.
+    north = np.radians(grid.y[row] - 45) * EARTH_RADIUS
+    east = np.radians(grid.x[column] + 20) * EARTH_RADIUS * np.cos(np.pi / 4)
+    assert abs(north - 2 * drift_y) < 7
+    assert abs(east - 2 * drift_x) < 10
+    assert later.max() == pytest.approx(np.exp(-(0.4**2) / 2), rel=0.01)
 
 
 def waves(rng, samples, times):

@@ -170,6 +170,31 @@ def test_parameters_of_a_simulated_field_are_found(simulated):
 
 
 @pytest.mark.long
+def test_the_drift_of_a_simulated_field_is_found(rng):
+    steps, size, drift = 24, 32, np.array([0.75, -0.5])  # along x and y
+    frame = field(rng, (steps, size, size), 3.0, 6.0)
+    waves = np.fft.fft2(frame)
+    frequencies = np.fft.fftfreq(size)
+    phases = np.add.outer(drift[1] * frequencies, drift[0] * frequencies)
+    truth = np.fft.ifft2(
+        waves * np.exp(-2j * np.pi * np.multiply.outer(np.arange(steps), phases))
+    ).real
+    seen = rng.uniform(size=truth.shape) < 0.05
+    observations = np.where(seen, truth + 0.1 * rng.normal(size=truth.shape), np.nan)
+    side = np.arange(float(size))
+    grid = Grid(side, side, periods=(float(size), float(size)))
+    given = FieldProblem(observations[None], 0.01, np.arange(float(steps)), grid)
+    errors = {}
+    for name, told in (("fitted", {}), ("still", {"drift_x": 0.0, "drift_y": 0.0})):
+        analysis = OptimalInterpolation("gaussian", neighbours=50, **told).analyse(given)
+        errors[name] = np.sqrt(np.square(analysis.states[0] - truth).mean())
+        if name == "fitted":
+            found = [analysis.settings[each] for each in ("drift_x", "drift_y")]
+            np.testing.assert_allclose(found, drift, atol=0.15)
+    assert errors["fitted"] < 0.8 * errors["still"]
+
+
+@pytest.mark.long
 def test_the_spread_is_the_error_of_a_simulated_field(simulated):
     truth, analysis = simulated
     errors = analysis.states - truth

@@ -74,7 +74,7 @@ class AutoregressiveSmoother(CovarianceMethod, EnsembleSmoother):
             members = observations_of(problem, np.zeros(problem.grid.shape))
             mean = np.reshape([each.values.mean() for each in members], (-1, 1, 1, 1))
             fit, best = self._kernel(problem, members)
-            patterns, settings = patterns_of_kernel(fit.covariance_of(best)), best._asdict()
+            patterns, settings = patterns_of_kernel(fit.covariance_of(best)), self.told(best)
         departures = replace(
             problem,
             observations=problem.observations - mean,

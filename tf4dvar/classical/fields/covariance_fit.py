@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import optimize
@@ -19,12 +19,14 @@ from tf4dvar.classical.fields.withheld import (
 )
 from tf4dvar.errors import InputError
 
-# Blocks each time that observations are withheld; more of them for the scale.
-BLOCKS, BLOCKS_OF_SCALE = 48, 96
+# Blocks each time that observations are withheld: for the kernel, for its parameters and for the
+# scale.
+BLOCKS_OF_CHOICE, BLOCKS, BLOCKS_OF_SCALE = 24, 48, 96
 # Neighbours while parameters are searched, at most.
 NEIGHBOURS = 100
-# Neighbours are chosen anew so many times, and in between a minimisation has so many steps.
-ROUNDS, STEPS = 2, 40
+# Of a minimisation, for each number.
+STEPS = 14
+DRIFT = "drift_x", "drift_y"
 
 
 class Parameters(NamedTuple):
@@ -36,6 +38,7 @@ class Parameters(NamedTuple):
         days: as a length is to space.
         variance: of the field.
         noise_factor: by which the variances of the observations' errors are multiplied.
+        drift_x, drift_y: see `KernelCovariance`.
     """
 
     kernel: str
@@ -43,6 +46,29 @@ class Parameters(NamedTuple):
     days: float
     variance: float
     noise_factor: float
+    drift_x: float = 0.0
+    drift_y: float = 0.0
+
+    @property
+    def of_covariance(self) -> dict[str, Any]:
+        """All but those of the noise, as `KernelCovariance` takes them."""
+        return {name: of for name, of in self._asdict().items() if name != "noise_factor"}
+
+    def moved(self, steps: Mapping[str, float]) -> "Parameters":
+        """Some changed by steps of a search: by factors exp(step), drifts by lengths in days.
+
+        Args:
+            steps: by name.
+        """
+        speed = self.length / self.days
+        return self._replace(
+            **{
+                name: getattr(self, name) + step * speed
+                if name in DRIFT
+                else getattr(self, name) * np.exp(step)
+                for name, step in steps.items()
+            }
+        )
 
     def scaled(self, scale: float) -> "Parameters":
         """With the variance of the field and the noise multiplied.
@@ -89,9 +115,10 @@ class Fit:
         Args:
             guesses: of each kernel; the numbers that are not free are as they are here.
         """
-        for _ in range(ROUNDS):
+        for blocks in (BLOCKS_OF_CHOICE, BLOCKS):
+            # Others are near where the parameters are those found.
             nearest = self.covariance_of(guesses[0])
-            sample = cases(nearest, self.withheld, min(self.neighbours, NEIGHBOURS), BLOCKS)
+            sample = cases(nearest, self.withheld, min(self.neighbours, NEIGHBOURS), blocks)
             found = [self._searched(each, sample) for each in guesses]
             guesses = [min(found, key=lambda each: each[0])[1]]
         return guesses[0]
@@ -112,12 +139,11 @@ class Fit:
         """The cost, and the parameters of a simplex search."""
         searched = [name for name in self.free if not (self.scaled and name == "variance")]
 
-        def changed(logarithms):
-            factors = dict(zip(searched, np.exp(logarithms), strict=True))
-            return guess._replace(**{k: getattr(guess, k) * float(v) for k, v in factors.items()})
+        def changed(steps):
+            return guess.moved(dict(zip(searched, steps.tolist(), strict=True)))
 
-        def scaled_cost(logarithms):
-            parameters = changed(logarithms)
+        def scaled_cost(steps):
+            parameters = changed(steps)
             try:
                 of = departures(self.covariance_of(parameters), parameters.noise_factor, sample)
             except InputError:
@@ -130,13 +156,20 @@ class Fit:
         best = np.zeros(len(searched))
         if searched:
             simplex = np.concatenate([best[None], -0.5 * np.eye(len(searched))])
-            options = {"initial_simplex": simplex, "maxfev": STEPS, "xatol": 0.02, "fatol": 1e-3}
+            options = {
+                "initial_simplex": simplex,
+                "maxfev": STEPS * len(searched),
+                "xatol": 0.02,
+                "fatol": 1e-3,
+            }
             upper = [
-                max(np.log(self.most.get(name, np.inf) / getattr(guess, name)), 0.0)
+                max(np.log(self.most[name] / getattr(guess, name)), 0.0)
+                if name in self.most
+                else np.inf
                 for name in searched
             ]
             best = optimize.minimize(
-                lambda logarithms: scaled_cost(logarithms)[0],
+                lambda steps: scaled_cost(steps)[0],
                 best,
                 method="Nelder-Mead",
                 bounds=optimize.Bounds(-np.inf, upper),

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from tf4dvar.classical.fields.covariance_fit import Fit, Parameters
+from tf4dvar.classical.fields.covariance_fit import DRIFT, Fit, Parameters
 from tf4dvar.classical.fields.covariances import KERNELS, KernelCovariance
 from tf4dvar.classical.fields.local_analysis import Observations
 from tf4dvar.classical.fields.method import FieldMethod
@@ -22,6 +22,7 @@ class CovarianceMethod(FieldMethod):
 
     takes_states = True
     kind: ClassVar[type[KernelCovariance]] = KernelCovariance
+    numbers: ClassVar[tuple[str, ...]] = ("length", "days", "variance", "noise_factor")
     covariance: Literal["fitted", "gaussian", "exponential", "matern", "states"] = setting(
         "fitted",
         "A kernel, of Matern with smoothness 3/2, or that of states; fitted: of states where "
@@ -45,7 +46,20 @@ class CovarianceMethod(FieldMethod):
     @property
     def _of_kernel(self) -> list[str]:
         """Names of what is given of a kernel."""
-        return [name for name in ("length", "days", "variance") if getattr(self, name)]
+        return [name for name in self._given(self.numbers) if name != "noise_factor"]
+
+    def told(self, parameters: Parameters) -> dict[str, Any]:
+        """What of a kernel the method has chosen, for `FieldAnalysis.settings`.
+
+        Args:
+            parameters: the best.
+        """
+        return {name: getattr(parameters, name) for name in ("kernel", *self.numbers)}
+
+    def _given(self, names: Sequence[str]) -> dict[str, float]:
+        """What is given of some numbers."""
+        values = {name: getattr(self, name) for name in names}
+        return {name: value for name, value in values.items() if value is not None}
 
     @property
     def learns(self):
@@ -78,15 +92,16 @@ class CovarianceMethod(FieldMethod):
         }
         variance = float(np.mean([each.values.var() for each in members])) or 1.0
         guess = Parameters("", most["length"] / 10, most["days"] / 10, variance, 1.0)
-        numbers = guess._fields[1:]
-        given = {name: getattr(self, name) for name in numbers if getattr(self, name)}
+        given = self._given(self.numbers)
         kernels = KERNELS if self.covariance == "fitted" else (self.covariance,)
         guesses = [guess._replace(kernel=kernel, **given) for kernel in kernels]
-        free = [name for name in numbers if name not in given]
+        free = [name for name in self.numbers if name not in given]
+        if "days" in given:
+            free = [name for name in free if name not in DRIFT]
         known = not free and len(guesses) == 1
 
         def covariance_of(parameters):
-            return self.kind(problem.grid, problem.times, *parameters[:-1])
+            return self.kind(problem.grid, problem.times, **parameters.of_covariance)
 
         withheld = [] if known else withhold(members, problem.observations.shape[1:])
         fit = Fit(covariance_of, free, most, variance, withheld, neighbours)

@@ -6,9 +6,11 @@ from functools import cached_property
 from typing import Protocol
 
 import numpy as np
+from scipy.linalg import block_diag
 from scipy.spatial.distance import cdist
+from scipy.spatial.transform import Rotation
 
-from tf4dvar.data.grid import Grid
+from tf4dvar.data.grid import EARTH_RADIUS, Grid
 
 KERNELS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "gaussian": lambda squares: np.exp(-squares / 2),
@@ -50,9 +52,13 @@ class FieldCovariance(Protocol):
 
 @dataclass(frozen=True)
 class KernelCovariance:
-    """A covariance that falls with the distance in space and time, the same in all directions.
+    """A covariance that falls with the distance in space and time, in a frame that drifts.
 
-        C = variance kernel(r^2 / length^2 + t^2 / days^2)
+        C = variance kernel(|r - drift t|^2 / length^2 + t^2 / days^2)
+
+    Features that move keep their correlation for longer in their frame, as the maps of altimetry
+    have it (Ducet et al. 2000, doi:10.1029/2000JC900063). The
+    sphere turns, so that the middle of the grid has the drift.
 
     Attributes:
         grid: of the maps.
@@ -61,6 +67,7 @@ class KernelCovariance:
         length: km.
         days: as a length is to space.
         variance: of a point.
+        drift_x, drift_y: of the frame along x and y, km a day.
 
     Usage:
 
@@ -78,12 +85,43 @@ class KernelCovariance:
     length: float
     days: float
     variance: float
+    drift_x: float = 0.0
+    drift_y: float = 0.0
 
     @cached_property
     def _places(self) -> np.ndarray:
         """Positions in units of the length, [y and x in one, dimension]."""
         places = self.grid.positions.reshape(-1, len(self.grid.box))
         return on_circles(places, self.grid.box) / self.length
+
+    @cached_property
+    def _frames(self) -> tuple[np.ndarray, np.ndarray]:
+        """Of every time how places are turned, [time, from, to], and shifted, [time, dimension]."""
+        # Counted from the middle, from which nothing is far.
+        days = self.times - self.times.mean()
+        if self.grid.spherical:
+            turns = Rotation.from_rotvec(np.multiply.outer(days, self._spin)).as_matrix()
+            return turns, np.zeros((len(days), 3))
+        turns, shifts = [], []
+        for drift, period in zip((self.drift_y, self.drift_x), self.grid.box, strict=True):
+            angles = 2 * np.pi * drift * days / (period or np.inf)
+            plane = np.array([[np.cos(angles), -np.sin(angles)], [np.sin(angles), np.cos(angles)]])
+            turns.append(plane if period else plane[:1, :1])
+            shifts += [0 * days] * 2 if period else [-drift * days / self.length]
+        blocks = zip(*(np.moveaxis(each, -1, 0) for each in turns), strict=True)
+        return np.stack([block_diag(*each) for each in blocks]), np.stack(shifts, axis=-1)
+
+    @cached_property
+    def _spin(self) -> np.ndarray:
+        """Of the sphere, by which its middle has the drift, rad a day about three axes."""
+        latitude, longitude = (
+            np.radians((axis.min() + axis.max()) / 2) for axis in (self.grid.y, self.grid.x)
+        )
+        north = np.array([0.0, 0.0, 1.0])
+        east = np.array([-np.sin(longitude), np.cos(longitude), 0.0])
+        outwards = np.cross(east, north) * np.cos(latitude) + north * np.sin(latitude)
+        drift = self.drift_x * east + self.drift_y * np.cross(outwards, east)
+        return np.cross(outwards, drift) / EARTH_RADIUS
 
     def coordinates(self, points: np.ndarray) -> np.ndarray:
         """See `FieldCovariance`; in units of length and of days.
@@ -92,7 +130,9 @@ class KernelCovariance:
             points: they.
         """
         time, place = np.divmod(points, len(self._places))
-        return np.column_stack([self._places[place], self.times[time] / self.days])
+        turns, shifts = self._frames
+        places = np.einsum("pi,pij->pj", self._places[place], turns[time]) + shifts[time]
+        return np.column_stack([places, self.times[time] / self.days])
 
     def between(self, some: np.ndarray, others: np.ndarray) -> np.ndarray:
         """See `FieldCovariance`.
@@ -108,10 +148,10 @@ class KernelCovariance:
 class SeparableCovariance(KernelCovariance):
     """A kernel of the distance in space times that of Matern of the distance in time.
 
-        C = variance kernel(r^2 / length^2) matern(t^2 / days^2)
+        C = variance kernel(|r - drift t|^2 / length^2) matern(t^2 / days^2)
 
     Attributes:
-        grid, times, kernel, length, variance: as of its base.
+        grid, times, kernel, length, variance, drift_x, drift_y: as of its base.
         days: of the kernel in time.
     """
 

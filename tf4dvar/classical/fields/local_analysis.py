@@ -137,17 +137,19 @@ def interpolate(
     Raises:
         InputError: the matrix K is not positive definite in double precision.
     """
-    matrix = covariance.between(near.points, near.points)
+    size = len(near.points)
+    both = covariance.between(near.points, np.concatenate([near.points, points]))
+    matrix, cross = both[:, :size], both[:, size:]
     matrix[np.diag_indices_from(matrix)] += near.variance
     try:
-        root = cholesky(matrix, lower=True, overwrite_a=True, check_finite=False)
+        root = cholesky(matrix, lower=True, check_finite=False)
     except LinAlgError as error:
         raise InputError(
-            f"The covariance of {len(near.points)} observations is not positive definite: noise "
+            f"The covariance of {size} observations is not positive definite: noise "
             f"variances from {near.variance.min():g} are too small beside the variance "
             f"{covariance.variance:g} of the field. Give larger ones or another covariance."
         ) from error
-    columns = covariance.between(near.points, points), np.ones(len(near.points)), near.values
+    columns = cross, np.ones(size), near.values
     whitened = solve_triangular(root, np.column_stack(columns), lower=True, check_finite=False)
     cross, ones, values = whitened[:, :-2], whitened[:, -2], whitened[:, -1]
     precision = ones @ ones

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import psutil
 
+from tf4dvar.classical.fields.covariance_fit import DRIFT
 from tf4dvar.classical.fields.covariance_method import CovarianceMethod
 from tf4dvar.classical.fields.covariance_of_states import covariance_of_states, mean_of_states
 from tf4dvar.classical.fields.covariances import FieldCovariance
@@ -47,6 +48,11 @@ class OptimalInterpolation(CovarianceMethod):
     """
 
     name = "oi"
+    numbers = (*CovarianceMethod.numbers, *DRIFT)
+    drift_x: float | None = setting(
+        None, "Of a kernel's frame along x, km a day; None: fitted, 0 where days are given."
+    )
+    drift_y: float | None = setting(None, "As drift_x, along y.")
     neighbours: int = setting(300, "Observations for a block of points, at most.", at_least=2)
 
     def solve(self, problem, progress):
@@ -78,7 +84,7 @@ class OptimalInterpolation(CovarianceMethod):
                 scale = fit.scale(best, maps[1][wanted & ~problem.observed])
                 maps[1] *= scale
                 best = best.scaled(scale)
-            told = best._asdict()
+            told = self.told(best)
         return FieldAnalysis(maps[0] + mean, np.sqrt(maps[1]), told)
 
     def _check_memory(self, problem):

@@ -37,6 +37,7 @@ class OptimalInterpolation(PreciseLayer, FirstGuess):
 
     Args:
         length, duration: to begin with, in steps of the grid and of time.
+        drift: to begin with, in steps of the grid a step of time, of all axes of space or each.
         smoothness: nu to begin with; a large one is a Gaussian covariance.
         noise_variance: of the observations to begin with, normalised.
         shortest_wavelength, shortest_period: of the waves, in steps of the grid and of time. They
@@ -74,6 +75,7 @@ class OptimalInterpolation(PreciseLayer, FirstGuess):
         shortest_period: float = 4.0,
         boundary: str | Sequence[str] = "zero",
         tolerance: float = 3e-3,
+        drift: float | Sequence[float] = 0.0,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -86,6 +88,7 @@ class OptimalInterpolation(PreciseLayer, FirstGuess):
         self.shortest_period = shortest_period
         self.boundary = boundary if isinstance(boundary, str) else tuple(boundary)
         self.tolerance = tolerance
+        self.drift = drift if isinstance(drift, int | float) else tuple(drift)
         positive = ("length", "duration", "smoothness", "noise_variance", "tolerance")
         for name, least in (
             *((name, np.finfo("float32").tiny) for name in positive),
@@ -120,8 +123,11 @@ class OptimalInterpolation(PreciseLayer, FirstGuess):
                 name=f"log_{name}",
             )
             setattr(self, f"log_{name}", weight)
-        self.drift = self.add_weight(
-            shape=(variables, len(space)), initializer="zeros", name="drift"
+        shape = variables, len(space)
+        self.drifts = self.add_weight(
+            shape=shape,
+            initializer=keras.initializers.Constant(np.broadcast_to(self.drift, shape)),
+            name="drift",
         )
 
     def call(self, observations, mask):
@@ -175,7 +181,7 @@ class OptimalInterpolation(PreciseLayer, FirstGuess):
                 self.log_variance,
             )
         )
-        for number, drift in zip(numbers, tf.unstack(self.drift, axis=1), strict=True):
+        for number, drift in zip(numbers, tf.unstack(self.drifts, axis=1), strict=True):
             frequency = frequency + each(drift) * number
         square = tf.square(duration * frequency)
         for number in numbers:

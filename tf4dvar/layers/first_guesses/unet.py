@@ -11,9 +11,11 @@ from tf4dvar.layers.contracts import FirstGuess
 from tf4dvar.layers.kernels.convolution import Convolution, boundary_of_each, check_boundary
 from tf4dvar.layers.kernels.resolution import coarsened, refined
 from tf4dvar.layers.kernels.segments import check_segment, from_channels, to_channels
+from tf4dvar.layers.kernels.tiles import from_tiles, to_tiles
 
 # No grid has more that differ; and a file must not be able to ask for any number of layers.
 DEEPEST = 16
+LARGEST_TILE = 16
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
@@ -33,6 +35,8 @@ class UNetFirstGuess(FirstGuess):
         boundary: what lies beyond the edges of space; see `Convolution`.
         components: of the state, where an observation operator makes them another number than
             what is observed.
+        tile: points along every axis of space that are one place of the net's finest grid, as its
+            channels. With 2 a step takes a third of the time, and nothing is averaged away.
         start: another first guess, which the net corrects: it sees that, and the observations'
             departures from it. Both are trained together.
 
@@ -51,6 +55,7 @@ class UNetFirstGuess(FirstGuess):
         segment: int = 15,
         boundary: str | Sequence[str] = "zero",
         components: int | None = None,
+        tile: int = 1,
         start: keras.layers.Layer | None = None,
         **kwargs,
     ):
@@ -62,6 +67,8 @@ class UNetFirstGuess(FirstGuess):
                 f"Received width={width} and depth={depth}; expected a width of 1 or more, and 0 "
                 f"to {DEEPEST} coarser grids."
             )
+        if not 1 <= tile <= LARGEST_TILE:
+            raise InputError(f"Received tile={tile}; expected 1 to {LARGEST_TILE} points.")
         if start is not None and components is not None:
             raise InputError(
                 f"Received a start and components={components}; expected one of them: a start is "
@@ -72,6 +79,7 @@ class UNetFirstGuess(FirstGuess):
         self.segment = segment
         self.boundary = boundary if isinstance(boundary, str) else tuple(boundary)
         self.components = components
+        self.tile = tile
         self.start = start
 
     def build(self, observations_shape, *_):
@@ -82,7 +90,9 @@ class UNetFirstGuess(FirstGuess):
         _, _, *space, observed = observations_shape
         self._boundaries = boundary_of_each(self.boundary, space)
         maps = 2 if start is None else 3
-        channels, self.down, self.up = maps * observed * self.segment, [], []
+        points = self.tile ** len(space)
+        space = [size if size is None else -(-size // self.tile) for size in space]
+        channels, self.down, self.up = maps * observed * self.segment * points, [], []
         grids = []
         for level in range(self.depth + 1):
             width = self.width * 2**level
@@ -91,7 +101,7 @@ class UNetFirstGuess(FirstGuess):
             space, channels = [size if size is None else -(-size // 2) for size in space], width
         for space, width in reversed(grids[:-1]):
             self.up.extend(self._pair(space, 3 * width, width))
-        filters = self.segment * (self.components or observed)
+        filters = points * self.segment * (self.components or observed)
         self.leave = self._convolution(grids[0][0], self.width, filters)
 
     def _pair(self, space, channels, width):
@@ -113,14 +123,16 @@ class UNetFirstGuess(FirstGuess):
     def _seen_through(self, maps):
         given = [to_channels(values, self.segment) for values in maps]
         enter, *further = _pairs(self.down)
-        values, found = _through(enter, tf.concat(given, axis=-1)), []
+        tiles = to_tiles(tf.concat(given, axis=-1), self.tile)
+        values, found = _through(enter, tiles), []
         for pair in further:
             found.append(values)
             values = _through(pair, coarsened(values))
         for pair, fine in zip(_pairs(self.up), reversed(found), strict=True):
             values = refined(values, self._boundaries, like=fine)
             values = _through(pair, tf.concat([values, fine], axis=-1))
-        return from_channels(self.leave(values), self.segment, tf.shape(maps[0])[1])
+        values = from_tiles(self.leave(values), self.tile, like=given[0])
+        return from_channels(values, self.segment, tf.shape(maps[0])[1])
 
 
 def _pairs(convolutions):

@@ -1,0 +1,63 @@
+"""Models of fields: heights of a sea along the tracks of altimeters."""
+
+from functools import partial
+from typing import Any
+
+from tf4dvar.experiments.experiment import Experiment
+from tf4dvar.layers import (
+    BilinearAutoEncoder,
+    GradientSolver,
+    LSTMCell,
+    OptimalInterpolation,
+    UNetFirstGuess,
+)
+from tf4dvar.models import FourDVarNet
+
+# Days of a window: what is ten days away still tells of a map.
+DAYS = 21
+
+
+def _interpolated() -> FourDVarNet:
+    """A U-Net that corrects an optimal interpolation, and a solver after it.
+
+    The interpolation is not trained: a step would take twice the time, for what the U-Net corrects.
+    """
+    box: dict[str, Any] = {"segment": DAYS, "boundary": "periodic"}
+    start = OptimalInterpolation(
+        5.0, 10.0, 8.0, drift=(0.0, 0.2), boundary="periodic", trainable=False
+    )
+    return FourDVarNet(
+        BilinearAutoEncoder(32, scales=(2,), **box),
+        GradientSolver(LSTMCell(32, **box)),
+        first_guess=UNetFirstGuess(64, 2, tile=2, start=start, **box),
+    )
+
+
+_Fields = partial(
+    Experiment,
+    system="qg",
+    build=_interpolated,
+    setting="sup",
+    prior="autoencoder",
+    update="lstm",
+    fresh=True,
+    windows=400,
+    batch_size=4,
+    steps=DAYS,
+    epochs=100,
+    learning_rate=1e-3,
+    stages=((0.0, 0), (0.75, 2)),
+)
+
+EXPERIMENTS = (
+    _Fields(
+        "qg-nadirs",
+        "sea-surface height from four altimeters: interpolation, U-Net, solver, learned together",
+        protocol="nadirs",
+    ),
+    _Fields(
+        "qg-swath",
+        "the same with an altimeter that sees 120 km across",
+        protocol="swath",
+    ),
+)

@@ -1,0 +1,102 @@
+"""Windows of simulated fields, which instruments see anew in every pass."""
+
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tf4dvar.data import Signature
+from tf4dvar.data.fields import FIELDS, SPIN_UP, labelled_windows
+from tf4dvar.data.pipeline import batches_of
+from tf4dvar.experiments import Experiment
+from tf4dvar.systems import QuasiGeostrophic, random_stream
+from tf4dvar.systems.instruments import PLANS, observed_by
+from tf4dvar.training.windows import TrainingWindows
+
+# Runs of the system and the days of each; the last ones are for validation. Their cost is hidden
+# by none of the training: some minutes, which a resumed one pays again.
+MEMBERS, OF_VALIDATION, DAYS = 8, 2, 600
+# Of a window its neighbours in a series know this share too: every map is near a middle.
+SHARED = 3 / 4
+
+
+class SimulatedFields(TrainingWindows):
+    """The windows of an experiment with a system of fields.
+
+    The runs of the system are the same in every pass. What a pass takes of them is not: days, and
+    by the symmetries of the system places in the box, y turned with the sign of the departure from
+    the mean field. Tracks, clouds and errors are new in every window, and run forwards or
+    backwards in time.
+
+    Args:
+        experiment: with a system of `FIELDS`, a plan of `PLANS` and the days of its windows.
+        options: what its training was asked.
+    """
+
+    def __init__(self, experiment: Experiment, options: dict[str, Any]):
+        self.number, self._seed = options["windows"], options["seed"]
+        self._steps, self._instruments = experiment.steps, PLANS[experiment.protocol]
+        self._system = FIELDS[experiment.system]()
+        maps = _maps(self._system, MEMBERS, DAYS, random_stream("training fields", self._seed))
+        self._mean = self._system.observed(0 * self._system.initial(1, np.random.default_rng()))[0]
+        departures = maps - self._mean
+        self._departures, held_out = np.split(departures, [MEMBERS - OF_VALIDATION])
+        rng = random_stream("validation fields", self._seed)
+        begins = np.arange(0, DAYS - self._steps + 1, self._steps)
+        members, begins = (each.ravel() for each in np.meshgrid(range(OF_VALIDATION), begins))
+        days = begins[:, None] + np.arange(self._steps)
+        self.validation = self._observed(held_out[members[:, None], days], rng)
+        self.observations, self.truth = self._drawn(random_stream("first pass", self._seed))
+        noise = max(each.noise for each in self._instruments)
+        self._signature = Signature.of(
+            labelled_windows(self._system, self.observations),
+            noise**2,
+            (True, True),
+            overlap=round(SHARED * self._steps),
+        )
+
+    def adapt(self, model):
+        """See `TrainingWindows`."""
+        model.adapt(self.observations)
+        model.signature = self._signature
+
+    def batches(self, batch_size, first_pass, share):
+        """See `TrainingWindows`."""
+
+        def drawn(number):
+            return self._drawn(random_stream("training windows", self._seed, number))
+
+        shapes = tf.nest.map_structure(lambda each: each.shape[1:], self.validation)
+        return batches_of(drawn, self.number, batch_size, first_pass, share, shapes)
+
+    def _drawn(self, rng):
+        """The windows of a pass."""
+        members, days = self._departures.shape[:2]
+        windows = []
+        for _ in range(self.number):
+            begin = rng.integers(days - self._steps + 1)
+            window = self._departures[rng.integers(members), begin : begin + self._steps]
+            window = np.roll(window, rng.integers(self._system.points, size=2), (1, 2))
+            windows.append(-window[:, ::-1] if rng.random() < 0.5 else window)
+        return self._observed(np.stack(windows), rng)
+
+    def _observed(self, departures, rng):
+        """Observations and truth of windows; of each the sampling is turned in time or not."""
+        truth = departures + self._mean
+        turned = rng.random(len(truth)) < 0.5
+        seen = _turned(truth, turned)
+        observations, _ = observed_by(self._instruments, seen, self._system.length, rng)
+        return _turned(observations, turned)[..., None], truth[..., None]
+
+
+def _maps(system: QuasiGeostrophic, members: int, days: int, rng: np.random.Generator):
+    """Of every day, [member, day, y, x], single precision."""
+    every_day = system.days(system.initial(members, rng))
+    wanted = islice(every_day, SPIN_UP, SPIN_UP + days)
+    return np.stack([system.observed(each).astype("float32") for each in wanted], axis=1)
+
+
+def _turned(windows, which):
+    """Some windows backwards in time."""
+    return np.where(which[:, None, None, None], windows[:, ::-1], windows)
