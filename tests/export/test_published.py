@@ -13,7 +13,7 @@ from tf4dvar.evaluation.comparison import problem_of
 from tf4dvar.evaluation.metrics import r_score
 from tf4dvar.evaluation.scores import evaluate, reconstruct
 from tf4dvar.experiments import EXPERIMENTS, Experiment
-from tf4dvar.export.published import OTHER_WINDOWS, _readme, card_of, other_observations
+from tf4dvar.export.published import OTHER_WINDOWS, card_of, other_observations, readme
 from tf4dvar.layers import GENN, ConvCell, GradientSolver
 from tf4dvar.models import FourDVarNet, load_model
 from tf4dvar.storage.version_directory import check_digests
@@ -124,7 +124,7 @@ def test_a_model_is_tried_on_other_observations():
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.parent.name)
 def test_a_shipped_readme_tells_what_its_card_does(path):
     card = card_of(path.parent)
-    assert (path.parent / "README.md").read_text() == _readme(card)
+    assert (path.parent / "README.md").read_text() == readme(card)
     inside = path.parent / str(card["version"]) / "assets.extra" / "card.json"
     assert inside.read_text() == path.read_text()
     card = json.loads(path.read_text())

@@ -25,7 +25,8 @@ def publish(
     from tf4dvar.export.published import publish as publish_model
 
     scores = publish_model(run, out, windows)["scores"]
-    report({"out": str(out), **{name: scores[name] for name in ("r_score", "windows")}}, as_json)
+    shown = ("mu", "lambda_x", "maps") if "mu" in scores else ("r_score", "windows")
+    report({"out": str(out), **{name: scores[name] for name in shown}}, as_json)
 
 
 def models(
@@ -48,5 +49,7 @@ def models(
 
 def _line(card) -> str:
     scores = card["scores"]
+    if "mu" in scores:
+        return f"mu {scores['mu']:.3f}   {card['summary']}"
     error = "" if scores["r_score_se"] is None else f" +- {scores['r_score_se']:.3f}"
     return f"R-score {scores['r_score']:.3f}{error}   {card['summary']}"

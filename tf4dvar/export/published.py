@@ -8,11 +8,14 @@ import msgspec
 import numpy as np
 
 from tf4dvar.data import protocol_plan, simulate_dataset
+from tf4dvar.data.fields import FIELDS
 from tf4dvar.errors import InputError
 from tf4dvar.evaluation.comparison import compare_model
 from tf4dvar.evaluation.metrics import r_score
 from tf4dvar.experiments import experiment_by_name
 from tf4dvar.export import save
+from tf4dvar.export.card import components_of
+from tf4dvar.export.field_card import DAYS, MEMBERS, field_readme, scores_on_held_out_maps
 from tf4dvar.models import FourDVarNet, load_model, twin
 from tf4dvar.paper.reference_scores import REFERENCES
 from tf4dvar.paper.tables import held_out_windows
@@ -33,12 +36,25 @@ class _Scores(msgspec.Struct):
     r_score_se: float | None  # one test window has none
 
 
-class _Card(msgspec.Struct):
+class _ScoresOfFields(msgspec.Struct):
+    mu: float
+    lambda_x: float | None
+
+
+class _Card(msgspec.Struct, kw_only=True):
     """What the list of models shows."""
 
     name: str
     summary: str
+    system: str = ""
+
+
+class _CardOfWindows(_Card, kw_only=True):
     scores: _Scores
+
+
+class _CardOfFields(_Card, kw_only=True):
+    scores: _ScoresOfFields
 
 
 def publish(run: Path, out: Path, windows: int | None = None) -> dict[str, Any]:
@@ -71,10 +87,20 @@ def publish(run: Path, out: Path, windows: int | None = None) -> dict[str, Any]:
             "is exported by `tf4dvar export`."
         )
     experiment = experiment_by_name(options["experiment"])
-    protocol = options["protocol"]
+    protocol, of_fields = options["protocol"], experiment.system in FIELDS
+    if of_fields and windows is not None:
+        raise InputError(
+            f"Received {windows} test windows; a model of maps is scored on {MEMBERS} series of "
+            f"{DAYS} days. Leave the number out."
+        )
     trained = load_model(run)
-    scores = compare_model(trained, held_out_windows(experiment.system, protocol, windows)).scores
-    system = system_by_name(experiment.system)
+    if of_fields:
+        scores = scores_on_held_out_maps(trained, experiment)
+    else:
+        held_out = held_out_windows(experiment.system, protocol, windows)
+        scores = compare_model(trained, held_out).scores
+        others = other_observations(trained, experiment.system, protocol)
+        scores = {**scores, "other_observations": others}
     model = twin(trained)
     save(
         model,
@@ -84,9 +110,8 @@ def publish(run: Path, out: Path, windows: int | None = None) -> dict[str, Any]:
             "summary": experiment.summary,
             "system": experiment.system,
             "protocol": protocol,
-            "components": list(system.components),
+            **components_of(experiment),
             "parameters": learned_weights(experiment, trained),
-            "units": system.units,
             "source": {
                 "training": options,
                 "fresh_windows": experiment.fresh,
@@ -94,19 +119,14 @@ def publish(run: Path, out: Path, windows: int | None = None) -> dict[str, Any]:
                 "steps": int(trained.optimizer.iterations),
                 "seconds": float(directory.history()[-1]["elapsed"]),
             },
-            "scores": {
-                **scores,
-                "seed": TEST_SEED,
-                "other_observations": other_observations(trained, experiment.system, protocol),
-                "machine": machine(),
-            },
+            "scores": {**scores, "seed": TEST_SEED, "machine": machine()},
         },
     )
     with atomic_path(out / "model.keras") as temporary:
         model.save(temporary)
     card = card_of(out)
     with atomic_path(out / "README.md") as temporary:
-        temporary.write_text(_readme(card))
+        temporary.write_text(readme(card))
     return card
 
 
@@ -122,7 +142,8 @@ def card_of(path: Path) -> dict[str, Any]:
     file = path / "card.json"
     if not file.is_file():
         raise InputError(f"There is no published model in {path}; expected a card.json.")
-    return read_record(file, _Card)
+    of_fields = read_record(file, _Card).get("system") in FIELDS
+    return read_record(file, _CardOfFields if of_fields else _CardOfWindows)
 
 
 def published_models(folder: Path) -> list[dict[str, Any]]:
@@ -170,7 +191,14 @@ def _r_score(model, system, plan, shift):
     return score if np.isfinite(score) else None
 
 
-def _readme(card: dict[str, Any]) -> str:
+def readme(card: dict[str, Any]) -> str:
+    """The page of a published model.
+
+    Args:
+        card: its card.
+    """
+    if card["system"] in FIELDS:
+        return field_readme(card)
     scores, source = card["scores"], card["source"]
     training, parts = source["training"], scores["r_score_by_part"]
     data = (
