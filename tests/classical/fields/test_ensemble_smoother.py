@@ -254,6 +254,7 @@ def test_blocks_with_some_neighbours_are_about_as_good(rng):
     assert errors[1] < 1.1 * errors[0] < 0.4
 
 
+@pytest.mark.long
 def test_parameters_are_fitted_as_those_of_the_interpolation(rng):
     _, given = simulated(rng, days=8)
     settings = AutoregressiveSmoother(members=5, days=5.0, noise_factor=1.0).analyse(given).settings

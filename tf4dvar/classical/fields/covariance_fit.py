@@ -65,7 +65,7 @@ class Parameters(NamedTuple):
             **{
                 name: getattr(self, name) + step * speed
                 if name in DRIFT
-                else getattr(self, name) * np.exp(step)
+                else getattr(self, name) * float(np.exp(step))
                 for name, step in steps.items()
             }
         )
