@@ -52,7 +52,7 @@ _Fields = partial(
 EXPERIMENTS = (
     _Fields(
         "qg-nadirs",
-        "sea-surface height from four altimeters: interpolation, U-Net, solver, learned together",
+        "sea-surface height from four altimeters: interpolation, then a learned U-Net and solver",
         protocol="nadirs",
     ),
     _Fields(

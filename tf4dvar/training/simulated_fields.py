@@ -14,8 +14,8 @@ from tf4dvar.systems import QuasiGeostrophic, random_stream
 from tf4dvar.systems.instruments import PLANS, observed_by
 from tf4dvar.training.windows import TrainingWindows
 
-# Runs of the system and the days of each; the last ones are for validation. Their cost is hidden
-# by none of the training: some minutes, which a resumed one pays again.
+# Runs of the system and the days of each; the last ones are for validation. They take some minutes
+# before a training, and again before one that is resumed.
 MEMBERS, OF_VALIDATION, DAYS = 8, 2, 600
 # Of a window its neighbours in a series know this share too: every map is near a middle.
 SHARED = 3 / 4

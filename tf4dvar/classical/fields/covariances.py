@@ -57,8 +57,8 @@ class KernelCovariance:
         C = variance kernel(|r - drift t|^2 / length^2 + t^2 / days^2)
 
     Features that move keep their correlation for longer in their frame, as the maps of altimetry
-    have it (Ducet et al. 2000, doi:10.1029/2000JC900063). The
-    sphere turns, so that the middle of the grid has the drift.
+    have it (Ducet et al. 2000, doi:10.1029/2000JC900063). The sphere turns, so that the middle of
+    the grid has the drift.
 
     Attributes:
         grid: of the maps.
