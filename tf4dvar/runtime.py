@@ -6,6 +6,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import psutil
+
+from tf4dvar.errors import InputError
+
 
 def load_tensorflow() -> None:
     """Import TensorFlow in silence: its start-up messages would bury one clear line.
@@ -43,6 +47,25 @@ def machine() -> dict[str, Any]:
         "processor": names[0] if names else platform.machine(),
         "cores": len(affinity(0)) if affinity else os.cpu_count(),
     }
+
+
+def check_memory(needed: float, what: str, advice: str) -> None:
+    """Refuse what the memory cannot hold.
+
+    Args:
+        needed: bytes.
+        what: was received.
+        advice: what to do.
+
+    Raises:
+        InputError: the machine has less.
+    """
+    available = psutil.virtual_memory().total
+    if needed > available:
+        raise InputError(
+            f"{what}: some {needed / 1e9:.0f} GB are needed; there are {available / 1e9:.0f}. "
+            f"{advice}"
+        )
 
 
 def versions() -> dict[str, str]:

@@ -191,7 +191,7 @@ def test_a_step_of_numbers_that_is_none_is_refused(step):
 
 def test_a_grid_beyond_the_memory_is_refused():
     data = xr.Dataset({"x": ("time", [1.0, 2.0])}, {"time": [0.0, 1.0]})
-    with pytest.raises(InputError, match="more than the memory"):
+    with pytest.raises(InputError, match="GB are needed"):
         binned(data, "time", 1e-13)
 
 

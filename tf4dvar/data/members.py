@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import psutil
 import xarray as xr
 
 from tf4dvar.data.arrays import as_dataset
@@ -20,6 +19,7 @@ from tf4dvar.data.stores import Source
 from tf4dvar.data.time_axis import is_dates, numbers_of
 from tf4dvar.data.units import SECONDS, in_seconds
 from tf4dvar.errors import InputError, shown
+from tf4dvar.runtime import check_memory
 
 # Of the memory while values are read: as they are in the file, of each member, and of all.
 COPIES = 3
@@ -130,12 +130,11 @@ class Members:
             InputError: the memory is too small for them.
         """
         shape = (len(self.series), *self.first.observations.shape)
-        needed, available = COPIES * 8 * math.prod(shape), psutil.virtual_memory().total
-        if needed > available:
-            raise InputError(
-                f"Received values of shape {shape}, to read which some {needed / 1e9:.0f} GB are "
-                f"needed; there are {available / 1e9:.0f}. Take fewer times or a part of the grid."
-            )
+        check_memory(
+            COPIES * 8 * math.prod(shape),
+            f"Received values of shape {shape}",
+            "Take fewer times or a part of the grid.",
+        )
         return np.stack([each.observations.values.astype("float64") for each in self.series])
 
     @cached_property

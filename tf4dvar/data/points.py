@@ -10,12 +10,12 @@ are, else days. What maps have at points themselves is of `tf4dvar.data.observat
 import logging
 
 import numpy as np
-import psutil
 import xarray as xr
 
 from tf4dvar.data.grid import PERIOD, Grid
 from tf4dvar.data.places import numbers_in, places_of
 from tf4dvar.errors import InputError
+from tf4dvar.runtime import check_memory
 
 logger = logging.getLogger(__name__)
 
@@ -153,11 +153,9 @@ def _coordinates(grid):
 
 
 def _check_memory(shape):
-    # Numbers, precisions, sums, means and variances.
-    needed, available = 5 * 8 * np.prod(shape, dtype=float), psutil.virtual_memory().total
-    if needed > available:
-        raise InputError(
-            f"Received {shape[0]} times and a grid of {shape[1]} x {shape[2]} points, for which "
-            f"some {needed / 1e9:.0f} GB are needed; there are {available / 1e9:.0f}. Take fewer "
-            "days or a part of the grid."
-        )
+    check_memory(
+        # Numbers, precisions, sums, means and variances.
+        5 * 8 * np.prod(shape, dtype=float),
+        f"Received {shape[0]} times and a grid of {shape[1]} x {shape[2]} points",
+        "Take fewer days or a part of the grid.",
+    )

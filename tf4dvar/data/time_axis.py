@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import psutil
 import xarray as xr
 
 from tf4dvar.data.arrays import float_of
 from tf4dvar.data.conventions import VARIANCE
 from tf4dvar.errors import InputError, shown
+from tf4dvar.runtime import check_memory
 
 # Of a step, by which times may be off: hours in days since 1950 are off by minutes in single
 # precision, and months, of 28 to 31 days, by two days.
@@ -124,11 +124,11 @@ def binned(dataset: xr.Dataset, time: str, step: Step, start: Any = None) -> xr.
     rows = int(cells.max(initial=0)) + 1
     of_time = {name: v for name, v in dataset.variables.items() if time in v.dims and name != time}
     needed = sum(rows * 8 * v.size // v.sizes[time] for v in of_time.values())
-    if needed > psutil.virtual_memory().total:
-        raise InputError(
-            f"Received the step {shown(step)}, of which {rows} are between the first time and the "
-            "last; they need more than the memory. Give a longer step."
-        )
+    check_memory(
+        needed,
+        f"Received the step {shown(step)}, of which {rows} are between the first time and the last",
+        "Give a longer step.",
+    )
     result = dataset.drop_vars([time, *of_time])
     result = result.assign_coords({time: (time, _grid(origin, length, rows, times), times.attrs)})
     for name, variable in of_time.items():

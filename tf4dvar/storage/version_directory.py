@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
-import psutil
 
 from tf4dvar.errors import InputError
+from tf4dvar.runtime import check_memory
 from tf4dvar.storage import locked, open_regular, to_disk
 from tf4dvar.storage.records import read_record, write_record
 
@@ -176,8 +176,7 @@ def check_digests(version: Path, card: dict[str, Any]) -> None:
     """
     files = files_of(version)
     size = sum(file.size for file in files.values())
-    if size > psutil.virtual_memory().total:
-        raise InputError(f"{version} has {size} bytes, more than the memory of this machine.")
+    check_memory(size, f"Received {version} of {size} bytes", "Take a larger machine.")
     if "sha256" not in card:
         return
     names = files.keys() - {CARD_INSIDE.as_posix()}

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import psutil
 from scipy import fft
 
 from tf4dvar.classical.fields.covariances import on_circles
 from tf4dvar.classical.fields.problem import FieldProblem
 from tf4dvar.errors import InputError
+from tf4dvar.runtime import check_memory
 
 
 @dataclass(frozen=True)
@@ -118,12 +118,11 @@ def covariance_of_states(problem: FieldProblem) -> CovarianceOfStates:
         length if period else fft.next_fast_len(length + lags, real=True)
         for length, lags, period in zip(lengths, apart, (False, *periodic), strict=True)
     ]
-    needed, available = 5 * 8 * np.prod(sizes), psutil.virtual_memory().total
-    if needed > available:
-        raise InputError(
-            f"Received states of shape {states.shape}, whose covariance takes some "
-            f"{needed / 1e9:.0f} GB; there are {available / 1e9:.0f}. Cut them to shorter series."
-        )
+    check_memory(
+        5 * 8 * np.prod(sizes),
+        f"Received states of shape {states.shape}",
+        "Cut them to shorter series.",
+    )
     weights = grid.sea.astype("float64")
     for axis, length in enumerate(lengths):
         if axis == 0 or not periodic[axis - 1]:

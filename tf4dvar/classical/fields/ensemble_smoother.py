@@ -6,7 +6,6 @@ from functools import partial
 from typing import Protocol
 
 import numpy as np
-import psutil
 
 from tf4dvar.classical.analysis import Progress
 from tf4dvar.classical.ensemble import gaspari_cohn, weights_of_members
@@ -16,7 +15,7 @@ from tf4dvar.classical.fields.method import FieldMethod
 from tf4dvar.classical.fields.problem import FieldProblem
 from tf4dvar.classical.method import setting
 from tf4dvar.data.grid import distances
-from tf4dvar.errors import InputError
+from tf4dvar.runtime import check_memory
 from tf4dvar.systems import random_stream
 
 logger = logging.getLogger(__name__)
@@ -180,13 +179,11 @@ class EnsembleSmoother(FieldMethod):
         by_member = 2 * 4 * (most + dynamics.fields) + dynamics.held_by_member
         needed = points * (self.members * by_member + dynamics.held)
         needed += 4 * 8 * min(self.neighbours, points) ** 2
-        available = psutil.virtual_memory().total
-        if needed > available:
-            raise InputError(
-                f"{self.members} members of {most + dynamics.fields} maps of {points} points take "
-                f"some {needed / 1e9:.0f} GB; there are {available / 1e9:.0f}. Take fewer members, "
-                "a shorter lag or a part of the grid."
-            )
+        check_memory(
+            needed,
+            f"{self.members} members of {most + dynamics.fields} maps of {points} points",
+            "Take fewer members, a shorter lag or a part of the grid.",
+        )
 
 
 def _taper(grid, support, some, others):

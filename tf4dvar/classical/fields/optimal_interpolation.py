@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-import psutil
 
 from tf4dvar.classical.fields.covariance_fit import DRIFT
 from tf4dvar.classical.fields.covariance_method import CovarianceMethod
@@ -18,7 +17,7 @@ from tf4dvar.classical.fields.local_analysis import (
 from tf4dvar.classical.fields.method import FieldAnalysis
 from tf4dvar.classical.fields.problem import FieldProblem
 from tf4dvar.classical.method import setting
-from tf4dvar.errors import InputError
+from tf4dvar.runtime import check_memory
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,8 @@ class OptimalInterpolation(CovarianceMethod):
 
     def solve(self, problem, progress):
         """See `FieldMethod.analyse`."""
-        self._check_memory(problem)
+        largest = min(self.neighbours, int(problem.observed.sum(axis=(1, 2, 3)).max()))
+        check_memory(3 * 8 * largest**2, f"Received neighbours={self.neighbours}", "Take fewer.")
         mean, fit = np.zeros(problem.grid.shape), None
         covariance: FieldCovariance
         told: dict[str, float | str]
@@ -86,16 +86,6 @@ class OptimalInterpolation(CovarianceMethod):
                 best = best.scaled(scale)
             told = self.told(best)
         return FieldAnalysis(maps[0] + mean, np.sqrt(maps[1]), told)
-
-    def _check_memory(self, problem):
-        """Refuse matrices that do not fit."""
-        largest = min(self.neighbours, int(problem.observed.sum(axis=(1, 2, 3)).max()))
-        needed, available = 3 * 8 * largest**2, psutil.virtual_memory().total
-        if needed > available:
-            raise InputError(
-                f"Received neighbours={self.neighbours}, whose covariances take some "
-                f"{needed / 1e9:.0f} GB; there are {available / 1e9:.0f}. Take fewer."
-            )
 
 
 def observations_of(problem: FieldProblem, mean: np.ndarray) -> list[Observations]:

@@ -4,10 +4,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-import psutil
 
 from tf4dvar.data.grid import Grid
 from tf4dvar.errors import InputError
+from tf4dvar.runtime import check_memory
 
 # Of the memory: observations, maps, their errors and what a method makes of them.
 COPIES = 8
@@ -92,14 +92,11 @@ class FieldProblem:
         return fields[..., self.grid.sea].sum()
 
     def _check_memory(self):
-        needed = COPIES * 8 * np.size(self.observations)
-        available = psutil.virtual_memory().total
-        if needed > available:
-            raise InputError(
-                f"Received maps of shape {np.shape(self.observations)}, for which some "
-                f"{needed / 1e9:.0f} GB are needed; there are {available / 1e9:.0f}. Take fewer "
-                "days or a part of the grid."
-            )
+        check_memory(
+            COPIES * 8 * np.size(self.observations),
+            f"Received maps of shape {np.shape(self.observations)}",
+            "Take fewer days or a part of the grid.",
+        )
 
     def _check_noise(self):
         try:

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-import psutil
 from scipy import fft
 from scipy.optimize import minimize
 
@@ -16,7 +15,7 @@ from tf4dvar.classical.fields.quasi_geostrophic_method import (
     time_step_of,
 )
 from tf4dvar.classical.method import setting
-from tf4dvar.errors import InputError
+from tf4dvar.runtime import check_memory
 
 # From which L-BFGS estimates the Hessian.
 GRADIENTS = 20
@@ -139,14 +138,11 @@ class QuasiGeostrophicAssimilation(QuasiGeostrophicMethod):
         return ModelError(fields, predicted[:, 1:], time_step, spacing)
 
     def _check_memory(self, steps, size):
-        needed = 4 * (steps + HELD) * self.layers * np.prod(size)
-        available = psutil.virtual_memory().total
-        if needed > available:
-            raise InputError(
-                f"A window of {steps} steps at {size[0]} x {size[1]} points needs some "
-                f"{needed / 1e9:.0f} GB; there are {available / 1e9:.0f}. Take a shorter window, a "
-                "longer time step or a coarser grid."
-            )
+        check_memory(
+            4 * (steps + HELD) * self.layers * np.prod(size),
+            f"A window of {steps} steps at {size[0]} x {size[1]} points",
+            "Take a shorter window, a longer time step or a coarser grid.",
+        )
 
 
 def _windows(times: int, length: int, shift: int) -> list[tuple[int, np.ndarray]]:
