@@ -132,5 +132,5 @@ def test_what_the_memory_cannot_hold_is_refused_before_it_is_read(simulated, mon
 
     needed = 3 * 8 * simulated["observations"].size
     assert observations(needed).shape == (2, 4, 16, 16, 1)
-    with pytest.raises(InputError, match=r"of shape \(2, 4, 16, 16, 1\), to read which"):
+    with pytest.raises(InputError, match=r"of shape \(2, 4, 16, 16, 1\): some"):
         observations(needed - 1)
