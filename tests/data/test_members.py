@@ -7,6 +7,7 @@ from tests.data.series import PACKED, field, table
 from tf4dvar.data import open_data, write_slabs
 from tf4dvar.data.fields import simulate_fields
 from tf4dvar.data.members import Members
+from tf4dvar.data.stacked import axis_of
 from tf4dvar.errors import InputError
 from tf4dvar.systems import QuasiGeostrophic
 from tf4dvar.systems.instruments import PLANS
@@ -134,3 +135,11 @@ def test_what_the_memory_cannot_hold_is_refused_before_it_is_read(simulated, mon
     assert observations(needed).shape == (2, 4, 16, 16, 1)
     with pytest.raises(InputError, match=r"of shape \(2, 4, 16, 16, 1\): some"):
         observations(needed - 1)
+
+
+@pytest.mark.parametrize(("modulo", "circle"), [(1000.0, True), (2000.0, False), ("x", False)])
+def test_what_says_that_it_repeats_goes_all_the_way_round(simulated, modulo, circle):
+    x = simulated["x"].assign_attrs(modulo=modulo)
+    stacked = simulated["observations"].isel(member=0).assign_coords(x=x)
+    assert axis_of(stacked, "x").circle is circle
+    assert axis_of(stacked, "y").circle

@@ -86,7 +86,7 @@ def test_what_is_neither_a_file_nor_a_directory_is_refused_by_name(make, tmp_pat
 def test_what_does_not_fit_into_the_memory_is_not_read(tmp_path):
     version = write(tmp_path)
     os.truncate(version / "file", 2**42)
-    with pytest.raises(InputError, match="bytes: some .* GB are needed"):
+    with pytest.raises(InputError, match=r"bytes: some .* GB are needed"):
         check_digests(version, json.loads((tmp_path / "card.json").read_text()))
 
 

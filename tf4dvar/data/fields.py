@@ -6,7 +6,7 @@ from itertools import islice
 import numpy as np
 import xarray as xr
 
-from tf4dvar.data.grid import PERIOD
+from tf4dvar.data.stacked import PERIOD
 from tf4dvar.systems import QuasiGeostrophic, StirredTemperature, random_stream
 from tf4dvar.systems.instruments import Instrument, observed_by
 

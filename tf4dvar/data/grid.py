@@ -6,15 +6,13 @@ from functools import cached_property
 import numpy as np
 import xarray as xr
 
-from tf4dvar.data.stacked import dims_of
+from tf4dvar.data.stacked import PERIOD, dims_of
 from tf4dvar.data.units import unit_name
 from tf4dvar.errors import InputError, shown
 
 EARTH_RADIUS = 6371.0
 """Of the sphere of longitudes and latitudes, km."""
 KILOMETRES = {"m": 1e-3, "km": 1.0}
-PERIOD = "modulo"
-"""The attribute of a coordinate that says after how much the field repeats (as in Ferret)."""
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ import logging
 import numpy as np
 import xarray as xr
 
-from tf4dvar.data.grid import PERIOD, Grid
+from tf4dvar.data.grid import Grid
 from tf4dvar.data.places import numbers_in, places_of
+from tf4dvar.data.stacked import PERIOD
 from tf4dvar.errors import InputError
 from tf4dvar.runtime import check_memory
 

@@ -13,6 +13,8 @@ from tf4dvar.errors import InputError, shown
 # Of a step: more is a time that is missing.
 MISSING = 1.5
 CIRCLE = 360.0
+PERIOD = "modulo"
+"""The attribute of a coordinate that says after how much the field repeats (as in Ferret)."""
 
 
 class Dims(NamedTuple):
@@ -28,7 +30,7 @@ class Axis(NamedTuple):
     Attributes:
         name: of the dimension.
         spacing: mean difference of the coordinates; None where they are only numbered.
-        circle: whether it is longitudes all the way round.
+        circle: whether it goes all the way round, as longitudes do, or what says so.
         reversed: whether the coordinates are n - 1, ..., 1, 0.
     """
 
@@ -145,7 +147,15 @@ def axis_of(stacked: xr.DataArray, name: str) -> Axis:
     if numbered is not None:
         return Axis(name, None, False, reversed=True)
     spacing = float(between.mean())
-    return Axis(name, spacing, _is_longitude(stacked[name]) and _is_round(spacing, size))
+    return Axis(name, spacing, _is_round(spacing, size, _circle(stacked[name])))
+
+
+def _circle(coordinate):
+    """After how much it repeats; None where that is not told."""
+    if _is_longitude(coordinate):
+        return CIRCLE
+    told = coordinate.attrs.get(PERIOD)
+    return float(told) if isinstance(told, int | float | np.number) else None
 
 
 def _is_longitude(coordinate):
@@ -155,8 +165,8 @@ def _is_longitude(coordinate):
     )
 
 
-def _is_round(spacing, size):
-    return abs(abs(spacing) * size - CIRCLE) < abs(spacing) / 2
+def _is_round(spacing, size, circle):
+    return circle is not None and abs(abs(spacing) * size - circle) < abs(spacing) / 2
 
 
 def looked_at(

@@ -52,7 +52,6 @@ class SimulatedFields(TrainingWindows):
         self._signature = Signature.of(
             labelled_windows(self._system, self.observations),
             noise**2,
-            (True, True),
             overlap=round(SHARED * self._steps),
         )
 
