@@ -6,6 +6,9 @@ DOCS_STAMP := .venv/.installed-docs
 LOWEST := .venv-lowest
 # A process for every core; the tests of a file share what they trained.
 WORKERS := --numprocesses auto --dist loadfile
+# None of them has use for threads of its own.
+test test-long test-notebooks test-all: export OMP_NUM_THREADS = 1
+test test-long test-notebooks test-all: export TF_NUM_INTRAOP_THREADS = 1
 
 .PHONY: demo test test-long test-notebooks test-all test-lowest coverage mutation audit torture torture-short lint format notebooks bench docs clean
 
