@@ -285,7 +285,7 @@ def test_states_tell_how_long_a_field_lasts(rng):
         ({"covariance": "states"}, {"states": np.ones((9, 1, *SIZE))}, "two of them in a row"),
         ({"covariance": "states"}, {"states": np.ones((9, 2, *SIZE))}, "all the same"),
         ({"members": 10**9}, {}, "Take fewer members"),
-        (KERNEL | {"neighbours": 10**7, "members": 10**10}, {}, "GB; there are"),
+        (KERNEL | {"neighbours": 10**7, "members": 10**10}, {}, "GB are needed; there are"),
     ],
 )
 def test_what_it_cannot_take_is_refused(settings, changes, said, rng):
