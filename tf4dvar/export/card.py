@@ -72,6 +72,16 @@ def components_of(experiment: Experiment) -> dict[str, Any]:
     return {"components": list(system.components), "units": system.units}
 
 
+def length_of(training: dict[str, Any]) -> str:
+    """The option of `tf4dvar train` that says how long a training was.
+
+    Args:
+        training: what it was asked.
+    """
+    minutes = training["minutes"]
+    return f"--epochs {training['epochs']}" if minutes is None else f"--minutes {minutes:g}"
+
+
 def signature_card(
     model: FourDVarNet, card: dict[str, Any], inputs: list[str], outputs: list[str]
 ) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from tf4dvar.data.fields import FIELDS, SPIN_UP, simulate_fields
 from tf4dvar.evaluation.field_comparison import filled_by
 from tf4dvar.evaluation.field_scores import field_scores
 from tf4dvar.experiments import Experiment
+from tf4dvar.export.card import length_of
 from tf4dvar.models import FourDVarNet
 from tf4dvar.systems import TEST_SEED, random_stream
 from tf4dvar.systems.instruments import PLANS, observed_by
@@ -74,11 +75,6 @@ def field_readme(card: dict[str, Any]) -> str:
     """
     scores, source, name = card["scores"], card["source"], card["name"]
     training, days = source["training"], card["trained_on"]["window"]
-    length = (
-        f"--epochs {training['epochs']}"
-        if training["minutes"] is None
-        else f"--minutes {training['minutes']:g}"
-    )
     shown = {
         "mu": f"{scores['mu']:.4f}",
         "sigma": f"{scores['sigma']:.4f}",
@@ -117,7 +113,8 @@ def field_readme(card: dict[str, Any]) -> str:
         "",
         "## Training",
         "",
-        f"`tf4dvar train {training['experiment']} {length}`, seed {training['seed']}: simulated "
+        f"`tf4dvar train {training['experiment']} {length_of(training)}`, seed "
+        f"{training['seed']}: simulated "
         f"maps, observed anew in every pass; {source['steps']:,} steps of {source['batch_size']} "
         f"windows in {source['seconds'] / 60:.0f} minutes. "
         + ", ".join(f"{package} {version}" for package, version in card["packages"].items())

@@ -14,7 +14,7 @@ from tf4dvar.evaluation.comparison import compare_model
 from tf4dvar.evaluation.metrics import r_score
 from tf4dvar.experiments import experiment_by_name
 from tf4dvar.export import save
-from tf4dvar.export.card import components_of
+from tf4dvar.export.card import components_of, length_of
 from tf4dvar.export.field_card import DAYS, MEMBERS, field_readme, scores_on_held_out_maps
 from tf4dvar.models import FourDVarNet, load_model, twin
 from tf4dvar.paper.reference_scores import REFERENCES
@@ -207,8 +207,6 @@ def readme(card: dict[str, Any]) -> str:
         else f"{training['windows']:,} simulated windows, the same in every pass"
     )
     seen = source["steps"] * source["batch_size"]
-    minutes = training["minutes"]
-    length = f"--epochs {training['epochs']}" if minutes is None else f"--minutes {minutes:g}"
     comparison = [
         f"| {reference.label} | {reference.shown} |"
         for reference in REFERENCES.get((card["system"], card["protocol"]), ())
@@ -251,7 +249,8 @@ def readme(card: dict[str, Any]) -> str:
         "",
         "## Training",
         "",
-        f"`tf4dvar train {training['experiment']} {length}`, protocol {training['protocol']}, seed "
+        f"`tf4dvar train {training['experiment']} {length_of(training)}`, protocol "
+        f"{training['protocol']}, seed "
         f"{training['seed']}: {data}; {source['steps']:,} steps of {source['batch_size']} windows "
         f"({seen:,} in all) in {source['seconds'] / 60:.0f} minutes. "
         + ", ".join(f"{name} {version}" for name, version in card["packages"].items())

@@ -46,7 +46,7 @@ class CovarianceMethod(FieldMethod):
     @property
     def _of_kernel(self) -> list[str]:
         """Names of what is given of a kernel."""
-        return [name for name in self._given(self.numbers) if name != "noise_factor"]
+        return [name for name in self._given if name != "noise_factor"]
 
     def told(self, parameters: Parameters) -> dict[str, Any]:
         """What of a kernel the method has chosen, for `FieldAnalysis.settings`.
@@ -56,9 +56,10 @@ class CovarianceMethod(FieldMethod):
         """
         return {name: getattr(parameters, name) for name in ("kernel", *self.numbers)}
 
-    def _given(self, names: Sequence[str]) -> dict[str, float]:
-        """What is given of some numbers."""
-        values = {name: getattr(self, name) for name in names}
+    @property
+    def _given(self) -> dict[str, float]:
+        """The numbers that are given."""
+        values = {name: getattr(self, name) for name in self.numbers}
         return {name: value for name, value in values.items() if value is not None}
 
     @property
@@ -92,7 +93,7 @@ class CovarianceMethod(FieldMethod):
         }
         variance = float(np.mean([each.values.var() for each in members])) or 1.0
         guess = Parameters("", most["length"] / 10, most["days"] / 10, variance, 1.0)
-        given = self._given(self.numbers)
+        given = self._given
         kernels = KERNELS if self.covariance == "fitted" else (self.covariance,)
         guesses = [guess._replace(kernel=kernel, **given) for kernel in kernels]
         free = [name for name in self.numbers if name not in given]
