@@ -10,6 +10,7 @@ import tensorflow as tf
 from hypothesis import settings
 from tensorflow.python.framework import config, ops
 
+from tf4dvar.classical.fields import covariance_fit
 from tf4dvar.data import protocol_plan, simulate_dataset
 from tf4dvar.systems import Lorenz63
 
@@ -50,6 +51,13 @@ def forgotten_graphs():
     for name in [name for name in gradients if name.startswith("CustomGradient-")]:
         del gradients[name]
     gc.collect()
+
+
+@pytest.fixture
+def quick_fit(monkeypatch):
+    """Kernels are fitted to a quarter of the blocks: near enough where no number is looked at."""
+    for name in "BLOCKS_OF_CHOICE", "BLOCKS", "BLOCKS_OF_SCALE":
+        monkeypatch.setattr(covariance_fit, name, getattr(covariance_fit, name) // 4)
 
 
 @pytest.fixture

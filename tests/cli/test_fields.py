@@ -20,7 +20,7 @@ from tf4dvar.errors import InputError
 from tf4dvar.systems import QuasiGeostrophic
 from tf4dvar.systems.instruments import PLANS
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("quick_fit")]
 
 
 @pytest.fixture(scope="module")
@@ -200,3 +200,38 @@ def test_a_method_is_asked_before_it_is_given_states(zero):
         FIELD_METHODS["oi"]("matern").analyse(problem)
     with pytest.raises(InputError, match=r"layers=2.* learns from no states"):
         FIELD_METHODS["4dvar-qg"](layers=2).analyse(problem)
+
+
+def test_fill_writes_the_file_with_errors_and_says_how_good_it_is(folder):
+    source = xr.load_dataset("sea.nc").assign_attrs(title="A sea")
+    source["ssh"] = (source["ssh"] + 1).assign_attrs(source["ssh"].attrs)
+    source.to_netcdf("one.nc", engine="h5netcdf")
+    command = ("fill", "one.nc", "--variable", "ssh", "--mask", "mask", "--noise-variance", 0.01)
+    told = json.loads(succeed(*command, "--out", "gaps.nc", "--report", "gaps.html", "--json"))
+    assert told["maps"] == source.sizes["time"]
+    assert sum(told["weights"].values()) == pytest.approx(1)
+    assert {"kriging", "dineof", "written"} <= set(told)
+    assert "rmse" in (folder / "gaps.html").read_text()
+    given, filled = source["ssh"], xr.load_dataset("gaps.nc")
+    assert filled.attrs == source.attrs
+    assert filled["ssh"].attrs == given.attrs
+    assert {*filled.data_vars} == {"ssh", "ssh_error"}
+    sea = source["mask"].values == 1
+    for name in "ssh", "ssh_error":
+        assert np.isfinite(filled[name].values[:, sea]).all()
+        assert np.isnan(filled[name].values[:, ~sea]).all()
+    seen = given.notnull().values & sea
+    np.testing.assert_array_equal(filled["ssh"].values[seen], given.values[seen])
+    np.testing.assert_allclose(filled["ssh_error"].values[seen], 0.1, rtol=1e-6)
+    # By the method at observed points too, and on another scale.
+    scale = ("--smooth", "--transform", "log10")
+    succeed(*command[:-1], 0.001, *scale, "--out", "smooth.nc")
+    smooth = xr.load_dataset("smooth.nc")
+    assert (smooth["ssh"].values[:, sea] > 0).all()
+    assert (smooth["ssh"].values[seen] != given.values[seen]).all()
+    assert smooth["ssh_error"].attrs == {
+        "long_name": "standard deviation of the error of log10(ssh)"
+    }
+    assert "exists" in fail(*command, "--out", "gaps.nc")
+    source.assign(other=source["ssh"] * 2).to_netcdf("both.nc", engine="h5netcdf")
+    assert "--variable NAME" in fail("fill", "both.nc", "--mask", "mask", "--out", "none.nc")

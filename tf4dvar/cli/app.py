@@ -27,6 +27,7 @@ from tf4dvar.cli.compare import compare, limit
 from tf4dvar.cli.data import DataOption, TruthOption, WindowOption, opens_files
 from tf4dvar.cli.export import export
 from tf4dvar.cli.fields import evaluate_on_fields
+from tf4dvar.cli.fill import fill
 from tf4dvar.cli.models import models, publish
 from tf4dvar.cli.paper import experiments, figures, tables
 from tf4dvar.cli.progress import verbose
@@ -72,7 +73,7 @@ app.add_typer(assimilate, name="assimilate")
 for command in (
     *(experiments, tables, figures),
     *(publish, models, compare, limit),
-    *(train, reconstruct, export, serve),
+    *(train, reconstruct, fill, export, serve),
 ):
     app.command()(command)
 

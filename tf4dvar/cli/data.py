@@ -179,12 +179,16 @@ OPENING: dict[str, Any] = {
 OF_STATES = ("variables", "dims", "time_step")
 
 
-def opens_files(command: Callable[..., None]) -> Callable[..., None]:
+def opens_files(
+    command: Callable[..., None], changed: dict[str, Any] | None = None
+) -> Callable[..., None]:
     """Give a command the options by which its file is opened.
 
     Args:
         command: with a parameter `data`, a `DataFile`.
+        changed: options in place of those of `OPENING`, by the same names.
     """
+    opening = OPENING | (changed or {})
 
     @functools.wraps(command)
     def with_options(context: typer.Context, **given: Any) -> None:
@@ -200,7 +204,7 @@ def opens_files(command: Callable[..., None]) -> Callable[..., None]:
     )
     added = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=option)
-        for name, option in OPENING.items()
+        for name, option in opening.items()
     ]
     keyword = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own]
     with_options.__signature__ = signature.replace(  # type: ignore[attr-defined]

@@ -170,9 +170,8 @@ def test_parameters_of_a_simulated_field_are_found(simulated):
 
 
 @pytest.mark.long
-def test_the_drift_of_a_simulated_field_is_found(rng, monkeypatch):
-    for name, value in {"BLOCKS_OF_CHOICE": 6, "BLOCKS": 12, "BLOCKS_OF_SCALE": 12}.items():
-        monkeypatch.setattr(covariance_fit, name, value)
+@pytest.mark.usefixtures("quick_fit")
+def test_the_drift_of_a_simulated_field_is_found(rng):
     steps, size, drift = 24, 32, np.array([0.75, -0.5])  # along x and y
     frame = field(rng, (steps, size, size), 3.0, 6.0)
     waves = np.fft.fft2(frame)

@@ -1,0 +1,124 @@
+"""`tf4dvar fill`: the gaps of one's own maps, by what withheld pixels show to be best."""
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from tf4dvar.cli.common import ForceOption, JsonOption, NoiseVarianceOption, report
+from tf4dvar.cli.data import DataFile, opens_files
+from tf4dvar.cli.fields import whole_fields
+from tf4dvar.cli.progress import progress_bar
+from tf4dvar.data import TRANSFORMS, Members, write_slabs
+from tf4dvar.data.series import with_errors
+from tf4dvar.errors import InputError
+from tf4dvar.runtime import load_tensorflow
+from tf4dvar.storage import check_output
+
+VARIABLE = Annotated[
+    str | None,
+    typer.Option("--variable", help="To fill; by default the only measurement in time."),
+]
+
+
+@partial(opens_files, changed={"variables": VARIABLE})
+def fill(
+    data: Annotated[
+        DataFile,
+        typer.Argument(parser=DataFile, metavar="FILE", help="NetCDF file, zarr store or glob."),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="File to write.")],
+    transform: Annotated[
+        str | None,
+        typer.Option(help=f"Of a positive variable, in which to work: {', '.join(TRANSFORMS)}."),
+    ] = None,
+    reference: Annotated[
+        str | None, typer.Option(help="File of whole fields on the same grid, as of a model.")
+    ] = None,
+    noise_variance: NoiseVarianceOption = None,
+    smooth: Annotated[
+        bool, typer.Option("--smooth", help="Write the method's values at observed pixels, too.")
+    ] = False,
+    page: Annotated[
+        Path | None, typer.Option("--report", help="Page to write, with a slider over time.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of what is withheld.")] = 0,
+    force: ForceOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Fill the gaps of maps, and write how large the error of each value is beside it.
+
+    Example: `tf4dvar fill sst.nc --variable sst --mask mask --out filled.nc --report report.html`
+
+    Kriging and DINEOF, with `--reference` kriging with the covariance of its fields, too, fill
+    pixels that are withheld below the clouds of other days. The best of them, or a blend, fills
+    the file: what is withheld on some days tells which, that of others how good it is. Errors of
+    all are printed. Observed values stay as they are; NAME_error is a standard deviation.
+    """
+    check_output(out, force)
+    if page is not None:
+        check_output(page, force)
+    load_tensorflow()
+    from tf4dvar.evaluation.field_comparison import field_problem_of
+    from tf4dvar.evaluation.field_figures import maps_of
+    from tf4dvar.evaluation.report import write_html
+    from tf4dvar.filling import fill as fill_gaps
+    from tf4dvar.filling import noise_variance_of
+
+    members = data.members()
+    name = _name_in(members, data)
+    scaled = members.with_transforms({} if transform is None else {name: transform})
+    if noise_variance is None and scaled.noise_variance is None:
+        noise_variance = noise_variance_of(scaled.observations[..., 0])
+    examples = None if reference is None else whole_fields(reference, scaled)[..., 0]
+    problem = field_problem_of(scaled, noise_variance)
+    filling = fill_gaps(problem, _candidates(examples), progress_bar, smooth, seed)
+    filled = scaled.restored(filling.states[..., None])
+    if not smooth:
+        # Bit for bit, also on the scale of a transform.
+        observed = members.dataset[name].variable
+        filled[name] = filled[name].copy(data=observed.fillna(filled[name].variable).data)
+    # Errors are on the scale on which they were found.
+    result = with_errors(filled, members.restored(filling.spread[..., None]))
+    if transform is not None:
+        of = f"standard deviation of the error of {transform}({name})"
+        result[f"{name}_error"].attrs = {"long_name": of}
+    write_slabs(result, [result], members.first.layout.time, out)
+    told = {
+        "out": str(out),
+        "maps": len(members.series) * len(members.days),
+        "noise_variance": float(problem.variance[problem.observed].mean()),
+        "weights": filling.weights,
+    }
+    if page is not None:
+        layout = members.first.layout
+        dims = dict(zip(("time", "y", "x"), (layout.time, *layout.space), strict=True))
+        maps = maps_of({"filled": Members.of(filled, dims).observations[..., 0]}, members)
+        title = f"Maps of {Path(data.path).name}"
+        write_html(page, title, maps, filling.scores, told | filling.settings)
+    report(told | filling.scores, as_json)
+
+
+def _name_in(members: Members, data: DataFile) -> str:
+    """The variable to fill."""
+    names = members.first.layout.variables
+    if not members.of_fields or len(names) > 1:
+        raise InputError(
+            f"Received {data.path}, {', '.join(names)}; expected maps in time of one variable, "
+            "variables=NAME."
+        )
+    return names[0]
+
+
+def _candidates(states: np.ndarray | None) -> dict[str, Any]:
+    """What may fill the gaps."""
+    from tf4dvar.classical.fields import Dineof, OptimalInterpolation
+    from tf4dvar.filling import Candidate
+
+    candidates = {"kriging": Candidate(OptimalInterpolation()), "dineof": Candidate(Dineof())}
+    if states is not None:
+        of_states = OptimalInterpolation("states")
+        candidates["kriging, covariance of the reference"] = Candidate(of_states, states)
+    return candidates

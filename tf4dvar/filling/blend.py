@@ -1,0 +1,97 @@
+"""The blend of several analyses that is best at observations withheld from all of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import optimize
+
+from tf4dvar.classical.fields import FieldProblem
+from tf4dvar.classical.fields.withheld import best_scale, shares
+
+# By which the equation "their sum is 1" outweighs the others.
+HEAVY = 1e6
+
+
+MapsAndErrors = tuple[np.ndarray, np.ndarray]
+"""Maps and the standard deviations of their errors, each [member, time, y, x]."""
+
+
+@dataclass(frozen=True)
+class Blend:
+    """A mean of maps.
+
+    Attributes:
+        weights: by method, above 0 and of the sum 1.
+        scale: by which the mean of their stated variances is multiplied.
+    """
+
+    weights: dict[str, float]
+    scale: float = 1.0
+
+    @classmethod
+    def chosen(
+        cls, problem: FieldProblem, withheld: np.ndarray, maps: Mapping[str, MapsAndErrors]
+    ) -> "Blend":
+        """The best one. Of a single method the stated error stays as it is.
+
+        Args:
+            problem: the maps, with what was withheld.
+            withheld: where that is, [member, time, y, x].
+            maps: without it, by method.
+        """
+        observed = problem.observations[withheld]
+        errors = np.stack([observed - states[withheld] for states, _ in maps.values()])
+        member, day = np.nonzero(withheld)[:2]
+        found = blend_weights(errors, member * problem.observations.shape[1] + day)
+        blend = cls({name: float(of) for name, of in zip(maps, found, strict=True) if of > 0})
+        if len(blend.weights) == 1:
+            return blend
+        variance = np.square(blend.of(maps)[1])
+        gaps = variance[problem.grid.sea & ~problem.observed]
+        of = np.stack([found @ errors, variance[withheld], problem.variance[withheld]])
+        return replace(blend, scale=best_scale(of, shares(of[1], gaps)))
+
+    def of(self, maps: Mapping[str, MapsAndErrors]) -> MapsAndErrors:
+        """The mean of maps and the standard deviation of its error.
+
+        Args:
+            maps: by method, those with a weight at least.
+        """
+        parts = [(weight, *maps[name]) for name, weight in self.weights.items()]
+        states = sum(weight * of for weight, of, _ in parts)
+        # The error of a mean is no larger, whatever the errors have in common.
+        variance = sum(weight * np.square(spread) for weight, _, spread in parts)
+        return np.asarray(states), np.sqrt(self.scale * np.asarray(variance))
+
+
+def blend_weights(errors: np.ndarray, days: np.ndarray) -> np.ndarray:
+    """The weights of the smallest mean square of errors, at least 0 and of the sum 1.
+
+    The best analysis has all the weight if the blend is not better than it by more than the
+    standard error of that over days.
+
+    Args:
+        errors: of each analysis at withheld observations, [analysis, n].
+        days: number of the day of each, [n]; errors of a day go together.
+
+    Usage:
+
+        from tf4dvar.filling.blend import blend_weights
+
+        rng = np.random.default_rng(0)
+        errors = rng.normal(size=(2, 10_000)) * [[1.0], [2.0]]
+        weights = blend_weights(errors, np.arange(10_000) // 100)
+        assert np.allclose(weights, [0.8, 0.2], atol=0.02)  # by the inverse of their variances
+    """
+    count, number = errors.shape
+    triangle = np.linalg.qr(errors.T, mode="r") / np.sqrt(number)
+    heavy = HEAVY * (np.abs(triangle).max() or 1.0)
+    equations = np.vstack([triangle, np.full((1, count), heavy)])
+    weights = optimize.nnls(equations, np.append(np.zeros(len(triangle)), heavy))[0]
+    weights /= weights.sum()
+    best = np.eye(count)[np.argmin(np.square(errors).mean(axis=1))]
+    gains = np.square(best @ errors) - np.square(weights @ errors)
+    # Of a sum of independent days.
+    uncertainty = np.linalg.norm(np.bincount(days, gains - gains.mean()))
+    return weights if gains.sum() > uncertainty else best
