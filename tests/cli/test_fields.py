@@ -225,7 +225,12 @@ def test_fill_writes_the_file_with_errors_and_says_how_good_it_is(folder):
     np.testing.assert_allclose(filled["ssh_error"].values[seen], 0.1, rtol=1e-6)
     # By the method at observed points too, and on another scale.
     scale = ("--smooth", "--transform", "log10")
-    succeed(*command[:-1], 0.001, *scale, "--out", "smooth.nc")
+    truth = xr.load_dataset("truth.nc") + 1
+    truth.to_netcdf("model.nc", engine="h5netcdf")
+    reference = ("--reference", "model.nc", "--json")
+    told = json.loads(succeed(*command[:-1], 0.001, *scale, *reference, "--out", "smooth.nc"))
+    by_reference = told["kriging, covariance of the reference"]
+    assert by_reference["rmse"] < 1.2 * min(told["kriging"]["rmse"], told["dineof"]["rmse"])
     smooth = xr.load_dataset("smooth.nc")
     assert (smooth["ssh"].values[:, sea] > 0).all()
     assert (smooth["ssh"].values[seen] != given.values[seen]).all()

@@ -23,6 +23,12 @@ second_order_steps = 8
     "03_your_own_system": "laboratory_windows, field_windows, epochs = 32, 8, 1",
     "04_compare": "windows, samples, members = 4, 200_000, 2",
     "05_serving": "windows = 2",
+    "06_sea_surface_height": """
+days, spin_up = 21, 5
+kernel = {"covariance": "gaussian", "length": 75, "days": 9, "variance": 0.01, "noise_factor": 1}
+iterations = 1
+""",
+    "07_your_cloudy_file": "points, days, spin_up = 10, 12, 30",
 }
 LARGEST = 500_000  # bytes
 MODEL = re.compile(r"\.\./saved_models/([\w-]+)")

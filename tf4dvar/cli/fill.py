@@ -13,6 +13,7 @@ from tf4dvar.cli.fields import whole_fields
 from tf4dvar.cli.progress import progress_bar
 from tf4dvar.data import TRANSFORMS, Members, write_slabs
 from tf4dvar.data.series import with_errors
+from tf4dvar.data.transforms import transformed
 from tf4dvar.errors import InputError
 from tf4dvar.runtime import load_tensorflow
 from tf4dvar.storage import check_output
@@ -68,11 +69,13 @@ def fill(
     from tf4dvar.filling import noise_variance_of
 
     members = data.members()
-    name = _name_in(members, data)
-    scaled = members.with_transforms({} if transform is None else {name: transform})
+    component, name = _names_in(members, data)
+    scaled = members.with_transforms({} if transform is None else {component: transform})
     if noise_variance is None and scaled.noise_variance is None:
         noise_variance = noise_variance_of(scaled.observations[..., 0])
-    examples = None if reference is None else whole_fields(reference, scaled)[..., 0]
+    examples = None if reference is None else whole_fields(reference, members)[..., 0]
+    if examples is not None and transform is not None:
+        examples = transformed(examples, transform, f"the fields of {reference}")
     problem = field_problem_of(scaled, noise_variance)
     filling = fill_gaps(problem, _candidates(examples), progress_bar, smooth, seed)
     filled = scaled.restored(filling.states[..., None])
@@ -91,25 +94,26 @@ def fill(
         "maps": len(members.series) * len(members.days),
         "noise_variance": float(problem.variance[problem.observed].mean()),
         "weights": filling.weights,
+        **{f"settings {key}": chosen for key, chosen in filling.settings.items() if chosen},
     }
     if page is not None:
         layout = members.first.layout
         dims = dict(zip(("time", "y", "x"), (layout.time, *layout.space), strict=True))
         maps = maps_of({"filled": Members.of(filled, dims).observations[..., 0]}, members)
         title = f"Maps of {Path(data.path).name}"
-        write_html(page, title, maps, filling.scores, told | filling.settings)
+        write_html(page, title, maps, filling.scores, told)
     report(told | filling.scores, as_json)
 
 
-def _name_in(members: Members, data: DataFile) -> str:
-    """The variable to fill."""
-    names = members.first.layout.variables
-    if not members.of_fields or len(names) > 1:
+def _names_in(members: Members, data: DataFile) -> tuple[str, str]:
+    """The component to fill, and the variable of the file that holds it."""
+    layout = members.first.layout
+    if not members.of_fields or len(layout.variables) > 1:
         raise InputError(
-            f"Received {data.path}, {', '.join(names)}; expected maps in time of one variable, "
-            "variables=NAME."
+            f"Received {data.path}, {', '.join(layout.variables)}; expected maps in time of one "
+            "variable, variables=NAME."
         )
-    return names[0]
+    return layout.variables[0], layout.names[0]
 
 
 def _candidates(states: np.ndarray | None) -> dict[str, Any]:

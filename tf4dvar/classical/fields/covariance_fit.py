@@ -21,7 +21,7 @@ from tf4dvar.errors import InputError
 
 # Blocks each time that observations are withheld: for the kernel, for its parameters and for the
 # scale.
-BLOCKS_OF_CHOICE, BLOCKS, BLOCKS_OF_SCALE = 24, 48, 96
+BLOCKS_OF_CHOICE, BLOCKS, BLOCKS_OF_SCALE = 24, 48, 384
 # Neighbours while parameters are searched, at most.
 NEIGHBOURS = 100
 # Of a minimisation, for each number.
