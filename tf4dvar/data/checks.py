@@ -29,9 +29,10 @@ def check_observations(
     """
     if observations.ndim != rank:
         space = "".join(f"space {axis}, " for axis in range(1, rank - 2))
+        missing = " Add the missing axes." if observations.ndim < rank else ""
         raise InputError(
             f"Received observations of shape {observations.shape}; "
-            f"expected [window, time, {space}component]. Add the missing axes."
+            f"expected [window, time, {space}component].{missing}"
         )
     if not np.issubdtype(observations.dtype, np.floating):
         raise InputError(

@@ -1,8 +1,9 @@
 """Windows as xarray data sets and NetCDF files.
 
-A data set has the dimensions `window, time, component`; `observations` (NaN = not observed),
-and, where they are known, `truth` or a reconstructed `state`, all in physical units. What forces
-the dynamics and is known are its `covariates`, `window, time, covariate`.
+A data set has the dimensions `window, time, component`, of fields `window, time, y, x, component`;
+`observations` (NaN = not observed), and, where they are known, `truth` or a reconstructed `state`,
+all in physical units. What forces the dynamics and is known are its `covariates`, `window, time,
+covariate`.
 """
 
 from collections.abc import Callable, Collection, Iterator
@@ -14,6 +15,7 @@ import xarray as xr
 
 from tf4dvar.data import covariates
 from tf4dvar.data.checks import check_observations
+from tf4dvar.data.conventions import axes_of
 from tf4dvar.data.multi_index import with_multi_indexes, without_multi_indexes
 from tf4dvar.data.stores import open_store, readable, text_of, with_attributes
 from tf4dvar.errors import InputError
@@ -101,7 +103,7 @@ def open_windows(
         in_memory: whether a file that is larger than the memory is refused.
 
     Yields:
-        The data set, its dimensions in the order `window, time, component`.
+        The data set, its dimensions in the order `window, time, *space, component`.
 
     Raises:
         InputError: not there, not readable, or not a file of windows.
@@ -113,14 +115,27 @@ def open_windows(
                 f"{path} has the variables {sorted(map(str, dataset.data_vars))}; "
                 f"expected {variable!r} with the dimensions {DIMS}."
             )
+        expected = _with_space(dataset[variable])
         for name in {variable, "truth"} & set(dataset.data_vars):
             dims, dtype = dataset[name].dims, dataset[name].dtype
-            if sorted(map(str, dims)) != sorted(DIMS) or not np.issubdtype(dtype, np.floating):
+            fits = sorted(map(str, dims)) == sorted(expected)
+            if not fits or not np.issubdtype(dtype, np.floating):
                 raise InputError(
                     f"{name!r} of {path} has the dimensions {dims} and the type {dtype}; "
-                    f"expected {DIMS} and floating-point numbers."
+                    f"expected {expected} and floating-point numbers."
                 )
-        yield dataset.transpose(*DIMS, ..., missing_dims="ignore")
+        yield dataset.transpose(*expected, ..., missing_dims="ignore")
+
+
+def _with_space(variable: xr.DataArray) -> tuple[str, ...]:
+    """The dimensions that windows ought to have; two that they have besides are y and x."""
+    space = [str(dim) for dim in variable.dims if dim not in DIMS]
+    if len(space) != 2:
+        return DIMS
+    axes = axes_of(variable.to_dataset(name="observations"))
+    # Where neither tells, as they stand.
+    space.sort(key=lambda dim: axes.get(dim) == "x")
+    return (*DIMS[:2], *space, DIMS[2])
 
 
 def read_windows(path: str | Path, variable: str = "observations") -> xr.Dataset:
@@ -133,7 +148,8 @@ def read_windows(path: str | Path, variable: str = "observations") -> xr.Dataset
     with open_windows(path, variable, in_memory=True) as dataset:
         with readable(Path(path)):
             dataset.load()
-        check_observations(dataset[variable].values)
+        values = dataset[variable].values
+        check_observations(values, rank=values.ndim)
         return dataset
 
 
@@ -165,15 +181,16 @@ def states_dataset(source: xr.Dataset, state: np.ndarray, **attributes: object) 
 
     Args:
         source: the data set with the `observations`.
-        state: [window, time, component], physical units.
+        state: [window, time, *space, component], physical units.
         **attributes: more attributes, for example `method`.
     """
     observations = source["observations"]
     if state.shape == observations.shape:
         states = observations.copy(data=state).rename("state")
     else:
-        coordinates = {name: observations.coords[name] for name in DIMS[:2]}
-        states = xr.DataArray(state, coordinates, DIMS, "state").assign_coords(
+        places = [name for name in observations.dims[:-1] if name in observations.coords]
+        coordinates = {name: observations.coords[name] for name in places}
+        states = xr.DataArray(state, coordinates, observations.dims, "state").assign_coords(
             component=np.arange(state.shape[-1])
         )
     states.attrs = {**states.attrs, "long_name": "reconstructed state"}

@@ -11,7 +11,7 @@ import h5netcdf
 import numpy as np
 import xarray as xr
 
-from tf4dvar.data.dataset import DIMS, of_fixed_length, states_dataset, writable, write_netcdf
+from tf4dvar.data.dataset import of_fixed_length, states_dataset, writable, write_netcdf
 from tf4dvar.data.multi_index import without_multi_indexes
 from tf4dvar.data.packing import Packing, with_one_fill_value
 from tf4dvar.errors import InputError
@@ -35,7 +35,8 @@ def write_states(
 
     Args:
         source: the data set with the `observations`; they are not read.
-        pieces: states of some windows after others, [window, time, component], all of one type.
+        pieces: states of some windows after others, [window, time, *space, component], all of one
+            type.
         path: the file; one that exists is overwritten.
         **attributes: more attributes, for example `method`.
     """
@@ -45,7 +46,8 @@ def write_states(
     # One number in the place of all: what is left of it are the coordinates and the attributes.
     frame = states_dataset(source, np.broadcast_to(first[0, 0, 0], shape), **attributes)
     frame["state"].encoding = {"_FillValue": np.nan}
-    slabs = (xr.Dataset({"state": (DIMS, piece)}) for piece in chain([first], pieces))
+    dims = frame["state"].dims
+    slabs = (xr.Dataset({"state": (dims, piece)}) for piece in chain([first], pieces))
     write_slabs(frame, slabs, "window", path)
 
 

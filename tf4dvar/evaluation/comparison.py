@@ -142,8 +142,9 @@ def compare(
         system, noise_variance: see `problem_of`.
 
     Raises:
-        InputError: an unknown method or model, or no truth. Nothing is run then.
+        InputError: an unknown method or model, no truth, or windows of fields. Nothing is run then.
     """
+    check_observations(dataset["observations"].values)
     truth = truth_of(dataset)
     if not methods and not models:
         raise InputError("Received no methods and no models; name some to compare.")

@@ -9,6 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import gaussian_kde
 
+from tf4dvar.data.checks import check_observations
+
 # Okabe and Ito's palette: told apart by colour-blind readers too.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
 EXAMPLES, COLUMNS = 2, 3
@@ -22,7 +24,11 @@ def plot_reconstructions(dataset: xr.Dataset, states: Mapping[str, np.ndarray]) 
     Args:
         dataset: `observations` and, where known, `truth`; without it there are no densities.
         states: reconstructed states by label, each [window, time, component].
+
+    Raises:
+        InputError: the windows are of fields.
     """
+    check_observations(dataset["observations"].values)
     windows = min(EXAMPLES, dataset.sizes["window"])
     components = min(COLUMNS, dataset.sizes["component"])
     known = "truth" in dataset

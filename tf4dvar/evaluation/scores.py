@@ -135,7 +135,8 @@ def _inputs(model, data, warnings=True):
     """What the model takes, in the precision that it takes, and what puts its states back."""
     given, restored = arranged(model, data, warnings)
     inputs = by_name(given)
-    check_observations(inputs["observations"], components=model.observed_components)
+    rank = len(model.observations_shape)
+    check_observations(inputs["observations"], model.observed_components, rank)
     return {name: values.astype("float32") for name, values in inputs.items()}, restored
 
 

@@ -3,6 +3,7 @@
 import glob
 import hashlib
 import logging
+import math
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -312,12 +313,13 @@ class _Run:
         self.progress(self.size_done / max(1, self.size), self.windows)
 
 
-def _chunks(windows: int, steps: int, components: int) -> list[slice]:
+def _chunks(windows: int, *of_each: int) -> list[slice]:
     """All windows, some batches at a time."""
-    if not windows * steps * components:
+    entries = math.prod(of_each)
+    if not windows * entries:
         raise InputError(
-            f"Received observations of shape {(windows, steps, components)}: there is nothing to "
+            f"Received observations of shape {(windows, *of_each)}: there is nothing to "
             "reconstruct."
         )
-    size = BATCH * max(1, CHUNK_ENTRIES // (BATCH * steps * components))
+    size = BATCH * max(1, CHUNK_ENTRIES // (BATCH * entries))
     return [slice(start, min(start + size, windows)) for start in range(0, windows, size)]

@@ -79,7 +79,7 @@ class Client:
         self._path = self._model if version is None else f"{self._model}/versions/{version}"
 
     def predict(self, observations: np.ndarray | xr.DataArray) -> np.ndarray | xr.DataArray:
-        """The states of windows, [batch, time, component], physical units, NaN = not observed.
+        """The states of windows, [batch, time, *space, component]; physical units, NaN = missing.
 
         Observations with labels are checked by what the server says of the model's training, and
         the states have their order and their labels.
@@ -179,9 +179,9 @@ class Client:
 def _nested(observations: np.ndarray) -> list:
     """Lists, which `json` writes with NaN for what is missing, as TensorFlow Serving reads it."""
     observations = np.asarray(observations, "float32")
-    if observations.ndim != 3:
+    if observations.ndim not in (3, 5):
         raise ValueError(
             f"Received observations of shape {observations.shape}; expected "
-            "[batch, time, component]."
+            "[batch, time, component], of fields [batch, time, y, x, component]."
         )
     return observations.tolist()

@@ -1,7 +1,8 @@
 """TensorFlow Serving's REST bodies: JSON to arrays and back."""
 
+import re
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -10,6 +11,7 @@ import orjson
 from tf4dvar.errors import shown
 
 DEFAULT, WITH_ITERATIONS = "serving_default", "reconstruct_with"
+SERIES, FIELDS = "[batch, time, component]", "[batch, time, y, x, component]"
 
 
 class Refusal(Exception):
@@ -33,8 +35,8 @@ class Limits:
         windows: windows in a request.
         steps: times in a window.
         iterations: K of `reconstruct_with`.
-        values: windows x times x components x (K + 1), what it may cost: the default is some
-            ten seconds of one core. K is the request's or, by default, the model's.
+        values: windows x times x places x components x (K + 1), what it may cost: the default is
+            some ten seconds of one core. K is the request's or, by default, the model's.
         seconds: from the headers of the request to its answer, and again until it is fetched.
         requests: in progress at once.
     """
@@ -52,7 +54,7 @@ class Call(NamedTuple):
     """What a `:predict` request asks for.
 
     Attributes:
-        observations: [batch, time, component], float32, NaN = missing.
+        observations: [batch, time, *space, component], float32, NaN = missing.
         iterations: K of `reconstruct_with`, None for `serving_default`.
         by_rows: whether it came, and is answered, in row format ("instances").
     """
@@ -62,27 +64,31 @@ class Call(NamedTuple):
     by_rows: bool
 
 
+Window = TypeVar("Window")
+
+
 # The form of a request, refused at its first element that is another: as any JSON, 4 MiB of empty
 # objects become dictionaries of 800 MB.
-_Window = list[list[float | None]]
+class _Row(msgspec.Struct, Generic[Window], forbid_unknown_fields=True):
+    observations: Window
 
 
-class _Row(msgspec.Struct, forbid_unknown_fields=True):
-    observations: _Window
-
-
-class _Columns(msgspec.Struct, forbid_unknown_fields=True):
-    observations: list[_Window]
+class _Columns(msgspec.Struct, Generic[Window], forbid_unknown_fields=True):
+    observations: list[Window]
     iterations: int | None = None
 
 
-class _Request(msgspec.Struct, forbid_unknown_fields=True):
-    instances: list[_Window | _Row] | None = None
-    inputs: list[_Window] | _Columns | None = None
+class _Request(msgspec.Struct, Generic[Window], forbid_unknown_fields=True):
+    instances: list[Window | _Row[Window]] | None = None
+    inputs: list[Window] | _Columns[Window] | None = None
     signature_name: str = DEFAULT
 
 
-_decoder = msgspec.json.Decoder(_Request)
+_Maps = list[list[list[float | None]]]
+_of_series = msgspec.json.Decoder(_Request[list[list[float | None]]])
+_of_fields = msgspec.json.Decoder(_Request[list[_Maps]])
+# So many lists within each other are of fields.
+_NESTED = re.compile(rb"(?:\[\s*){4}")
 
 
 def parse_call(body: bytes, limits: Limits) -> Call:
@@ -136,27 +142,26 @@ def render_answer(outputs: dict[str, np.ndarray], by_rows: bool) -> bytes:
     )
 
 
-def _decode(body: bytes, limits: Limits) -> _Request:
+def _decode(body: bytes, limits: Limits) -> _Request[Any]:
     """JSON in which NaN is also a number, as TensorFlow Serving and Python have it."""
     # A list takes many times its two brackets, and is built before it can be counted.
     lists = body.count(b"[")
     if lists > 1 + limits.windows * (1 + limits.steps):
         raise _too_large(f"{lists} lists", limits)
+    decoder, shape = (_of_fields, FIELDS) if _NESTED.search(body) else (_of_series, SERIES)
     try:
-        return _decoder.decode(body.replace(b'"NaN"', b"null").replace(b"NaN", b"null"))
+        return decoder.decode(body.replace(b'"NaN"', b"null").replace(b"NaN", b"null"))
     except msgspec.ValidationError as error:
         raise Refusal(
             400,
             f"{str(error)[:150]}. Expected a JSON object with either 'instances' or 'inputs', of "
-            "the shape [batch, time, component], each element a number, null or NaN.".replace(
-                "`", "'"
-            ),
+            f"the shape {shape}, each element a number, null or NaN.".replace("`", "'"),
         ) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Refusal(400, f"The body is not JSON: {error}.") from None
 
 
-def _windows(rows: list[_Window | _Row]) -> list[_Window]:
+def _windows(rows: list[Any]) -> list[Any]:
     """Instances, or instances that are objects with the one input."""
     if len(set(map(type, rows))) > 1:
         raise Refusal(400, "Expected every instance to have 'observations', or none.")
@@ -170,7 +175,7 @@ def _too_large(received: str, limits: Limits) -> Refusal:
     )
 
 
-def _observations(windows: list[_Window], limits: Limits) -> np.ndarray:
+def _observations(windows: list[Any], limits: Limits) -> np.ndarray:
     steps = max(map(len, windows), default=0)
     if len(windows) > limits.windows or steps > limits.steps:
         raise _too_large(f"{len(windows)} windows of {steps} times", limits)
@@ -179,11 +184,11 @@ def _observations(windows: list[_Window], limits: Limits) -> np.ndarray:
             observations = np.array(windows, "float32")
     except ValueError:
         observations = np.empty(0, "float32")
-    if observations.ndim != 3 or observations.size == 0:
+    if observations.ndim not in (3, 5) or observations.size == 0:
         raise Refusal(
             400,
-            f"Received observations of shape {observations.shape}; expected [batch, time, "
-            "component], windows of one length, null where nothing was observed.",
+            f"Received observations of shape {observations.shape}; expected {SERIES}, of fields "
+            f"{FIELDS}, windows of one length, null where nothing was observed.",
         )
     if np.isinf(observations).any():
         raise Refusal(400, "Received an observation beyond the largest float32 number.")

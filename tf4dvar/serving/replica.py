@@ -119,11 +119,14 @@ class Replica:
             raise Refusal(504, "The request waited too long for its turn.")
         number, version = self.versions.get(question.version)
         shape = question.about.observations.shape
-        if shape[-1] != version.components:
+        if shape[2:] != version.places:
+            *space, components = version.places
+            sizes = "".join(f"{size}, " for size in space)
             raise Refusal(
                 400,
-                f"Received observations of shape {list(shape)}; expected {version.components} "
-                "components on the last axis, an unobserved one filled with null.",
+                f"Received observations of shape {list(shape)}; expected [batch, time, {sizes}"
+                f"{components}]: {components} components on the last axis, an unobserved one "
+                "filled with null.",
             )
         asked = question.about.iterations
         iterations = version.iterations if asked is None else asked

@@ -69,8 +69,9 @@ class Version:
                     "export of tf4dvar."
                 )
         shape = self._signatures[DEFAULT].inputs["observations"].tensor_shape
-        self.components = shape.dim[-1].size
-        self(np.full((1, 2, self.components), np.nan, "float32"), None)
+        # Of what a time has: the sizes of space, and the number of components.
+        self.places = tuple(dim.size for dim in shape.dim[2:])
+        self(np.full((1, 2, *self.places), np.nan, "float32"), None)
 
     def __call__(self, observations: np.ndarray, iterations: int | None) -> dict[str, np.ndarray]:
         """Run `serving_default`, or `reconstruct_with` if there is a number of iterations."""
@@ -80,7 +81,7 @@ class Version:
         if self._compiled and name == DEFAULT:
             # A few sizes of batches, not all.
             missing = (1 << (windows - 1).bit_length()) - windows
-            padded = np.pad(observations, ((0, missing), (0, 0), (0, 0)))
+            padded = np.pad(observations, ((0, missing), *[(0, 0)] * (observations.ndim - 1)))
             if padded.shape in self._shapes or len(self._shapes) < COMPILED_SHAPES:
                 self._shapes.add(padded.shape)
                 observations = padded

@@ -1,0 +1,72 @@
+"""Archives of windows of fields, in this process and on workers."""
+
+import json
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from tests.cli.test_app import fail, succeed
+from tests.field_models import field_model, write_field_windows
+
+pytestmark = pytest.mark.long
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A model, and two files of windows of fields, of which one has its axes in another order."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "archive").mkdir()
+    model = field_model()
+    model.save("model.keras")
+    write_field_windows("archive/a.nc")
+    write_field_windows("archive/b.nc", 3, seed=4)
+    with xr.open_dataset("archive/b.nc") as file:
+        turned = file.load().transpose("component", "x", "y", "time", "window")
+    turned.to_netcdf("archive/b.nc", engine="h5netcdf")
+    return model
+
+
+def test_an_archive_is_its_files_and_its_windows(folder):
+    told = succeed(
+        "reconstruct", "model.keras", "--data", "archive/*.nc", "--out", "states", "--json"
+    )
+    assert json.loads(told)["windows"] == 9
+    succeed("reconstruct", "model.keras", "--data", "archive/a.nc", "--out", "a.nc")
+    alone = xr.load_dataset("a.nc")["state"]
+    xr.testing.assert_equal(xr.load_dataset("states/a.nc")["state"], alone)
+    for name in "ab":
+        given, states = (xr.load_dataset(f"{each}/{name}.nc") for each in ("archive", "states"))
+        observations = given["observations"].transpose("window", "time", "y", "x", "component")
+        state = states["state"].transpose(*observations.dims)
+        expected = folder.predict(observations.values, verbose=0)
+        np.testing.assert_allclose(state.values, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_workers_give_the_same(folder, cluster):
+    archive = ("--data", "archive/*.nc")
+    succeed("reconstruct", "model.keras", *archive, "--out", "one")
+    succeed("reconstruct", "model.keras", *archive, "--out", "two", "--workers", 2)
+    for name in "ab":
+        one, two = (xr.load_dataset(f"{each}/{name}.nc")["state"] for each in ("one", "two"))
+        np.testing.assert_allclose(one, two, rtol=1e-6)
+
+
+def test_what_is_of_series_refuses_windows_of_fields(folder):
+    source = xr.load_dataset("archive/a.nc").assign_attrs(noise_variance=0.1)
+    source["truth"] = source["observations"].fillna(3.0)
+    source.to_netcdf("known.nc", engine="h5netcdf")
+    scores = json.loads(succeed("evaluate", "model.keras", "--data", "known.nc", "--json"))
+    assert scores["r_score"] > 0
+    data = ("--data", "known.nc", "--out", "none.nc")
+    for command in (
+        ("assimilate", "oi"),
+        ("compare", "--models", "model.keras"),
+        ("plot", "--states", "known.nc"),
+    ):
+        assert "expected" in fail(*command, *data)
+    source["observations"] = source["observations"].isel(y=0, drop=True)
+    source.drop_vars("truth").to_netcdf("line.nc", engine="h5netcdf")
+    refused = fail("reconstruct", "model.keras", "--data", "line.nc", "--out", "none.nc")
+    assert "expected ('window', 'time', 'component')" in refused
