@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from tests.layers.layer_check import check_layer
 from tf4dvar.layers import Convolution
+from tf4dvar.layers.kernels.convolution import convolve, convolve_transposed
 
 SPACES = [(), (8,), (5, 6), (4, 5, 3)]
 MODES = {"zero": "constant", "periodic": "wrap", "reflected": "reflect"}
@@ -119,3 +120,15 @@ def test_a_boundary_that_is_none_or_of_other_axes_is_refused(rng):
         Convolution(1, boundary=("zero", None))
     with pytest.raises(ValueError, match="a boundary for each axis of space"):
         Convolution(1, boundary=("zero", "periodic"))(rng.normal(size=(2, 7, 8, 3)))
+
+
+@pytest.mark.parametrize("boundary", MODES)
+@pytest.mark.parametrize(("space", "widths"), [((), (5,)), ((6,), (3, 5)), ((5, 6), (3, 3, 5))])
+def test_its_transpose_is_that_of_the_map(boundary, space, widths, rng):
+    values = tf.constant(rng.normal(size=(2, 7, *space, 2)))
+    gradient = tf.constant(rng.normal(size=(2, 7, *space, 3)))
+    kernel = tf.constant(rng.normal(size=(*widths, 2, 3)))
+    boundaries = (boundary,) * len(space)
+    there = tf.reduce_sum(convolve(values, kernel, boundaries) * gradient)
+    back = convolve_transposed(gradient, kernel, boundaries)
+    np.testing.assert_allclose(tf.reduce_sum(values * back), there, rtol=1e-10)

@@ -2,7 +2,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf4dvar.layers.kernels.resolution import coarsened, refined
+from tf4dvar.layers.kernels.resolution import (
+    coarsened,
+    coarsened_transposed,
+    refined,
+    refined_transposed,
+)
 
 
 @pytest.mark.parametrize("space", [(), (6,), (4, 6), (4, 2, 6)])
@@ -42,3 +47,20 @@ def test_zeros_and_mirrored_values_lie_beyond_the_edges():
     for boundary, expected in (("zero", [3, 5, 7, 6]), ("reflected", [5, 5, 7, 7])):
         fine = refined(values, (boundary,), like=np.zeros((1, 1, 4, 1)))
         np.testing.assert_allclose(np.ravel(fine), expected)
+
+
+@pytest.mark.parametrize("boundary", ["zero", "periodic", "reflected"])
+@pytest.mark.parametrize("space", [(6, 8), (5, 7), (9,)])
+def test_transposes_are_those_of_the_maps(boundary, space, rng):
+    fine = tf.constant(rng.normal(size=(2, 3, *space, 2)))
+    coarse = coarsened(fine)
+    other = tf.constant(rng.normal(size=coarse.shape))
+    boundaries = (boundary,) * len(space)
+
+    def product(first, second):
+        return tf.reduce_sum(first * second).numpy()
+
+    there = product(coarse, other)
+    assert product(fine, coarsened_transposed(other, like=fine)) == pytest.approx(there)
+    there = product(refined(other, boundaries, like=fine), fine)
+    assert product(other, refined_transposed(fine, boundaries, like=other)) == pytest.approx(there)

@@ -1,6 +1,7 @@
 """Convolutions over space with a bilinear stage."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -60,6 +61,23 @@ class BilinearConvolutions(ConfiguredLayer):
 
     def call(self, values):
         """From stage to stage."""
-        h = self.hidden(tf.nn.relu(self.enter(values)))
+        return self.with_adjoint(values)[0]
+
+    def with_adjoint(self, values) -> tuple[Any, Callable]:
+        """The output, and the adjoint at the values, from the output's shape to theirs."""
+        entered = self.enter(values)
+        h = self.hidden(tf.nn.relu(entered))
         linear, left, right = tf.split(self.stages(h), 3, axis=-1)
-        return self.leave(tf.concat([linear, left * right], axis=-1))
+        output = self.leave(tf.concat([linear, left * right], axis=-1))
+
+        def adjoint(residual):
+            to_linear, to_product = tf.split(self.leave.transposed(residual), 2, axis=-1)
+            to_stages = [to_linear, to_product * right, to_product * left]
+            to_h = self.stages.transposed(tf.concat(to_stages, axis=-1))
+            # In the features the derivative of this one operation is zero.
+            to_entered = tf.raw_ops.ReluGrad(
+                gradients=self.hidden.transposed(to_h), features=tf.stop_gradient(entered)
+            )
+            return self.enter.transposed(to_entered)
+
+        return output, adjoint

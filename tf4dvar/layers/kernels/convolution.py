@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf4dvar.layers.configured import ConfiguredLayer
-from tf4dvar.layers.kernels.times import pad_times, times
+from tf4dvar.layers.kernels.times import pad_times, sizes, times
 
 BOUNDARIES = ("zero", "periodic", "reflected")
 
@@ -84,6 +84,10 @@ class Convolution(ConfiguredLayer):
         """Convolve, and add the bias."""
         output = convolve(values, self.constrained_kernel(), self._boundaries)
         return output + self.bias if self.use_bias else output
+
+    def transposed(self, gradient):
+        """The transpose of the linear map, [batch, time, *space, filters] to the input's shape."""
+        return convolve_transposed(gradient, self.constrained_kernel(), self._boundaries)
 
     def constrained_kernel(self):
         """The kernel, with `zero_centre` its centre held at zero."""
@@ -172,14 +176,56 @@ def convolve(values, kernel, boundaries: Sequence[str]):
     if kernel.shape.num_elements() == 1:
         # As a convolution the two maps of a `ConvCell` on a circle took a fifth of a step's time.
         return values * tf.reshape(kernel, ())
-    if not boundaries:
-        return tf.nn.conv1d(values, kernel, stride=1, padding="SAME")
-    in_time, *reaches = (width // 2 for width in kernel.shape[: 1 + len(boundaries)])
+    reaches = _reaches(kernel)
     for axis, (boundary, reach) in enumerate(zip(boundaries, reaches, strict=True), start=2):
         if reach:
             values = extended(values, axis, reach, boundary)
-    if len(boundaries) == 1:
-        over_time = [[0, 0], [in_time, in_time], [0, 0], [0, 0]]
+    return _convolve_extended(values, kernel)
+
+
+def convolve_transposed(gradient, kernel, boundaries: Sequence[str]):
+    """The transpose of `convolve`: a convolution with the kernel turned round.
+
+    Args:
+        gradient: [batch, time, *space, filters].
+        kernel, boundaries: as of `convolve`.
+
+    Returns:
+        [batch, time, *space, channel].
+    """
+    if kernel.shape.num_elements() == 1:
+        return convolve(gradient, kernel, boundaries)
+    reaches = _reaches(kernel)
+    for axis, (boundary, reach) in enumerate(zip(boundaries, reaches, strict=True), start=2):
+        if not reach:
+            continue
+        if boundary == "reflected":
+            # What was mirrored beyond the edges comes back from there, below.
+            gradient = extended(gradient, axis, 2 * reach, "zero")
+        else:
+            gradient = extended(gradient, axis, reach, boundary)
+    last = len(kernel.shape) - 1
+    turned = tf.reverse(kernel, [*range(last - 1)])
+    turned = tf.transpose(turned, (*range(last - 1), last, last - 1))
+    values = _convolve_extended(gradient, turned)
+    for axis, (boundary, reach) in enumerate(zip(boundaries, reaches, strict=True), start=2):
+        if reach and boundary == "reflected":
+            values = extended_transposed(values, axis, reach, boundary)
+    return values
+
+
+def _reaches(kernel):
+    """Of a kernel along every axis of space."""
+    return [width // 2 for width in kernel.shape[1:-2]]
+
+
+def _convolve_extended(values, kernel):
+    """A convolution over time, zero beyond the window, and over the axes of space, extended."""
+    width, *widths, _, _ = kernel.shape
+    if not widths:
+        return tf.nn.conv1d(values, kernel, stride=1, padding="SAME")
+    if len(widths) == 1:
+        over_time = [[0, 0], [width // 2, width // 2], [0, 0], [0, 0]]
         return tf.nn.conv2d(values, kernel, strides=1, padding=over_time)
     return _convolve_times_as_channels(values, kernel)
 
@@ -207,6 +253,34 @@ def extended(values, axis: int, reach: int, boundary: str):
         before = tf.reverse(part(1, reach + 1), [axis])
         after = tf.reverse(part(-reach - 1, -1), [axis])
     return tf.concat([before, values, after], axis)
+
+
+def extended_transposed(gradient, axis: int, reach: int, boundary: str):
+    """The transpose of `extended`: what lies beyond both ends is added where it came from.
+
+    Args:
+        gradient: [batch, time, *space, channel], extended along an axis.
+        axis, reach, boundary: as of `extended`.
+    """
+
+    def part(start, end):
+        return gradient[(*[slice(None)] * axis, slice(start, end))]
+
+    within = part(reach, -reach)
+    if boundary == "zero":
+        return within
+    before, after = part(None, reach), part(-reach, None)
+    last = sizes(within)[axis] - reach
+
+    def placed(values, start):
+        widths = [[0, 0]] * len(values.shape)
+        widths[axis] = [start, last - start]
+        return tf.pad(values, widths)
+
+    if boundary == "periodic":
+        return within + placed(before, last) + placed(after, 0)
+    before, after = tf.reverse(before, [axis]), tf.reverse(after, [axis])
+    return within + placed(before, 1) + placed(after, last - 1)
 
 
 def _convolve_times_as_channels(values, kernel):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from tf4dvar.layers.kernels.convolution import convolve
+from tf4dvar.layers.kernels.convolution import convolve, convolve_transposed
 from tf4dvar.layers.kernels.times import sizes
 
 
@@ -30,12 +30,7 @@ class FieldConvolution:
 
     def transposed(self, gradient):
         """The transpose: [row, channels out] to [batch, time, *space, channels in]."""
-        # Of a linear map the derivative is everywhere the same.
-        anywhere = tf.zeros_like(self.state)
-        with tf.GradientTape() as tape:
-            tape.watch(anywhere)
-            output = self(anywhere)
-        return tape.gradient(output, anywhere, gradient)
+        return convolve_transposed(self.cropped(gradient), self.kernel, self.boundaries)
 
     def cropped(self, rows):
         """[row, channels] to [batch, time, *space, channels]."""

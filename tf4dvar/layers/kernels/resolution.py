@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from tf4dvar.layers.kernels.convolution import extended
+from tf4dvar.layers.kernels.convolution import extended, extended_transposed
 from tf4dvar.layers.kernels.times import sizes
 
 
@@ -24,6 +24,27 @@ def coarsened(values):
         shape = (*sizes(values)[:axis], (count + 1) // 2, 2, *sizes(values)[axis + 1 :])
         values = tf.reduce_mean(tf.reshape(tf.concat([values, alone], axis), shape), axis + 1)
     return values
+
+
+def coarsened_transposed(gradient, like):
+    """The transpose of `coarsened`: half of each mean to both of its neighbours.
+
+    Args:
+        gradient: [batch, time, *half of space, channel].
+        like: [batch, time, *space, ...], of the sizes that are wanted.
+
+    Returns:
+        [batch, time, *space, channel].
+    """
+    for axis in range(2, len(gradient.shape) - 1):
+        others, count = (slice(None),) * axis, sizes(like)[axis]
+        both = tf.repeat(gradient / 2, 2, axis)
+        # The second half of a last one without a neighbour.
+        beyond = both[(*others, slice(count, None))]
+        widths = [[0, 0]] * len(both.shape)
+        widths[axis] = [count - count % 2, 0]
+        gradient = both[(*others, slice(count))] + tf.pad(beyond, widths)
+    return gradient
 
 
 def refined(values, boundaries: Sequence[str], like):
@@ -48,3 +69,27 @@ def refined(values, boundaries: Sequence[str], like):
         shape[axis] *= 2
         values = tf.reshape(halves, shape)[(*others, slice(sizes(like)[axis]))]
     return values
+
+
+def refined_transposed(gradient, boundaries: Sequence[str], like):
+    """The transpose of `refined`.
+
+    Args:
+        gradient: [batch, time, *space, channel].
+        boundaries: as of `refined`.
+        like: [batch, time, *half of space, ...], of the sizes that are wanted.
+
+    Returns:
+        [batch, time, *half of space, channel].
+    """
+    for axis, boundary in reversed([*enumerate(boundaries, start=2)]):
+        count, shape = sizes(like)[axis], sizes(gradient)
+        widths = [[0, 0]] * len(gradient.shape)
+        widths[axis] = [0, 2 * count - shape[axis]]
+        shape[axis : axis + 1] = [count, 2]
+        first, second = tf.unstack(tf.reshape(tf.pad(gradient, widths), shape), axis=axis + 1)
+        before, after = [[0, 0]] * len(first.shape), [[0, 0]] * len(first.shape)
+        before[axis], after[axis] = [0, 2], [2, 0]
+        around = tf.pad(0.25 * first, before) + tf.pad(0.25 * second, after)
+        gradient = 0.75 * (first + second) + extended_transposed(around, axis, 1, boundary)
+    return gradient

@@ -14,7 +14,12 @@ from tf4dvar.layers.kernels.convolution import (
     check_boundary,
     check_kernel_size,
 )
-from tf4dvar.layers.kernels.resolution import coarsened, refined
+from tf4dvar.layers.kernels.resolution import (
+    coarsened,
+    coarsened_transposed,
+    refined,
+    refined_transposed,
+)
 from tf4dvar.layers.kernels.segments import check_segment, from_channels, to_channels
 
 
@@ -79,13 +84,31 @@ class BilinearAutoEncoder(Prior):
             build_once(layer, (batch, None, *places, channels))
             self.stages.append(layer)
 
-    def call(self, state):
-        """The predictions of all resolutions, added up."""
-        values = to_channels(state, self.segment)
-        predictions = [
-            stage(values)
-            if scale == 1
-            else refined(stage(coarsened(values)), self._boundaries, like=values)
-            for scale, stage in zip(self.scales, self.stages, strict=True)
-        ]
-        return from_channels(tf.add_n(predictions), self.segment, tf.shape(state)[1])
+    def with_adjoint(self, state):
+        """The predictions of all resolutions, added up, and their adjoint."""
+        values, steps = to_channels(state, self.segment), tf.shape(state)[1]
+        predictions, adjoints = [], []
+        for scale, stage in zip(self.scales, self.stages, strict=True):
+            coarse = values if scale == 1 else coarsened(values)
+            prediction, adjoint = stage.with_adjoint(coarse)
+            if scale != 1:
+                prediction = refined(prediction, self._boundaries, like=values)
+                adjoint = self._between_grids(adjoint, values, coarse)
+            predictions.append(prediction)
+            adjoints.append(adjoint)
+
+        def adjoint_of_all(residual):
+            channels = to_channels(residual, self.segment)
+            together = tf.add_n([adjoint(channels) for adjoint in adjoints])
+            return from_channels(together, self.segment, steps)
+
+        return from_channels(tf.add_n(predictions), self.segment, steps), adjoint_of_all
+
+    def _between_grids(self, adjoint, values, coarse):
+        """The adjoint of what is computed on the coarser grid, on the grid itself."""
+
+        def on_the_grid(residual):
+            residual = refined_transposed(residual, self._boundaries, like=coarse)
+            return coarsened_transposed(adjoint(residual), like=values)
+
+        return on_the_grid
