@@ -23,10 +23,12 @@ def field_windows(windows=6, seed=0):
     return np.where(rng.random(values.shape) < 0.75, np.nan, values).astype("float32")
 
 
-def field_model():
-    """An interpolation, a U-Net, and a solver after them, in a periodic box."""
+def field_model(interpolates=True):
+    """An interpolation, if it is wanted, a U-Net, and a solver after them, in a periodic box."""
     box = {"segment": STEPS, "boundary": "periodic"}
-    start = OptimalInterpolation(2.0, 4.0, drift=(0.0, 0.2), boundary="periodic")
+    start = None
+    if interpolates:
+        start = OptimalInterpolation(2.0, 4.0, drift=(0.0, 0.2), boundary="periodic")
     model = FourDVarNet(
         BilinearAutoEncoder(4, scales=(2,), **box),
         GradientSolver(LSTMCell(4, **box), 2),

@@ -36,6 +36,12 @@ def error_function_complement(graph, node, name, _):
     _replace(graph, node, "Sub", [_constant(graph, node, 1), erf])
 
 
+def logarithm_of_one_more(graph, node, name, _):
+    """log(1 + x)."""
+    more = graph.make_node("Add", [_constant(graph, node, 1), *node.input]).output[0]
+    _replace(graph, node, "Log", [more])
+
+
 def floor_divide(graph, node, name, _):
     """A quotient rounded down. That of integers is rounded towards zero in ONNX."""
     numerator, denominator = node.input
@@ -62,6 +68,7 @@ HANDLERS: dict[str, tuple[Callable, list]] = {
     "Erfc": (error_function_complement, []),
     "FloorDiv": (floor_divide, []),
     "FloorMod": (floor_modulo, []),
+    "Log1p": (logarithm_of_one_more, []),
     "ReluGrad": (relu_gradient, []),
     "Reshape": (reshape, []),
     "SelectV2": (select, []),

@@ -64,18 +64,10 @@ def superposed(amplitudes, axes: Sequence[Axis]):
         [batch, variable, *point].
     """
     *others, last = axes
-    for number, axis in enumerate(others):
-        kept, summed, made = _letters(axes, number)
-        amplitudes = tf.einsum(
-            f"{kept.format(summed)}p,{made}{summed}pq->{kept.format(made)}q",
-            amplitudes,
-            axis.turned,
-        )
-    kept, summed, made = _letters(axes, len(others))
-    real = last.turned[..., 0]
-    return tf.einsum(
-        f"{kept.format(summed)}p,{made}{summed}p->{kept.format(made)}", amplitudes, real
-    )
+    for number, axis in enumerate(others, start=2):
+        # [wave, point, real or imaginary of the wave, of what it is at the point]
+        amplitudes = _contracted(amplitudes, axis.turned, number, (1, 2))
+    return tf.tensordot(amplitudes, last.turned[..., 0], [(-2, -1), (1, 2)])
 
 
 def superposed_transposed(fields, axes: Sequence[Axis]):
@@ -86,22 +78,15 @@ def superposed_transposed(fields, axes: Sequence[Axis]):
         axes: as there.
     """
     *others, last = axes
-    kept, made, summed = _letters(axes, len(others))
-    real = last.turned[..., 0]
-    amplitudes = tf.einsum(
-        f"{kept.format(summed)},{summed}{made}p->{kept.format(made)}p", fields, real
-    )
-    for number, axis in reversed(list(enumerate(others))):
-        kept, made, summed = _letters(axes, number)
-        amplitudes = tf.einsum(
-            f"{kept.format(summed)}q,{summed}{made}pq->{kept.format(made)}p",
-            amplitudes,
-            axis.turned,
-        )
+    amplitudes = tf.tensordot(fields, last.turned[..., 0], [(-1,), (0,)])
+    for number, axis in reversed([*enumerate(others, start=2)]):
+        amplitudes = _contracted(amplitudes, axis.turned, number, (0, 3))
     return amplitudes
 
 
-def _letters(axes, number):
-    """The axes of an einsum with a place for one of them, and its letters as wave and point."""
-    letters = "abcdefgh"[: len(axes)]
-    return f"yz{letters[:number]}{{}}{letters[number + 1 :]}", letters[number], "x"
+def _contracted(values, matrix, number, inner):
+    """Values summed along an axis and the last one, which the matrix puts others in place of."""
+    last = len(values.shape) - 1
+    product = tf.tensordot(values, matrix, [(number, last), inner])
+    # Both stand at the end.
+    return tf.transpose(product, (*range(number), last - 1, *range(number, last - 1), last))
