@@ -97,9 +97,8 @@ def fill(
         **{f"settings {key}": chosen for key, chosen in filling.settings.items() if chosen},
     }
     if page is not None:
-        layout = members.first.layout
-        dims = dict(zip(("time", "y", "x"), (layout.time, *layout.space), strict=True))
-        maps = maps_of({"filled": Members.of(filled, dims).observations[..., 0]}, members)
+        physical = Members.of(filled, members.first.layout.axes)
+        maps = maps_of({"filled": physical.observations[..., 0]}, members)
         title = f"Maps of {Path(data.path).name}"
         write_html(page, title, maps, filling.scores, told)
     report(told | filling.scores, as_json)

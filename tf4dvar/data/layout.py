@@ -90,6 +90,11 @@ class Layout:
         return (*((self.window,) if self.window else ()), self.time, *self.space, COMPONENT)
 
     @property
+    def axes(self) -> dict[str, str]:
+        """Dimensions of time and of two of space by their axes, as `open_data` takes them."""
+        return dict(zip(("time", "y", "x"), (self.time, *self.space), strict=True))
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Names of the variables in a data set."""
         return (self.held,) if self.held else self.variables

@@ -185,8 +185,7 @@ def maps_by(model: FourDVarNet, members: Members, progress: Progress) -> np.ndar
     """
     layout, predict = members.first.layout, partial(predicted, model)
     slabs = states_of_members(model, members_for(model, members), predict, progress)
-    dims = dict(zip(("time", "y", "x"), (layout.time, *layout.space), strict=True))
-    return Members.of(xr.concat(list(slabs), layout.time), dims).observations
+    return Members.of(xr.concat(list(slabs), layout.time), layout.axes).observations
 
 
 def filled_by(model: FourDVarNet, members: Members, progress: Progress) -> FieldAnalysis:

@@ -81,7 +81,7 @@ def fill(
     observations. A candidate that refuses the maps is left out, and logged.
 
     Args:
-        problem: the maps; its states are those of the candidates.
+        problem: the maps; in place of its states each candidate has its own.
         candidates: by name.
         progress: see `Bars`.
         smooth: whether the maps are those of the method at observed pixels, too. Else observed
@@ -111,9 +111,7 @@ def fill(
         assert filling.scores["written"]["rmse"] < 0.2
     """
     withheld = withheld_pixels(problem.observed, seed)
-    given = replace(
-        problem, observations=np.where(withheld.both, np.nan, problem.observations), states=None
-    )
+    given = replace(problem, observations=np.where(withheld.both, np.nan, problem.observations))
     maps: dict[str, MapsAndErrors] = {}
     settings = {}
     for name, candidate in candidates.items():
