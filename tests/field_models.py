@@ -23,18 +23,21 @@ def field_windows(windows=6, seed=0):
     return np.where(rng.random(values.shape) < 0.75, np.nan, values).astype("float32")
 
 
-def field_model(interpolates=True):
-    """An interpolation, if it is wanted, a U-Net, and a solver after them, in a periodic box."""
-    box = {"segment": STEPS, "boundary": "periodic"}
+def field_model(interpolates=True, boundary="periodic"):
+    """An interpolation, if it is wanted, a U-Net, and a solver after them; in a periodic box."""
+    box = {"segment": STEPS, "boundary": boundary}
     start = None
     if interpolates:
-        start = OptimalInterpolation(2.0, 4.0, drift=(0.0, 0.2), boundary="periodic")
+        start = OptimalInterpolation(2.0, 4.0, drift=(0.0, 0.2), boundary=boundary)
     model = FourDVarNet(
         BilinearAutoEncoder(4, scales=(2,), **box),
         GradientSolver(LSTMCell(4, **box), 2),
         first_guess=UNetFirstGuess(4, 1, tile=2, start=start, **box),
     )
     model.adapt(field_windows(20, seed=1))
+    if interpolates:  # the net begins as none, which would hide what is wrong with it
+        kernel = model.first_guess.leave.kernel
+        kernel.assign(0.3 * np.random.default_rng(2).normal(size=kernel.shape))
     return model
 
 

@@ -119,7 +119,7 @@ def test_the_best_candidate_fills_and_observed_values_stay(near, problem, truth)
     given = candidates(near, truth, poor=(1.0,), good=(0.1, 0.1))
     filling = filled(problem, given)
     assert filling.weights == {"good": 1.0}
-    expected, stated = given["good"].maps(problem, lambda *done: None)[0]
+    expected, stated, *_ = given["good"].analyse(problem, lambda *done: None)
     gaps = ~problem.observed & problem.grid.sea
     np.testing.assert_array_equal(filling.states[gaps], expected[gaps])
     np.testing.assert_array_equal(filling.spread[gaps], stated[gaps])
@@ -139,7 +139,9 @@ def test_scores_are_of_what_no_choice_has_seen(near, problem, truth):
     shown = (problem.observed & ~withheld.both).sum()
     assert all(settings == {"shown": shown} for settings in filling.settings.values())
     assert filling.weights["poor"] == pytest.approx(0.45, abs=0.1)
-    states = {name: each.maps(problem, lambda *done: None)[0][0] for name, each in given.items()}
+    states = {
+        name: each.analyse(problem, lambda *done: None).states for name, each in given.items()
+    }
     states["written"] = sum(weight * states[name] for name, weight in filling.weights.items())
     for name, of in states.items():
         errors = (of - problem.observations)[withheld.scoring]

@@ -38,6 +38,13 @@ def fill(
     reference: Annotated[
         str | None, typer.Option(help="File of whole fields on the same grid, as of a model.")
     ] = None,
+    minutes: Annotated[
+        float, typer.Option(min=0, help="To tune a network to the maps; 0: kriging alone.")
+    ] = 20.0,
+    run: Annotated[
+        Path | None, typer.Option(help="Folder for the network's training, which is kept.")
+    ] = None,
+    resume: Annotated[bool, typer.Option(help="Go on with the training in --run.")] = False,
     noise_variance: NoiseVarianceOption = None,
     smooth: Annotated[
         bool, typer.Option("--smooth", help="Write the method's values at observed pixels, too.")
@@ -53,11 +60,15 @@ def fill(
 
     Example: `tf4dvar fill sst.nc --variable sst --mask mask --out filled.nc --report report.html`
 
-    Kriging and DINEOF, with `--reference` kriging with the covariance of its fields, too, fill
-    pixels that are withheld below the clouds of other days. The best of them, or a blend, fills
-    the file: what is withheld on some days tells which, that of others how good it is. Errors of
-    all are printed. Observed values stay as they are; NAME_error is a standard deviation.
+    Kriging, DINEOF and a network that is tuned to the maps fill pixels that are withheld below the
+    clouds of other days; with `--reference` the network learns from its fields, and kriging with
+    their covariance is another candidate. The best, or a blend, fills the file: what is withheld on
+    some days tells which, that of others how good it is. Errors of all are printed. Observed
+    values stay as they are; NAME_error is a standard deviation. A training that was stopped goes on
+    with `--run` and `--resume`.
     """
+    if run is None and resume:
+        raise InputError("Received --resume without --run; expected the folder of the training.")
     check_output(out, force)
     if page is not None:
         check_output(page, force)
@@ -65,8 +76,8 @@ def fill(
     from tf4dvar.evaluation.field_comparison import field_problem_of
     from tf4dvar.evaluation.field_figures import maps_of
     from tf4dvar.evaluation.report import write_html
+    from tf4dvar.filling import KRIGING, Network, noise_variance_of
     from tf4dvar.filling import fill as fill_gaps
-    from tf4dvar.filling import noise_variance_of
 
     members = data.members()
     component, name = _names_in(members, data)
@@ -77,7 +88,12 @@ def fill(
     if examples is not None and transform is not None:
         examples = transformed(examples, transform, f"the fields of {reference}")
     problem = field_problem_of(scaled, noise_variance)
-    filling = fill_gaps(problem, _candidates(examples), progress_bar, smooth, seed)
+    candidates, network = _candidates(examples), None
+    if minutes:
+        network = Network(minutes, run, resume, examples, seed)
+    else:
+        candidates = {KRIGING: candidates[KRIGING]}
+    filling = fill_gaps(problem, candidates, progress_bar, smooth, seed, network)
     filled = scaled.restored(filling.states[..., None])
     if not smooth:
         # Bit for bit, also on the scale of a transform.
@@ -118,9 +134,9 @@ def _names_in(members: Members, data: DataFile) -> tuple[str, str]:
 def _candidates(states: np.ndarray | None) -> dict[str, Any]:
     """What may fill the gaps."""
     from tf4dvar.classical.fields import Dineof, OptimalInterpolation
-    from tf4dvar.filling import Candidate
+    from tf4dvar.filling import KRIGING, Candidate
 
-    candidates = {"kriging": Candidate(OptimalInterpolation()), "dineof": Candidate(Dineof())}
+    candidates = {KRIGING: Candidate(OptimalInterpolation()), "dineof": Candidate(Dineof())}
     if states is not None:
         of_states = OptimalInterpolation("states")
         candidates["kriging, covariance of the reference"] = Candidate(of_states, states)

@@ -52,6 +52,8 @@ class Experiment:
         steps: times of a window, of a system of fields its days.
         protocol: observation protocol, see `tf4dvar.systems.System.protocols`; of a system of
             fields a plan, see `tf4dvar.systems.instruments.PLANS`.
+        refinements: of a system of fields, by which its grid is made finer; windows of each, in
+            turn, are of a part of the box.
         paper: what the paper reports.
     """
 
@@ -74,4 +76,5 @@ class Experiment:
     identification_epochs: int = 0
     steps: int = 200
     protocol: str = "C"
+    refinements: tuple[int, ...] = (1,)
     paper: PaperScores = PaperScores()

@@ -1,4 +1,4 @@
-"""Models of fields: heights of a sea along the tracks of altimeters."""
+"""Models of fields: heights of a sea along the tracks of altimeters, temperatures below clouds."""
 
 from functools import partial
 from typing import Any
@@ -13,19 +13,39 @@ from tf4dvar.layers import (
 )
 from tf4dvar.models import FourDVarNet
 
-# Days of a window: what is ten days away still tells of a map.
-DAYS = 21
+# Days of a window: what is ten days away still tells of a map of heights, four of temperatures.
+DAYS, DAYS_OF_CLOUDS = 21, 9
 
 
-def _interpolated() -> FourDVarNet:
+def _of_heights() -> FourDVarNet:
+    """Of heights in a periodic box."""
+    start = OptimalInterpolation(
+        5.0, 10.0, 8.0, drift=(0.0, 0.2), boundary="periodic", trainable=False
+    )
+    return _corrected(start, DAYS)
+
+
+def _of_temperatures() -> FourDVarNet:
+    """Of temperatures on any grid: fronts are as rough as the interpolation can be."""
+    start = OptimalInterpolation(
+        6.0,
+        9.0,
+        1.3,
+        noise_variance=0.01,
+        drift=(0.0, 0.4),
+        shortest_wavelength=4.0,
+        shortest_period=2.0,
+        trainable=False,
+    )
+    return _corrected(start, DAYS_OF_CLOUDS)
+
+
+def _corrected(start: OptimalInterpolation, days: int) -> FourDVarNet:
     """A U-Net that corrects an optimal interpolation, and a solver after it.
 
     The interpolation is not trained: a step would take twice the time, for what the U-Net corrects.
     """
-    box: dict[str, Any] = {"segment": DAYS, "boundary": "periodic"}
-    start = OptimalInterpolation(
-        5.0, 10.0, 8.0, drift=(0.0, 0.2), boundary="periodic", trainable=False
-    )
+    box: dict[str, Any] = {"segment": days, "boundary": start.boundary}
     return FourDVarNet(
         BilinearAutoEncoder(32, scales=(2,), **box),
         GradientSolver(LSTMCell(32, **box)),
@@ -36,7 +56,7 @@ def _interpolated() -> FourDVarNet:
 _Fields = partial(
     Experiment,
     system="qg",
-    build=_interpolated,
+    build=_of_heights,
     setting="sup",
     prior="autoencoder",
     update="lstm",
@@ -59,5 +79,14 @@ EXPERIMENTS = (
         "qg-swath",
         "the same with an altimeter that sees 120 km across",
         protocol="swath",
+    ),
+    _Fields(
+        "tracer-clouds",
+        "surface temperature below clouds, of any size beside the grid's",
+        system="qg-tracer",
+        build=_of_temperatures,
+        steps=DAYS_OF_CLOUDS,
+        protocol="clouds",
+        refinements=(1, 2, 4),
     ),
 )

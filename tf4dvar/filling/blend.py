@@ -11,6 +11,8 @@ from tf4dvar.classical.fields.withheld import best_scale, shares
 
 # By which the equation "their sum is 1" outweighs the others.
 HEAVY = 1e6
+# Its error is not scaled to what was withheld from it, as that of methods is.
+NETWORK = "network"
 
 
 MapsAndErrors = tuple[np.ndarray, np.ndarray]
@@ -33,7 +35,7 @@ class Blend:
     def chosen(
         cls, problem: FieldProblem, withheld: np.ndarray, maps: Mapping[str, MapsAndErrors]
     ) -> "Blend":
-        """The best one. Of a single method the stated error stays as it is.
+        """The best one. A single method scales its stated error itself.
 
         Args:
             problem: the maps, with what was withheld.
@@ -45,7 +47,7 @@ class Blend:
         member, day = np.nonzero(withheld)[:2]
         found = blend_weights(errors, member * problem.observations.shape[1] + day)
         blend = cls({name: float(of) for name, of in zip(maps, found, strict=True) if of > 0})
-        if len(blend.weights) == 1:
+        if len(blend.weights) == 1 and NETWORK not in blend.weights:
             return blend
         variance = np.square(blend.of(maps)[1])
         gaps = variance[problem.grid.sea & ~problem.observed]

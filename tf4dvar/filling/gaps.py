@@ -8,15 +8,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tf4dvar.classical import Progress
-from tf4dvar.classical.fields import FieldMethod, FieldProblem
+from tf4dvar.classical.fields import FieldAnalysis, FieldMethod, FieldProblem
 from tf4dvar.errors import InputError
 from tf4dvar.evaluation.field_comparison import Bars, calibration
-from tf4dvar.filling.blend import Blend, MapsAndErrors
+from tf4dvar.filling.blend import NETWORK, Blend, MapsAndErrors
+from tf4dvar.filling.network import Network
 from tf4dvar.filling.withheld_pixels import withheld_pixels
 
 logger = logging.getLogger(__name__)
 
-WRITTEN = "written"
+KRIGING, WRITTEN = "kriging", "written"
 Settings = Mapping[str, Any]
 
 
@@ -31,7 +32,7 @@ class Candidate(NamedTuple):
     method: FieldMethod
     states: np.ndarray | None = None
 
-    def maps(self, problem: FieldProblem, progress: Progress) -> tuple[MapsAndErrors, Settings]:
+    def analyse(self, problem: FieldProblem, progress: Progress) -> FieldAnalysis:
         """Maps of a problem with their errors, and what was chosen for them.
 
         Args:
@@ -43,7 +44,15 @@ class Candidate(NamedTuple):
         analysis = self.method.analyse(replace(problem, states=self.states), progress)
         if analysis.spread is None:
             raise InputError(f"{self.method.name} tells no error of its maps; expected one.")
-        return (analysis.states, analysis.spread), analysis.settings or {}
+        return analysis
+
+    def fixed(self, analysis: FieldAnalysis) -> "Candidate":
+        """The same with what was chosen.
+
+        Args:
+            analysis: in which that is.
+        """
+        return self._replace(method=self.method.fixed(analysis.settings or {}))
 
 
 class Filling(NamedTuple):
@@ -72,6 +81,7 @@ def fill(
     progress: Bars,
     smooth: bool = False,
     seed: int = 0,
+    network: Network | None = None,
 ) -> Filling:
     """Fill the gaps of maps.
 
@@ -87,6 +97,7 @@ def fill(
         smooth: whether the maps are those of the method at observed pixels, too. Else observed
             values stay, with their own errors.
         seed: of what is withheld.
+        network: beside the candidates, of which the one named "kriging" tells it the covariance.
 
     Raises:
         InputError: nothing can be withheld, or all candidates refuse the maps.
@@ -112,30 +123,41 @@ def fill(
     """
     withheld = withheld_pixels(problem.observed, seed)
     given = replace(problem, observations=np.where(withheld.both, np.nan, problem.observations))
-    maps: dict[str, MapsAndErrors] = {}
-    settings = {}
+    analyses: dict[str, FieldAnalysis] = {}
     for name, candidate in candidates.items():
         try:
             with progress(f"{name}, some withheld") as report:
-                maps[name], settings[name] = candidate.maps(given, report)
+                analyses[name] = candidate.analyse(given, report)
         except InputError as error:
             logger.warning("%s is left out: %s", name, error)
-    if not maps:
+    if not analyses:
         raise InputError(f"Each of {', '.join(candidates)} refuses the maps; the log says why.")
+    settings = {name: of.settings or {} for name, of in analyses.items()}
+    if network is not None and KRIGING in analyses:
+        with progress(f"{NETWORK}, some withheld") as report:
+            analyses[NETWORK] = network.analyse(given, report, analyses[KRIGING])
+    maps = _with_errors(analyses)
     blend = Blend.chosen(problem, withheld.choice, maps)
     scored = maps | {WRITTEN: blend.of(maps)}
     scores = {name: _scores(problem, withheld.scoring, *each) for name, each in scored.items()}
-    maps = {}
-    for name in blend.weights:
-        candidate = candidates[name]
-        fitted = candidate._replace(method=candidate.method.fixed(settings[name]))
+    used = {*blend.weights} | ({KRIGING} if NETWORK in blend.weights else set())
+    whole: dict[str, FieldAnalysis] = {}
+    for name in used & {*candidates}:
         with progress(name) as report:
-            maps[name], _ = fitted.maps(problem, report)
-    states, spread = blend.of(maps)
+            whole[name] = candidates[name].fixed(analyses[name]).analyse(problem, report)
+    if network is not None and NETWORK in used:
+        with progress(NETWORK) as report:
+            whole[NETWORK] = network.analyse(problem, report, whole[KRIGING])
+    states, spread = blend.of(_with_errors(whole))
     if not smooth:
         states = np.where(problem.observed, problem.observations, states)
         spread = np.where(problem.observed, np.sqrt(problem.variance), spread)
     return Filling(states, spread, blend.weights, scores, settings)
+
+
+def _with_errors(analyses: Mapping[str, FieldAnalysis]) -> dict[str, MapsAndErrors]:
+    """Each of them told its error, as `Candidate.analyse` asks."""
+    return {name: (of.states, of.spread) for name, of in analyses.items() if of.spread is not None}
 
 
 def _scores(problem, withheld, states, spread):

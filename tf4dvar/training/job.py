@@ -119,8 +119,11 @@ def definition_of(experiment: Experiment) -> dict[str, Any]:
     Args:
         experiment: one that learns; `options_of` refuses the others.
     """
-    names = ("batch_size", "steps_per_epoch", "learning_rate", "warm_up", "stages", "fresh")
-    definition = {name: getattr(experiment, name) for name in (*names, "identification_epochs")}
+    names = (
+        *("batch_size", "steps_per_epoch", "learning_rate", "warm_up", "stages", "fresh"),
+        *("identification_epochs", "refinements"),
+    )
+    definition = {name: getattr(experiment, name) for name in names}
     definition["loss"] = recorded_loss(experiment.loss)
     return json.loads(json.dumps(definition))
 

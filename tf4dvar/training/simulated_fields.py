@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from scipy import ndimage
 
 from tf4dvar.data import Signature
 from tf4dvar.data.fields import FIELDS, SPIN_UP, labelled_windows
@@ -19,6 +20,8 @@ from tf4dvar.training.windows import TrainingWindows
 MEMBERS, OF_VALIDATION, DAYS = 8, 2, 600
 # Of a window its neighbours in a series know this share too: every map is near a middle.
 SHARED = 3 / 4
+# Points around a part of the box that splines between its own have to see.
+MARGIN = 4
 
 
 class SimulatedFields(TrainingWindows):
@@ -26,8 +29,8 @@ class SimulatedFields(TrainingWindows):
 
     The runs of the system are the same in every pass. What a pass takes of them is not: days, and
     by the symmetries of the system places in the box, y turned with the sign of the departure from
-    the mean field. Tracks, clouds and errors are new in every window, and run forwards or
-    backwards in time.
+    the mean field. Some are of a part of the box, as of a grid that is finer by a factor. Tracks,
+    clouds and errors are new in every window, and run forwards or backwards in time.
 
     Args:
         experiment: with a system of `FIELDS`, a plan of `PLANS` and the days of its windows.
@@ -37,6 +40,7 @@ class SimulatedFields(TrainingWindows):
     def __init__(self, experiment: Experiment, options: dict[str, Any]):
         self.number, self._seed = options["windows"], options["seed"]
         self._steps, self._instruments = experiment.steps, PLANS[experiment.protocol]
+        self._refinements = experiment.refinements
         self._system = FIELDS[experiment.system]()
         maps = _maps(self._system, MEMBERS, DAYS, random_stream("training fields", self._seed))
         self._mean = self._system.observed(0 * self._system.initial(1, np.random.default_rng()))[0]
@@ -46,7 +50,7 @@ class SimulatedFields(TrainingWindows):
         begins = np.arange(0, DAYS - self._steps + 1, self._steps)
         members, begins = (each.ravel() for each in np.meshgrid(range(OF_VALIDATION), begins))
         days = begins[:, None] + np.arange(self._steps)
-        self.validation = self._observed(held_out[members[:, None], days], rng)
+        self.validation = self._observed(held_out[members[:, None], days] + self._mean, rng)
         self.observations, self.truth = self._drawn(random_stream("first pass", self._seed))
         noise = max(each.noise for each in self._instruments)
         self._signature = Signature.of(
@@ -78,14 +82,22 @@ class SimulatedFields(TrainingWindows):
             window = self._departures[rng.integers(members), begin : begin + self._steps]
             window = np.roll(window, rng.integers(self._system.points, size=2), (1, 2))
             windows.append(-window[:, ::-1] if rng.random() < 0.5 else window)
-        return self._observed(np.stack(windows), rng)
+        truth = np.stack(windows) + self._mean
+        refinements = np.resize(self._refinements, self.number)
+        parts = [
+            self._observed(_refined(truth[refinements == each], each), rng, each)
+            for each in self._refinements
+        ]
+        order = rng.permutation(self.number)
+        observations, truth = (np.concatenate(each)[order] for each in zip(*parts, strict=True))
+        return observations, truth
 
-    def _observed(self, departures, rng):
+    def _observed(self, truth, rng, refinement=1):
         """Observations and truth of windows; of each the sampling is turned in time or not."""
-        truth = departures + self._mean
         turned = rng.random(len(truth)) < 0.5
         seen = _turned(truth, turned)
-        observations, _ = observed_by(self._instruments, seen, self._system.length, rng)
+        side = self._system.length / refinement
+        observations, _ = observed_by(self._instruments, seen, side, rng)
         return _turned(observations, turned)[..., None], truth[..., None]
 
 
@@ -94,6 +106,20 @@ def _maps(system: QuasiGeostrophic, members: int, days: int, rng: np.random.Gene
     every_day = system.days(system.initial(members, rng))
     wanted = islice(every_day, SPIN_UP, SPIN_UP + days)
     return np.stack([system.observed(each).astype("float32") for each in wanted], axis=1)
+
+
+def _refined(windows, factor):
+    """The middle of windows on a grid so many times as fine, of as many points."""
+    if factor == 1:
+        return windows
+    points = windows.shape[-1]
+    part = points // factor + 2 * MARGIN
+    first = (points - part) // 2
+    middle = windows[..., first : first + part, first : first + part]
+    # Each old point is the middle of as many new ones.
+    finer = ndimage.zoom(middle, (1, 1, factor, factor), mode="grid-constant", grid_mode=True)
+    kept = slice(MARGIN * factor, MARGIN * factor + points)
+    return finer[..., kept, kept]
 
 
 def _turned(windows, which):

@@ -19,9 +19,12 @@ from tf4dvar.runtime import check_memory
 
 # From which L-BFGS estimates the Hessian.
 GRADIENTS = 20
-# Times as many iterations in the first window, which begins from nothing: what is never seen is
-# found last.
+# Times as many iterations in a first window that begins from nothing: what is never seen is found
+# last.
 FIRST = 3
+# Of a first guess, beside its standard deviation: its finest scales are hardly any information, and
+# beside the little that these have in the background they would be immense.
+GUESS_ERROR = 0.1
 # Fields that a step holds while it is differentiated, about.
 HELD = 300
 
@@ -35,9 +38,9 @@ class QuasiGeostrophicAssimilation(QuasiGeostrophicMethod):
     exactly, the lower is never seen. One layer is also forced: what it leaves out lasts for days,
     and is sought with the first heights (weak constraint). Spectra of heights and of the forcing
     are those of the states that the problem gives, for one layer; else of turbulence that it
-    simulates, once in a process. L-BFGS begins at the first guess, else where the window before
-    went; the first window, before which nothing was, takes thrice the iterations. The first days
-    and the last are less certain.
+    simulates, once in a process. L-BFGS begins where the window before went, the first one at the
+    first guess; without any it takes thrice the iterations. The first days and the last are less
+    certain.
 
     Raises:
         InputError: the grid is no periodic box of square cells without land, times are not regular,
@@ -49,7 +52,9 @@ class QuasiGeostrophicAssimilation(QuasiGeostrophicMethod):
     window: float = setting(21.0, "Days of a window.", positive=True)
     shift: float = setting(7.0, "Days from a window to the next.", positive=True)
     iterations: int = setting(
-        40, "Of L-BFGS in a window, at most; in the first thrice.", at_least=1
+        40,
+        "Of L-BFGS in a window, at most; thrice in a first that begins from nothing.",
+        at_least=1,
     )
     dynamics_step: float = setting(6.0, "Of the dynamics, hours at most.", positive=True)
 
@@ -64,23 +69,24 @@ class QuasiGeostrophicAssimilation(QuasiGeostrophicMethod):
         for member in range(members):
             heights, before = np.zeros((1, *cost.initial_shape)), 0
             for start, kept in windows:
-                first = heights[start - before]
-                if problem.first_guess is not None:
-                    first = problem.first_guess[member, start, None]
+                first, error, most = heights[start - before], 0.0, self.iterations
+                if not start and problem.first_guess is not None:
+                    first = problem.first_guess[member, :1]
+                    error = (GUESS_ERROR * first.std()) ** 2
+                elif not start:
+                    most *= FIRST
+                control = _control(root, first, error)
                 seen = (member, slice(start, start + length))
                 observed = problem.observed[seen]
                 weights = np.zeros(observed.shape)
                 np.divide(1, problem.variance[seen], out=weights, where=observed)
                 found = minimize(
                     cost,
-                    np.pad(_control(root, first), (0, cost.size - np.prod(cost.initial_shape))),
+                    np.pad(control, (0, cost.size - len(control))),
                     (np.where(observed, problem.observations[seen], 0.0), weights),
                     jac=True,
                     method="L-BFGS-B",
-                    options={
-                        "maxiter": self.iterations * (1 if start else FIRST),
-                        "maxcor": GRADIENTS,
-                    },
+                    options={"maxiter": most, "maxcor": GRADIENTS},
                 )
                 heights, before = cost.trajectory(found.x), start
                 states[member, kept] = heights[kept - start, 0]
@@ -152,10 +158,14 @@ def _windows(times: int, length: int, shift: int) -> list[tuple[int, np.ndarray]
     return [(start, np.flatnonzero(nearest == each)) for each, start in enumerate(starts)]
 
 
-def _control(root: np.ndarray, heights: np.ndarray) -> np.ndarray:
-    """The smallest v_0 of which B^(1/2) makes some heights, of all layers or of the upper one."""
+def _control(root: np.ndarray, heights: np.ndarray, variance: float) -> np.ndarray:
+    """The likeliest v_0 given heights of all layers or of the upper one, which have white errors.
+
+    Without errors it is the smallest of which B^(1/2) makes them.
+    """
     known = np.moveaxis(root[: len(heights)], (0, 1), (2, 3))
     waves = np.moveaxis(fft.rfft2(heights), 0, 2)[..., None]
     transposed = np.swapaxes(known, -2, -1)
-    control = transposed @ np.linalg.solve(known @ transposed, waves)
+    errors = variance * np.eye(len(heights))
+    control = transposed @ np.linalg.solve(known @ transposed + errors, waves)
     return fft.irfft2(np.moveaxis(control[..., 0], 2, 0), heights.shape[-2:]).ravel()

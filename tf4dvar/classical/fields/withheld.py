@@ -46,10 +46,7 @@ class Case(NamedTuple):
 
 
 def withhold(members: Sequence[Observations], shape: tuple[int, ...]) -> list[Withheld]:
-    """Observations withheld as gaps are, again and again.
-
-    Of all days those in the gaps of another day, see `pasted`; as gaps persist, so do these. Where
-    days see too little in common, as tracks do, of a few days what another does not observe.
+    """Observations withheld as gaps are, see `in_gaps`, again and again.
 
     Args:
         members: observations of each.
@@ -64,11 +61,7 @@ def withhold(members: Sequence[Observations], shape: tuple[int, ...]) -> list[Wi
         points = members[member].points
         observed = np.zeros(shape, bool)
         observed.flat[points] = True
-        covered = pasted(observed, 1.0, rng)
-        if not covered.any():
-            for day in rng.permutation(shape[0])[: max(shape[0] // FEW, 1)]:
-                covered[day] = observed[day] & ~observed[rng.choice(shape[0])]
-        hidden = covered.flat[points]
+        hidden = in_gaps(observed, rng).flat[points]
         if hidden.any() and not hidden.all():
             chosen.append(Withheld(members[member], hidden, shape))
         if len(chosen) == TIMES:
@@ -79,6 +72,24 @@ def withhold(members: Sequence[Observations], shape: tuple[int, ...]) -> list[Wi
             "Give a kernel, length, days, variance and noise_factor."
         )
     return chosen
+
+
+def in_gaps(observed: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Observations that are hidden as gaps hide, as `observed`; none where nothing can be.
+
+    Of all days those in the gaps of another day, see `pasted`; as gaps persist, so do these. Where
+    days see too little in common, as tracks do, of a few days what another does not observe.
+
+    Args:
+        observed: where there are any, [time, ...].
+        rng: draws the days.
+    """
+    covered = pasted(observed, 1.0, rng)
+    if not covered.any():
+        days = len(observed)
+        for day in rng.permutation(days)[: max(days // FEW, 1)]:
+            covered[day] = observed[day] & ~observed[rng.choice(days)]
+    return covered
 
 
 def pasted(observed: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:

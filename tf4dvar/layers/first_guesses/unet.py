@@ -38,7 +38,7 @@ class UNetFirstGuess(FirstGuess):
         tile: points along every axis of space that are one place of the net's finest grid, as its
             channels. With 2 a step takes a third of the time, and nothing is averaged away.
         start: another first guess, which the net corrects: it sees that, and the observations'
-            departures from it. Both are trained together.
+            departures from it. It begins as no correction; both are trained together.
 
     Call arguments:
         observations: [batch, time, *space, observed], normalised, 0 where not observed.
@@ -102,14 +102,22 @@ class UNetFirstGuess(FirstGuess):
         for space, width in reversed(grids[:-1]):
             self.up.extend(self._pair(space, 3 * width, width))
         filters = points * self.segment * (self.components or observed)
-        self.leave = self._convolution(grids[0][0], self.width, filters)
+        # A correction begins as none: a random one may be so wrong that the net dies of it.
+        initial = "glorot_uniform" if start is None else "zeros"
+        self.leave = self._convolution(grids[0][0], self.width, filters, initial)
 
     def _pair(self, space, channels, width):
         return [self._convolution(space, each, width) for each in (channels, width)]
 
-    def _convolution(self, space, channels, filters):
-        widths = (1, *[3] * len(space))
-        layer = Convolution(filters, widths, self.boundary, use_bias=True, dtype=self.dtype_policy)
+    def _convolution(self, space, channels, filters, initial="glorot_uniform"):
+        layer = Convolution(
+            filters,
+            (1, *[3] * len(space)),
+            self.boundary,
+            use_bias=True,
+            kernel_initializer=initial,
+            dtype=self.dtype_policy,
+        )
         build_once(layer, (None, None, *space, channels))
         return layer
 
