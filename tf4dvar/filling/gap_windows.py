@@ -70,7 +70,10 @@ class GapWindows(TrainingWindows):
         windows: list[tuple[np.ndarray, ...]] = []
         for _ in range(TRIES * number):
             place = self._place(rng)
-            window = (self._of_gaps if self._states is None else self._of_states)(place, rng)
+            states = self._states
+            window = (
+                self._of_gaps(place, rng) if states is None else self._of_states(states, place, rng)
+            )
             if window is not None:
                 windows.append(_turned(window, self._mean, rng))
             if len(windows) == number:
@@ -103,12 +106,12 @@ class GapWindows(TrainingWindows):
         weights = np.where(hidden, 1.0, GIVEN)
         return np.where(hidden, np.nan, target), target, weights, self._land_of(place)
 
-    def _of_states(self, place, rng):
+    def _of_states(self, states, place, rng):
         """The same of whole fields below the gaps of a part."""
         space = place[2:]
-        sample = rng.integers(len(self._states))
-        begin = rng.integers(max(self._states.shape[1] - self._shape[0], 0) + 1)
-        target = self._states[sample, begin : begin + self._shape[0], *space]
+        sample = rng.integers(len(states))
+        begin = rng.integers(max(states.shape[1] - self._shape[0], 0) + 1)
+        target = states[sample, begin : begin + self._shape[0], *space]
         seen = np.isfinite(self._maps[place])
         if not seen.any() or len(target) < len(seen):
             return None

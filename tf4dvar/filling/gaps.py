@@ -132,7 +132,7 @@ def fill(
             logger.warning("%s is left out: %s", name, error)
     if not analyses:
         raise InputError(f"Each of {', '.join(candidates)} refuses the maps; the log says why.")
-    settings = {name: of.settings or {} for name, of in analyses.items()}
+    settings: dict[str, Settings] = {name: of.settings or {} for name, of in analyses.items()}
     if network is not None and KRIGING in analyses:
         with progress(f"{NETWORK}, some withheld") as report:
             analyses[NETWORK] = network.analyse(given, report, analyses[KRIGING])

@@ -3,8 +3,8 @@
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,7 +20,6 @@ from tf4dvar.data.patches import Patches
 from tf4dvar.evaluation.scores import predicted
 from tf4dvar.experiments import Experiment
 from tf4dvar.filling.gap_windows import GapWindows
-from tf4dvar.layers import OptimalInterpolation
 from tf4dvar.models import FourDVarNet, SupervisedLoss, load_model
 from tf4dvar.training.fitting import fit_windows
 from tf4dvar.training.job import definition_of
@@ -30,6 +29,9 @@ from tf4dvar.training.worker_share import WorkerShare
 MODEL = "tracer-clouds"
 # Smoothness of Matern's covariance of each kernel; a large one is a Gaussian.
 SMOOTHNESS = {"exponential": 0.5, "matern": 1.5, "gaussian": 8.0}
+# Share of the variance that the interpolation takes for noise, as what its waves are too long for.
+# With less it would converge in many more steps, which it does not take.
+ROUGHNESS = 0.15
 # Points of a part of the grid that is filled at once, and those that neighbours share.
 SIDE, SHARED = 256, 32
 # Of a window in time neighbours know this share too.
@@ -67,16 +69,23 @@ class Network:
 
         Args:
             problem: the maps.
-            progress: is told how many minutes of the training are over, then how much is filled.
+            progress: is told how many seconds of the training are over, then how much is filled.
             kriging: its analysis of the same maps.
         """
         if self._tuned is None:
             self._tuned = self._trained(problem, progress, kriging)
-        return FieldAnalysis(_filled(self._tuned, problem, progress), kriging.spread)
+        states = _filled(self._tuned, problem, self._days, progress)
+        return FieldAnalysis(states, kriging.spread)
+
+    @cached_property
+    def _days(self) -> int:
+        """Times of a window."""
+        return load_model(self.model).window
 
     def _trained(self, problem, progress, kriging):
         start = partial(_begun, self.model, kriging.settings or {}, problem.grid, problem.time_step)
-        windows = GapWindows(problem, load_model(self.model).window, self.seed)
+        maps = replace(problem, states=self.states)
+        windows = GapWindows(maps, self._days, self.seed)
         experiment = Experiment(
             name="fill",
             summary="one's own maps",
@@ -104,7 +113,7 @@ class Network:
             _folder(self.run) as folder,
             RunDirectory(folder).claimed(options, definition_of(experiment), self.resume) as run,
         ):
-            told = WorkerShare(callbacks=[_minutes_told(progress, self.minutes, run)])
+            told = WorkerShare(callbacks=[_seconds_told(progress, self.minutes, run)])
             return fit_windows(experiment, run, options, windows, told, verbose=0)
 
 
@@ -113,19 +122,15 @@ def _begun(
 ) -> FourDVarNet:
     """The model that is to be tuned, its interpolation with a kernel that was fitted."""
     begun = load_model(model)
-    start = getattr(begun.first_guess, "start", None)
-    if isinstance(start, OptimalInterpolation) and "kernel" in kernel:
+    if "kernel" in kernel:
         spacing = _spacings(grid)
-        numbers = {
-            "length": kernel["length"] / np.abs(spacing).mean(),
-            "duration": kernel["days"] / time_step,
-            "smoothness": SMOOTHNESS[kernel["kernel"]],
-        }
-        for name, value in numbers.items():
-            weight = getattr(start, f"log_{name}")
-            weight.assign(np.full(weight.shape, np.log(value)))
-        drift = np.array([kernel["drift_y"], kernel["drift_x"]]) * time_step / spacing
-        start.drifts.assign(np.broadcast_to(drift, start.drifts.shape))
+        begun.first_guess.start.set_covariance(
+            length=kernel["length"] / np.abs(spacing).mean(),
+            duration=kernel["days"] / time_step,
+            smoothness=SMOOTHNESS[kernel["kernel"]],
+            noise_variance=ROUGHNESS,
+            drift=np.array([kernel["drift_y"], kernel["drift_x"]]) * time_step / spacing,
+        )
     return begun
 
 
@@ -136,10 +141,9 @@ def _spacings(grid: Grid) -> np.ndarray:
     return np.array([sign * np.median(each) for sign, each in zip(signs, steps, strict=True)])
 
 
-def _filled(model, problem, progress):
+def _filled(model, problem, window, progress):
     """All maps, [member, time, y, x], from parts that overlap and are blended."""
     days, *space = problem.observations.shape[1:]
-    window = model.first_guess.segment
     shared = round(SHARED_TIMES * window), SHARED, SHARED
     patches = Patches((days, *space), (window, SIDE, SIDE), shared)
     members = len(problem.observations)
@@ -168,13 +172,13 @@ def _folder(run: Path | None) -> Iterator[Path]:
         yield Path(temporary)
 
 
-def _minutes_told(progress: Progress, minutes: float, run: RunDirectory):
-    """A callback that tells after every step how many minutes of the training are over."""
+def _seconds_told(progress: Progress, minutes: float, run: RunDirectory):
+    """A callback that tells after every step how many seconds of the training are over."""
     history = run.history()
     before = float(history[-1]["elapsed"]) if history else 0.0
     started = time.monotonic() - before
 
     def told(batch, logs):
-        progress(min((time.monotonic() - started) / 60, minutes), minutes)
+        progress(min(round(time.monotonic() - started), round(60 * minutes)), round(60 * minutes))
 
     return keras.callbacks.LambdaCallback(on_train_batch_end=told)

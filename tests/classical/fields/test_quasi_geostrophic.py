@@ -90,6 +90,15 @@ def test_it_begins_at_the_first_guess(examples):
     assert error(led, truth) < NOISE < error(blind, truth)
 
 
+def test_what_is_rough_in_a_first_guess_does_not_count(examples, rng):
+    truth = examples[:1]
+    problem = problem_of(truth, share=0.2, states=examples[1:])
+    rough = truth + 0.1 * truth.std() * rng.normal(size=truth.shape)
+    assimilation = Assimilation(iterations=3)
+    led = assimilation.analyse(problem.with_first_guess(rough))
+    assert error(led, truth) < (rough - truth).std() < error(assimilation.analyse(problem), truth)
+
+
 def test_members_do_not_know_each_other_and_windows_follow_each_other(examples):
     truth = examples[:2]
     problem = problem_of(truth, share=0.5, states=examples[2:])
@@ -100,10 +109,23 @@ def test_members_do_not_know_each_other_and_windows_follow_each_other(examples):
     assert (together - truth).std() < NOISE
 
 
-def test_the_first_window_has_thrice_the_iterations_of_the_others(examples):
+def test_a_first_window_that_begins_from_nothing_has_thrice_the_iterations(examples):
     problem = problem_of(examples[:1], states=examples[1:])
     analysis = Assimilation(window=4.0, shift=1.0, iterations=1).analyse(problem)
     assert analysis.settings["iterations"] == pytest.approx((3 + 1 + 1) / 3)
+    led = problem.with_first_guess(examples[:1])
+    analysis = Assimilation(window=4.0, shift=1.0, iterations=1).analyse(led)
+    assert analysis.settings["iterations"] == 1
+
+
+def test_only_the_first_window_begins_at_a_first_guess(examples):
+    problem = problem_of(examples[:1], states=examples[1:])
+    assimilation = Assimilation(window=4.0, shift=1.0, iterations=5)
+    guess = examples[:1] + 0.0
+    led = assimilation.analyse(problem.with_first_guess(guess))
+    guess[:, 1:] = 1e3
+    other = assimilation.analyse(problem.with_first_guess(guess))
+    np.testing.assert_array_equal(other.states, led.states)
 
 
 @pytest.mark.parametrize(
@@ -126,10 +148,25 @@ def test_a_control_makes_the_heights_that_it_is_of(rng):
     root[..., -1:0:-1, -1] = root[..., 1:, -1]
     root = (root + np.concatenate([root[..., :1, :], root[..., :0:-1, :]], axis=-2)) / 2
     heights = rng.normal(size=(2, 6, 6))
+
+    def made(control, layers):
+        waves = np.einsum("ijyx,jyx->iyx", root, np.fft.rfft2(control.reshape(2, 6, 6)))
+        return np.fft.irfft2(waves)[:layers]
+
+    def cost(control, layers):
+        misfit = made(control, layers) - heights[:layers]
+        return np.sum(control**2) + np.sum(misfit**2) / 0.3
+
     for layers in (1, 2):
-        waves = np.fft.rfft2(module._control(root, heights[:layers]).reshape(2, 6, 6))
-        made = np.fft.irfft2(np.einsum("ijyx,jyx->iyx", root, waves))
-        np.testing.assert_allclose(made[:layers], heights[:layers], atol=1e-10)
+        control = module._control(root, heights[:layers], 0.0)
+        np.testing.assert_allclose(made(control, layers), heights[:layers], atol=1e-10)
+        # With errors the two squares together are the least.
+        likeliest = module._control(root, heights[:layers], 0.3)
+        change = 1e-4 * rng.normal(size=likeliest.shape)
+        least = cost(likeliest, layers)
+        slope = cost(likeliest + change, layers) - cost(likeliest - change, layers)
+        assert abs(slope) < 1e-7 * least
+        assert least < cost(control, layers)
 
 
 @pytest.mark.parametrize(

@@ -130,6 +130,30 @@ class OptimalInterpolation(PreciseLayer, FirstGuess):
             name="drift",
         )
 
+    def set_covariance(
+        self,
+        length: float,
+        duration: float,
+        smoothness: float,
+        noise_variance: float,
+        drift: Sequence[float],
+    ) -> None:
+        """Put one covariance, of variance 1, in place of every variable's, once it is built.
+
+        Args:
+            length, duration, smoothness, noise_variance: as of the class.
+            drift: along each axis of space.
+        """
+        for weight, value in (
+            (self.log_length, length),
+            (self.log_duration, duration),
+            (self.log_smoothness, smoothness),
+            (self.log_noise_variance, noise_variance),
+            (self.log_variance, 1.0),
+        ):
+            weight.assign(np.full(weight.shape, np.log(value)))
+        self.drifts.assign(np.broadcast_to(drift, self.drifts.shape))
+
     def call(self, observations, mask):
         """The best sum of waves."""
         values, mask = (_variables_first(each) for each in (observations, mask))
