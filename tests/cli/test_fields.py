@@ -207,10 +207,13 @@ def test_fill_writes_the_file_with_errors_and_says_how_good_it_is(folder):
     source["ssh"] = (source["ssh"] + 1).assign_attrs(source["ssh"].attrs)
     source.to_netcdf("one.nc", engine="h5netcdf")
     command = ("fill", "one.nc", "--variable", "ssh", "--mask", "mask", "--noise-variance", 0.01)
-    told = json.loads(succeed(*command, "--out", "gaps.nc", "--report", "gaps.html", "--json"))
+    short = ("--minutes", 0.02)
+    files = ("--out", "gaps.nc", "--report", "gaps.html", "--run", "tuned")
+    told = json.loads(succeed(*command, *short, *files, "--json"))
     assert told["maps"] == source.sizes["time"]
     assert sum(told["weights"].values()) == pytest.approx(1)
-    assert {"kriging", "dineof", "written"} <= set(told)
+    assert {"kriging", "dineof", "network", "written"} <= set(told)
+    assert (folder / "tuned" / "model.keras").is_file()
     assert "rmse" in (folder / "gaps.html").read_text()
     given, filled = source["ssh"], xr.load_dataset("gaps.nc")
     assert filled.attrs == source.attrs
@@ -227,7 +230,7 @@ def test_fill_writes_the_file_with_errors_and_says_how_good_it_is(folder):
     scale = ("--smooth", "--transform", "log10")
     truth = xr.load_dataset("truth.nc") + 1
     truth.to_netcdf("model.nc", engine="h5netcdf")
-    reference = ("--reference", "model.nc", "--json")
+    reference = (*short, "--reference", "model.nc", "--json")
     told = json.loads(succeed(*command[:-1], 0.001, *scale, *reference, "--out", "smooth.nc"))
     by_reference = told["kriging, covariance of the reference"]
     assert by_reference["rmse"] < 1.2 * min(told["kriging"]["rmse"], told["dineof"]["rmse"])
@@ -237,6 +240,11 @@ def test_fill_writes_the_file_with_errors_and_says_how_good_it_is(folder):
     assert smooth["ssh_error"].attrs == {
         "long_name": "standard deviation of the error of log10(ssh)"
     }
+    alone = json.loads(succeed(*command, "--minutes", 0, "--out", "alone.nc", "--json"))
+    assert alone["weights"] == {"kriging": 1.0}
+    assert "dineof" not in alone
+    assert alone["kriging"] == alone["written"]
     assert "exists" in fail(*command, "--out", "gaps.nc")
+    assert "--resume without --run" in fail(*command, "--out", "none.nc", "--resume")
     source.assign(other=source["ssh"] * 2).to_netcdf("both.nc", engine="h5netcdf")
     assert "--variable NAME" in fail("fill", "both.nc", "--mask", "mask", "--out", "none.nc")

@@ -175,6 +175,46 @@ def test_a_candidate_that_refuses_is_left_out(near, problem, truth, caplog):
         filled(problem, {"wrong": wrong})
 
 
+def test_a_covariate_explains_a_part(near, problem, truth, rng):
+    other = rng.normal(size=SHAPE)
+    both = replace(problem, observations=problem.observations + 3 * other + 5)
+    method = near(0.1, 0.1)
+    plain = Candidate(method, truth.reshape(-1, *SHAPE[1:]))
+    explained = plain._replace(covariate=other)
+    analysis = explained.analyse(both, lambda *done: None)
+    slope = analysis.settings["slope"]
+    assert slope == pytest.approx(3, abs=0.2)
+    np.testing.assert_allclose(
+        analysis.states, plain.analyse(both, lambda *done: None).states + slope * other
+    )
+    still = plain._replace(covariate=np.ones(SHAPE)).analyse(both, lambda *done: None)
+    assert still.settings["slope"] == 0
+
+
+def test_a_network_that_refuses_is_left_out(near, problem, truth, caplog):
+    class Refuses:
+        def analyse(self, *given):
+            raise InputError("Received nothing to learn from.")
+
+    given = {"kriging": next(iter(candidates(near, truth, good=(0.1,)).values()))}
+    filling = filled(problem, given, network=Refuses())
+    assert {*filling.scores} == {"kriging", "written"}
+    assert "network is left out: Received nothing to learn from." in caplog.text
+
+
+def test_a_network_that_is_best_fills_with_the_error_of_kriging_scaled(near, problem, truth):
+    class Knows:
+        def analyse(self, maps, progress, kriging):
+            states = truth + 0.5 * np.random.default_rng(9).normal(size=SHAPE)
+            return FieldAnalysis(states, kriging.spread)
+
+    given = {"kriging": next(iter(candidates(near, truth, poor=(10.0, 4.0)).values()))}
+    filling = filled(problem, given, network=Knows())
+    assert filling.weights == {"network": 1.0}
+    assert filling.scores["network"]["scaled_error"] < 0.2
+    assert filling.scores["written"]["scaled_error"] == pytest.approx(1, abs=0.2)
+
+
 def test_the_stated_variance_of_a_blend_is_a_mean():
     maps = {"a": (np.zeros(3), np.ones(3)), "b": (np.ones(3), 2 * np.ones(3))}
     states, spread = Blend({"a": 0.25, "b": 0.75}, scale=4.0).of(maps)

@@ -11,7 +11,7 @@ from tf4dvar.cli.common import ForceOption, JsonOption, NoiseVarianceOption, rep
 from tf4dvar.cli.data import DataFile, opens_files
 from tf4dvar.cli.fields import whole_fields
 from tf4dvar.cli.progress import progress_bar
-from tf4dvar.data import TRANSFORMS, Members, write_slabs
+from tf4dvar.data import TRANSFORMS, Members, open_data, write_slabs
 from tf4dvar.data.series import with_errors
 from tf4dvar.data.transforms import transformed
 from tf4dvar.errors import InputError
@@ -37,6 +37,12 @@ def fill(
     ] = None,
     reference: Annotated[
         str | None, typer.Option(help="File of whole fields on the same grid, as of a model.")
+    ] = None,
+    covariate: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE#NAME", help="Another variable, whole, of the same grid and times."
+        ),
     ] = None,
     minutes: Annotated[
         float, typer.Option(min=0, help="To tune a network to the maps; 0: kriging alone.")
@@ -65,7 +71,8 @@ def fill(
     their covariance is another candidate. The best, or a blend, fills the file: what is withheld on
     some days tells which, that of others how good it is. Errors of all are printed. Observed
     values stay as they are; NAME_error is a standard deviation. A training that was stopped goes on
-    with `--run` and `--resume`.
+    with `--run` and `--resume`. With `--covariate sst.nc#sst` kriging of what a regression on that
+    variable leaves is another candidate.
     """
     if run is None and resume:
         raise InputError("Received --resume without --run; expected the folder of the training.")
@@ -88,7 +95,8 @@ def fill(
     if examples is not None and transform is not None:
         examples = transformed(examples, transform, f"the fields of {reference}")
     problem = field_problem_of(scaled, noise_variance)
-    candidates, network = _candidates(examples), None
+    other = None if covariate is None else _covariate_of(covariate, members)
+    candidates, network = _candidates(examples, other), None
     if minutes:
         network = Network(minutes, run, resume, examples, seed)
     else:
@@ -131,7 +139,25 @@ def _names_in(members: Members, data: DataFile) -> tuple[str, str]:
     return layout.variables[0], layout.names[0]
 
 
-def _candidates(states: np.ndarray | None) -> dict[str, Any]:
+def _covariate_of(told: str, members: Members) -> np.ndarray:
+    """FILE#NAME at the times of the maps, [member, time, y, x]."""
+    path, _, name = told.rpartition("#")
+    if not path or not name:
+        raise InputError(f"Received --covariate {told}; expected FILE#NAME, as sst.nc#sst.")
+    component = members.first.layout.variables[0]
+    found = Members.of(open_data(path, [name]).rename({name: component}))
+    values = np.stack(found.at_times_of(members))[..., 0]
+    missing = int(np.isnan(values[..., members.grid.sea]).sum())
+    if values.shape != members.observations.shape[:-1] or missing:
+        raise InputError(
+            f"Received {name} of {path}, {found.grid.shape} points, {missing} of whose values are "
+            f"missing at the times and places of the maps, {members.grid.shape} points; expected "
+            f"it whole. Fill it first: tf4dvar fill {path} --variable {name} --out whole.nc."
+        )
+    return np.where(members.grid.sea, values, 0.0).astype("float64")
+
+
+def _candidates(states: np.ndarray | None, covariate: np.ndarray | None) -> dict[str, Any]:
     """What may fill the gaps."""
     from tf4dvar.classical.fields import Dineof, OptimalInterpolation
     from tf4dvar.filling import KRIGING, Candidate
@@ -140,4 +166,8 @@ def _candidates(states: np.ndarray | None) -> dict[str, Any]:
     if states is not None:
         of_states = OptimalInterpolation("states")
         candidates["kriging, covariance of the reference"] = Candidate(of_states, states)
+    if covariate is not None:
+        candidates["kriging, with the covariate"] = Candidate(
+            OptimalInterpolation(), covariate=covariate
+        )
     return candidates

@@ -1,7 +1,8 @@
 """Gaps of maps, filled by the method or the blend that withheld pixels show to be best."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -27,10 +28,14 @@ class Candidate(NamedTuple):
     Attributes:
         method: one that tells the error of its maps.
         states: examples for it to learn from, see `FieldProblem`; None for none.
+        covariate: another quantity, whole off land, shaped as the maps; the method is given what a
+            linear regression on it leaves (regression kriging: Hengl et al. 2007,
+            doi:10.1016/j.cageo.2007.05.001). None for none.
     """
 
     method: FieldMethod
     states: np.ndarray | None = None
+    covariate: np.ndarray | None = None
 
     def analyse(self, problem: FieldProblem, progress: Progress) -> FieldAnalysis:
         """Maps of a problem with their errors, and what was chosen for them.
@@ -41,10 +46,18 @@ class Candidate(NamedTuple):
         Raises:
             InputError: see there, or the method tells no error.
         """
-        analysis = self.method.analyse(replace(problem, states=self.states), progress)
+        given, slope = replace(problem, states=self.states), 0.0
+        if self.covariate is not None:
+            slope = _slope(self.covariate[problem.observed], problem.observations[problem.observed])
+            given = replace(given, observations=problem.observations - slope * self.covariate)
+        analysis = self.method.analyse(given, progress)
         if analysis.spread is None:
             raise InputError(f"{self.method.name} tells no error of its maps; expected one.")
-        return analysis
+        if self.covariate is None:
+            return analysis
+        settings = {**(analysis.settings or {}), "slope": slope}
+        states = analysis.states + slope * self.covariate
+        return analysis._replace(states=states, settings=settings)
 
     def fixed(self, analysis: FieldAnalysis) -> "Candidate":
         """The same with what was chosen.
@@ -125,16 +138,13 @@ def fill(
     given = replace(problem, observations=np.where(withheld.both, np.nan, problem.observations))
     analyses: dict[str, FieldAnalysis] = {}
     for name, candidate in candidates.items():
-        try:
-            with progress(f"{name}, some withheld") as report:
-                analyses[name] = candidate.analyse(given, report)
-        except InputError as error:
-            logger.warning("%s is left out: %s", name, error)
+        with _left_out(name), progress(f"{name}, some withheld") as report:
+            analyses[name] = candidate.analyse(given, report)
     if not analyses:
         raise InputError(f"Each of {', '.join(candidates)} refuses the maps; the log says why.")
     settings: dict[str, Settings] = {name: of.settings or {} for name, of in analyses.items()}
     if network is not None and KRIGING in analyses:
-        with progress(f"{NETWORK}, some withheld") as report:
+        with _left_out(NETWORK), progress(f"{NETWORK}, some withheld") as report:
             analyses[NETWORK] = network.analyse(given, report, analyses[KRIGING])
     maps = _with_errors(analyses)
     blend = Blend.chosen(problem, withheld.choice, maps)
@@ -153,6 +163,22 @@ def fill(
         states = np.where(problem.observed, problem.observations, states)
         spread = np.where(problem.observed, np.sqrt(problem.variance), spread)
     return Filling(states, spread, blend.weights, scores, settings)
+
+
+@contextmanager
+def _left_out(name: str) -> Iterator[None]:
+    """Goes on without a candidate that refuses the maps, and logs why."""
+    try:
+        yield
+    except InputError as error:
+        logger.warning("%s is left out: %s", name, error)
+
+
+def _slope(covariate: np.ndarray, values: np.ndarray) -> float:
+    """Of the regression of values on a covariate, by least squares."""
+    departures = covariate - covariate.mean()
+    square = np.square(departures).sum()
+    return float(departures @ values / square) if square > 0 else 0.0
 
 
 def _with_errors(analyses: Mapping[str, FieldAnalysis]) -> dict[str, MapsAndErrors]:
