@@ -244,6 +244,10 @@ def test_fill_writes_the_file_with_errors_and_says_how_good_it_is(folder):
     assert alone["weights"] == {"kriging": 1.0}
     assert "dineof" not in alone
     assert alone["kriging"] == alone["written"]
+    data = ("--data", *command[1:2], "--variables", "ssh", *command[4:])
+    succeed("assimilate", "oi", *data, "--out", "oi.nc")
+    kriging = xr.load_dataset("oi.nc")["ssh"]
+    xr.testing.assert_equal(xr.load_dataset("alone.nc")["ssh"], given.fillna(kriging).where(sea))
     assert "exists" in fail(*command, "--out", "gaps.nc")
     assert "--resume without --run" in fail(*command, "--out", "none.nc", "--resume")
     source.assign(other=source["ssh"] * 2).to_netcdf("both.nc", engine="h5netcdf")

@@ -59,14 +59,6 @@ class Candidate(NamedTuple):
         states = analysis.states + slope * self.covariate
         return analysis._replace(states=states, settings=settings)
 
-    def fixed(self, analysis: FieldAnalysis) -> "Candidate":
-        """The same with what was chosen.
-
-        Args:
-            analysis: in which that is.
-        """
-        return self._replace(method=self.method.fixed(analysis.settings or {}))
-
 
 class Filling(NamedTuple):
     """Maps without gaps, and how good they are.
@@ -78,7 +70,7 @@ class Filling(NamedTuple):
         scores: at withheld pixels, of each candidate and, as `written`, of what the maps are made
             of: `rmse`, `bias`, `pixels` and those of `calibration`, of errors to the observations,
             whose own errors the stated ones have in them.
-        settings: what each candidate chose, by its name.
+        settings: what each candidate chose without what was withheld, by its name.
     """
 
     states: np.ndarray
@@ -101,7 +93,8 @@ def fill(
     All candidates analyse the maps without some of their observations, see `withheld_pixels`. A
     part of these tells which of them is best, or the weights of a blend and by how much its stated
     error is to be scaled; the others score what was chosen. Then that is done with all
-    observations. A candidate that refuses the maps is left out, and logged.
+    observations, methods fitted anew: kriging alone is `oi`. A candidate that refuses the maps is
+    left out, and logged.
 
     Args:
         problem: the maps; in place of its states each candidate has its own.
@@ -154,7 +147,7 @@ def fill(
     whole: dict[str, FieldAnalysis] = {}
     for name in used & {*candidates}:
         with progress(name) as report:
-            whole[name] = candidates[name].fixed(analyses[name]).analyse(problem, report)
+            whole[name] = candidates[name].analyse(problem, report)
     if network is not None and NETWORK in used:
         with progress(NETWORK) as report:
             whole[NETWORK] = network.analyse(problem, report, whole[KRIGING])

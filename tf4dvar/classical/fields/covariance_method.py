@@ -1,7 +1,7 @@
 """What methods with a covariance in space and time share: its settings, and how it is fitted."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -55,13 +55,6 @@ class CovarianceMethod(FieldMethod):
             parameters: the best.
         """
         return {name: getattr(parameters, name) for name in ("kernel", *self.numbers)}
-
-    def fixed(self, settings):
-        """See `FieldMethod`: with the kernel, its numbers and the scale of its stated error."""
-        if "kernel" not in settings:
-            return self
-        numbers = {name: settings[name] for name in self.numbers}
-        return replace(self, covariance=settings["kernel"], **numbers)
 
     @property
     def _given(self) -> dict[str, float]:

@@ -1,9 +1,8 @@
 """What every classical method of fields is: settings that tell themselves, and an analysis."""
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
@@ -68,14 +67,6 @@ class FieldMethod(Settings):
     def learns(self) -> bool:
         """Whether it learns from states as it is set; with others it refuses them."""
         return self.takes_states
-
-    def fixed(self, settings: Mapping[str, Any]) -> Self:
-        """The method with what it has fitted, for more of the same maps; as it is where it cannot.
-
-        Args:
-            settings: of an analysis.
-        """
-        return self
 
     def analyse(self, problem: FieldProblem, progress: Progress | None = None) -> FieldAnalysis:
         """Reconstruct the maps of a problem.
