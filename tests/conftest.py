@@ -55,8 +55,8 @@ def forgotten_graphs():
 
 @pytest.fixture
 def quick_fit(monkeypatch):
-    """A quarter of the work in the fit of kernels: near enough where no number is looked at."""
-    for name in "BLOCKS_OF_CHOICE", "BLOCKS", "BLOCKS_OF_SCALE", "STEPS":
+    """Kernels are fitted to a quarter of the blocks: near enough where no number is looked at."""
+    for name in "BLOCKS_OF_CHOICE", "BLOCKS", "BLOCKS_OF_SCALE":
         monkeypatch.setattr(covariance_fit, name, getattr(covariance_fit, name) // 4)
 
 

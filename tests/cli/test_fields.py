@@ -11,7 +11,13 @@ from typer.testing import CliRunner
 
 from tests.cli.test_app import fail, invoke, succeed
 from tf4dvar.classical import setting
-from tf4dvar.classical.fields import FIELD_METHODS, FieldAnalysis, FieldMethod, FieldProblem
+from tf4dvar.classical.fields import (
+    FIELD_METHODS,
+    FieldAnalysis,
+    FieldMethod,
+    FieldProblem,
+    covariance_fit,
+)
 from tf4dvar.cli.assimilate import command_of
 from tf4dvar.data import write_dataset
 from tf4dvar.data.fields import simulate_fields
@@ -20,7 +26,13 @@ from tf4dvar.errors import InputError
 from tf4dvar.systems import QuasiGeostrophic
 from tf4dvar.systems.instruments import PLANS
 
-pytestmark = [pytest.mark.long, pytest.mark.usefixtures("quick_fit")]
+pytestmark = pytest.mark.long
+
+
+@pytest.fixture(autouse=True)
+def few_steps(quick_fit, monkeypatch):
+    """Of the search for a kernel's parameters, which nothing here looks at."""
+    monkeypatch.setattr(covariance_fit, "STEPS", 3)
 
 
 @pytest.fixture(scope="module")
