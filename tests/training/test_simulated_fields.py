@@ -86,6 +86,34 @@ def test_tracks_see_the_truth_with_their_noise():
     assert not np.array_equal(seen[0], seen[1])
 
 
+@pytest.mark.parametrize("factor", [2, 4])
+def test_a_part_of_the_box_on_a_finer_grid(factor):
+    points = np.arange(64.0)
+
+    def waves(y, x):
+        return np.sin(y / 5)[:, None] + np.cos(x / 7)
+
+    windows = np.broadcast_to(waves(points, points), (2, 3, 64, 64))
+    finer = simulated_fields._refined(windows, factor)
+    assert finer.shape == windows.shape
+    # The middle, each point in as many.
+    places = 31.5 + (points - 31.5) / factor
+    np.testing.assert_allclose(finer[1, 2], waves(places, places), atol=0.01)
+
+
+def test_windows_of_every_refinement_are_of_the_same_size(monkeypatch):
+    monkeypatch.setattr(simulated_fields, "MARGIN", 2)
+    clouds = {"system": "qg-tracer", "protocol": "clouds", "refinements": (1, 2)}
+    windows = windows_of(replace(EXPERIMENT, **clouds))
+    assert windows.truth.shape == (12, DAYS, 16, 16, 1)
+    # The mean falls from row to row by half as much.
+    mean = np.diff(windows.truth[..., 0].mean(axis=(1, 3)), axis=1).mean(axis=1)
+    steep = np.abs(mean) > 0.75 * np.abs(mean).max()
+    assert steep.sum() == 6
+    error = windows.observations - windows.truth
+    assert np.nanstd(error) == pytest.approx(0.2, rel=0.1)
+
+
 def test_a_pass_follows_from_its_number():
     windows = windows_of()
     first, again, second = (
