@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 FILE = "model.onnx"
 OPSET = 18
-# Of the largest difference to the model's own state, in deviations of each component.
+# Of the largest difference to the model's own state, in deviations of each component, beside that
+# of a first guess.
 TOLERANCE = 1e-4
 
 
@@ -81,6 +82,7 @@ def _converted(model: "FourDVarNet", card: dict[str, Any]) -> bytes:
     )
     if unknown:
         raise _refusal(model, f"there is nothing in ONNX for {', '.join(unknown)}")
+    _let_zeros_copy(converted.graph)
     onnx.helper.set_model_props(converted, {"card": json.dumps(card)})
     return converted.SerializeToString()
 
@@ -89,6 +91,9 @@ def _check(content: bytes, model: "FourDVarNet") -> None:
     """Refuse a file whose states are not the model's."""
     import onnxruntime
 
+    from tf4dvar.layers.contracts import FirstGuess, trait
+
+    tolerance = TOLERANCE + trait(model.first_guess, FirstGuess, "tolerance")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # what goes wrong is told by the exception
     try:
@@ -98,7 +103,7 @@ def _check(content: bytes, model: "FourDVarNet") -> None:
             expected = model.predict(observations, verbose=0)
             difference = np.abs(state - expected) / model.normalisation.std.numpy()
             # Both NaN, where the solver diverges, is agreement.
-            differs = ~(difference <= TOLERANCE) & ~(np.isnan(state) & np.isnan(expected))
+            differs = ~(difference <= tolerance) & ~(np.isnan(state) & np.isnan(expected))
             if differs.any():
                 raise _refusal(
                     model,
@@ -143,10 +148,36 @@ def _refusal(model: "FourDVarNet", reason: str) -> InputError:
     )
 
 
+def _let_zeros_copy(graph: Any) -> None:
+    """Let a zero of a constant shape mean the old size, where all others mean zero.
+
+    There it is tf2onnx that has put it in place of a size that is not known: its optimiser does
+    not look at `allowzero`, which `onnx_operations.reshape` sets.
+    """
+    from onnx import numpy_helper
+
+    constants = {
+        each.name: numpy_helper.to_array(each)
+        for inner in _graphs(graph)
+        for each in inner.initializer
+    }
+    for node in _nodes(graph):
+        if node.op_type == "Reshape" and 0 in constants.get(node.input[1], ()):
+            kept = [each for each in node.attribute if each.name != "allowzero"]
+            del node.attribute[:]
+            node.attribute.extend(kept)
+
+
 def _nodes(graph: Any) -> Iterator[Any]:
     """The nodes of a graph, and of the graphs within them."""
+    for inner in _graphs(graph):
+        yield from inner.node
+
+
+def _graphs(graph: Any) -> Iterator[Any]:
+    """A graph, and those within its nodes."""
+    yield graph
     for node in graph.node:
-        yield node
         for attribute in node.attribute:
             if attribute.HasField("g"):
-                yield from _nodes(attribute.g)
+                yield from _graphs(attribute.g)

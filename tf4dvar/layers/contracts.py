@@ -78,6 +78,8 @@ class FirstGuess(ConfiguredLayer):
         of_observations: whether it fills gaps of the observations, and H^+ takes that to a state;
             by default it gives the state itself.
         covariates: number of covariates that it takes; none by default.
+        tolerance: by how much x0 may differ with the rounding of another processor or batch, where
+            an iteration ends at some accuracy; 0 by default.
 
     Call arguments:
         observations: [batch, time, *space, observed], normalised, 0 where not observed.
@@ -90,6 +92,7 @@ class FirstGuess(ConfiguredLayer):
 
     of_observations = False
     covariates = 0
+    tolerance = 0.0
 
 
 class Update(ConfiguredLayer):

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tf4dvar.errors import InputError
 from tf4dvar.layers.checks import build_once
-from tf4dvar.layers.contracts import FirstGuess
+from tf4dvar.layers.contracts import FirstGuess, trait
 from tf4dvar.layers.kernels.convolution import Convolution, boundary_of_each, check_boundary
 from tf4dvar.layers.kernels.resolution import coarsened, refined
 from tf4dvar.layers.kernels.segments import check_segment, from_channels, to_channels
@@ -81,6 +81,7 @@ class UNetFirstGuess(FirstGuess):
         self.components = components
         self.tile = tile
         self.start = start
+        self.tolerance = 0.0 if start is None else trait(start, FirstGuess, "tolerance")
 
     def build(self, observations_shape, *_):
         """Create the convolutions of every grid, on the way down and on the way up."""
