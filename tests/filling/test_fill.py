@@ -10,6 +10,7 @@ from tf4dvar.data.grid import Grid
 from tf4dvar.errors import InputError
 from tf4dvar.filling import Candidate, fill, noise_variance_of
 from tf4dvar.filling.blend import Blend, blend_weights
+from tf4dvar.filling.gap_windows import NothingHiddenError
 from tf4dvar.filling.withheld_pixels import withheld_pixels
 
 SHAPE = (2, 12, 8, 10)
@@ -194,7 +195,7 @@ def test_a_covariate_explains_a_part(near, problem, truth, rng):
 def test_a_network_that_refuses_is_left_out(near, problem, truth, caplog):
     class Refuses:
         def analyse(self, *given):
-            raise InputError("Received nothing to learn from.")
+            raise NothingHiddenError("Received nothing to learn from.")
 
     given = {"kriging": next(iter(candidates(near, truth, good=(0.1,)).values()))}
     filling = filled(problem, given, network=Refuses())

@@ -118,4 +118,9 @@ def test_it_is_trained_once_and_fills_all_but_land(model, problem, tmp_path):
         resumed.analyse(problem, lambda *_: None, kriging).states, first.states
     )
     with pytest.raises(InputError, match="exists and is left as it is"):
-        Network(0.05, tmp_path / "run", model=model).analyse(problem, lambda *_: None, kriging)
+        Network(0.05, tmp_path / "run", model=model)
+    with pytest.raises(InputError, match="There is no training in"):
+        Network(0.05, tmp_path / "none", resume=True)
+    other = Network(0.5, tmp_path / "run", resume=True, model=model)
+    with pytest.raises(InputError, match="Resume with the same options"):
+        other.analyse(problem, lambda *_: None, kriging)

@@ -96,10 +96,9 @@ def fill(
         examples = transformed(examples, transform, f"the fields of {reference}")
     problem = field_problem_of(scaled, noise_variance)
     other = None if covariate is None else _covariate_of(covariate, members)
-    candidates, network = _candidates(examples, other), None
-    if minutes:
-        network = Network(minutes, run, resume, examples, seed)
-    else:
+    network = Network(minutes, run, resume, examples, seed) if minutes else None
+    candidates = _candidates(examples, other)
+    if network is None:
         candidates = {KRIGING: candidates[KRIGING]}
     filling = fill_gaps(problem, candidates, progress_bar, smooth, seed, network)
     filled = scaled.restored(filling.states[..., None])

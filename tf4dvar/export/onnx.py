@@ -121,12 +121,14 @@ def _check(content: bytes, model: "FourDVarNet") -> None:
 def _windows(model: "FourDVarNet") -> Iterator[np.ndarray]:
     """Waves about the mean of several lengths: with gaps, not observed at all, and wholly."""
     rng = np.random.default_rng(0)
+    *space, components = model.observations_shape[2:]
+    places = np.indices(space).sum(axis=0)[..., None] / 5 if space else 0.0
     normalisation = model.observation_normalisation()
     mean, deviation = normalisation.mean.numpy(), normalisation.std.numpy()
     for batch, steps, share in ((3, 50, 0.3), (1, 40, 0.0), (2, 17, 1.0), (1, 2, 0.5)):
-        phase = rng.uniform(0, 2 * np.pi, (batch, 1, *model.observations_shape[2:]))
+        phase = rng.uniform(0, 2 * np.pi, (batch, 1, *[1 for _ in space], components))
         times = np.arange(steps).reshape(-1, *[1] * (phase.ndim - 2))
-        wave = mean + deviation * np.sin(times / 5 + phase)
+        wave = mean + deviation * np.sin(times / 5 + places + phase)
         yield np.where(rng.random(wave.shape) < share, wave, np.nan).astype("float32")
 
 

@@ -23,6 +23,10 @@ GIVEN = 0.02
 TRIES = 50
 
 
+class NothingHiddenError(InputError):
+    """Maps from which nothing is to be learned."""
+
+
 class GapWindows(TrainingWindows):
     """Parts of maps that begin anywhere, in time, space and member.
 
@@ -37,7 +41,7 @@ class GapWindows(TrainingWindows):
         seed: of what is drawn.
 
     Raises:
-        InputError: nothing can be hidden.
+        NothingHiddenError: nothing can be hidden.
     """
 
     def __init__(self, problem: FieldProblem, days: int, seed: int):
@@ -79,7 +83,7 @@ class GapWindows(TrainingWindows):
             if len(windows) == number:
                 break
         else:
-            raise InputError(
+            raise NothingHiddenError(
                 f"Received maps of which {len(windows)} of {TRIES * number} parts of "
                 f"{self._shape} points in time, y and x have something that can be hidden below "
                 "the gaps of other times; expected more to train on. Take minutes=0."

@@ -13,6 +13,7 @@ from tf4dvar.classical.fields import FieldAnalysis, FieldMethod, FieldProblem
 from tf4dvar.errors import InputError
 from tf4dvar.evaluation.field_comparison import Bars, calibration
 from tf4dvar.filling.blend import NETWORK, Blend, MapsAndErrors
+from tf4dvar.filling.gap_windows import NothingHiddenError
 from tf4dvar.filling.network import Network
 from tf4dvar.filling.withheld_pixels import withheld_pixels
 
@@ -137,7 +138,10 @@ def fill(
         raise InputError(f"Each of {', '.join(candidates)} refuses the maps; the log says why.")
     settings: dict[str, Settings] = {name: of.settings or {} for name, of in analyses.items()}
     if network is not None and KRIGING in analyses:
-        with _left_out(NETWORK), progress(f"{NETWORK}, some withheld") as report:
+        with (
+            _left_out(NETWORK, NothingHiddenError),
+            progress(f"{NETWORK}, some withheld") as report,
+        ):
             analyses[NETWORK] = network.analyse(given, report, analyses[KRIGING])
     maps = _with_errors(analyses)
     blend = Blend.chosen(problem, withheld.choice, maps)
@@ -159,11 +163,11 @@ def fill(
 
 
 @contextmanager
-def _left_out(name: str) -> Iterator[None]:
+def _left_out(name: str, refusal: type[InputError] = InputError) -> Iterator[None]:
     """Goes on without a candidate that refuses the maps, and logs why."""
     try:
         yield
-    except InputError as error:
+    except refusal as error:
         logger.warning("%s is left out: %s", name, error)
 
 

@@ -52,6 +52,9 @@ class Network:
         states: whole fields to learn from, [sample, time, y, x]; None: what is observed.
         seed: of what it learns from.
         model: that it begins with, a published one's name or a path.
+
+    Raises:
+        InputError: a training is in the folder already, or none that could go on.
     """
 
     minutes: float
@@ -62,6 +65,10 @@ class Network:
     model: str | Path = MODEL
     _tuned: FourDVarNet | None = field(default=None, init=False, repr=False)
 
+    def __post_init__(self) -> None:
+        if self.run is not None:
+            RunDirectory(self.run).check(self.resume)
+
     def analyse(
         self, problem: FieldProblem, progress: Progress, kriging: FieldAnalysis
     ) -> FieldAnalysis:
@@ -71,6 +78,9 @@ class Network:
             problem: the maps.
             progress: is told how many seconds of the training are over, then how much is filled.
             kriging: its analysis of the same maps.
+
+        Raises:
+            NothingHiddenError: there is nothing to learn from.
         """
         if self._tuned is None:
             self._tuned = self._trained(problem, progress, kriging)

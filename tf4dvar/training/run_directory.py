@@ -92,11 +92,8 @@ class RunDirectory:
             InputError: there is a training already and `resume` is not set, or there is none to
                 resume, or it was another one, or it is running.
         """
-        if resume:
-            self.options()
-        elif self.path.exists() and not self.path.is_dir():
-            raise InputError(f"{self.path} is a file; choose a folder.")
-        else:
+        self._check_kind(resume)
+        if not resume:
             self.path.mkdir(parents=True, exist_ok=True)
         with locked(self.path, wait=False) as claim:
             claimed = replace(self, claim=claim)
@@ -105,6 +102,33 @@ class RunDirectory:
             else:
                 claimed._begin(options, definition)
             yield claimed
+
+    def check(self, resume: bool) -> None:
+        """Refuse the folder before anything is done for its training.
+
+        Args:
+            resume: whether one is to go on there.
+
+        Raises:
+            InputError: there is none then, or there is one already.
+        """
+        self._check_kind(resume)
+        if not resume and self.path.is_dir():
+            self._check_empty()
+
+    def _check_kind(self, resume):
+        if resume:
+            self.options()
+        elif self.path.exists() and not self.path.is_dir():
+            raise InputError(f"{self.path} is a file; choose a folder.")
+
+    def _check_empty(self):
+        # A training that was killed as it began left hidden files at most.
+        if any(not file.name.startswith(".") for file in self.path.iterdir()):
+            raise InputError(
+                f"{self.path} exists and is left as it is; resume=True continues its training, "
+                "or choose another folder."
+            )
 
     @contextmanager
     def replacing(self, path: Path) -> Iterator[Path]:
@@ -140,12 +164,7 @@ class RunDirectory:
             )
 
     def _begin(self, options, definition):
-        # A training that was killed as it began left hidden files at most.
-        if any(not file.name.startswith(".") for file in self.path.iterdir()):
-            raise InputError(
-                f"{self.path} exists and is left as it is; resume=True continues its training, "
-                "or choose another folder."
-            )
+        self._check_empty()
         record = {
             "options": options,
             "definition": definition,
