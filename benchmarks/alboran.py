@@ -1,22 +1,26 @@
 """Sea-surface temperature under pasted clouds: errors of maps on pixels that were withheld.
 
-python benchmarks/alboran.py PATH [--methods oi] [--draws 0,1,2]
+python benchmarks/alboran.py PATH [--methods oi,dineof,fill:minutes=20] [--draws 0,1,2]
 
 The file is DINEOF's example, ten days of the Alboran Sea: `SST` [time, lat, lon] with gaps, and
 `mask`, 1 = sea. On each of its five clearest days the clouds of another day are pasted, drawn by
 chance; what they cover is withheld from the method. A stated error is one of what was withheld, of
-the field and of the observation.
+the field and of the observation. `fill` is that of the command, which chooses without what is
+withheld here; its weights are printed.
 """
 
 import argparse
+import time
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 from fields import method_of
 
-from tf4dvar.classical.fields import FieldProblem
+from tf4dvar.classical.fields import Dineof, FieldAnalysis, FieldProblem, OptimalInterpolation
+from tf4dvar.cli.progress import progress_bar
 from tf4dvar.data.grid import Grid
+from tf4dvar.filling import KRIGING, Candidate, Network, fill
 
 CLEAREST = 5
 
@@ -28,6 +32,18 @@ def pasted(seen, sea, rng):
         other = rng.choice(np.delete(np.arange(len(seen)), day))
         covered[day] = seen[day] & ~seen[other]
     return covered
+
+
+def analysed(name, problem):
+    """By a method of fields, or by `fill`."""
+    if not name.startswith("fill"):
+        return method_of(name).analyse(problem)
+    started, minutes = time.perf_counter(), float(name.partition(":minutes=")[2] or 20)
+    candidates = {KRIGING: Candidate(OptimalInterpolation()), "dineof": Candidate(Dineof())}
+    filling = fill(problem, candidates, progress_bar, network=Network(minutes))
+    seconds = (time.perf_counter() - started) / len(problem.times)
+    print(filling.weights, {name: round(of["rmse"], 3) for name, of in filling.scores.items()})
+    return FieldAnalysis(filling.states, filling.spread, seconds_per_map=seconds)
 
 
 def main():
@@ -50,7 +66,7 @@ def main():
             withheld = pasted(np.isfinite(values), sea, np.random.default_rng(draw))
             given = np.where(withheld, np.nan, values)[None]
             problem = FieldProblem(given, arguments.noise**2, times, grid)
-            analysis = method_of(name).analyse(problem)
+            analysis = analysed(name, problem)
             errors = (analysis.states[0] - values)[withheld]
             row = [f"{np.sqrt(np.square(errors).mean()):.3f}", f"{errors.mean():.3f}", "", ""]
             if analysis.spread is not None:
