@@ -119,11 +119,10 @@ def definition_of(experiment: Experiment) -> dict[str, Any]:
     Args:
         experiment: one that learns; `options_of` refuses the others.
     """
-    names = (
-        *("batch_size", "steps_per_epoch", "learning_rate", "warm_up", "stages", "fresh"),
-        *("identification_epochs", "refinements"),
-    )
-    definition = {name: getattr(experiment, name) for name in names}
+    names = ("batch_size", "steps_per_epoch", "learning_rate", "warm_up", "stages", "fresh")
+    definition = {name: getattr(experiment, name) for name in (*names, "identification_epochs")}
+    if len(experiment.refinements) > 1:  # which earlier versions did not know
+        definition["refinements"] = experiment.refinements
     definition["loss"] = recorded_loss(experiment.loss)
     return json.loads(json.dumps(definition))
 
