@@ -45,7 +45,7 @@ def fill(
         ),
     ] = None,
     minutes: Annotated[
-        float, typer.Option(min=0, help="To tune a network to the maps; 0: kriging alone.")
+        float, typer.Option(min=0, help="To tune a network to the maps; 0: kriging only.")
     ] = 20.0,
     run: Annotated[
         Path | None, typer.Option(help="Folder for the network's training, which is kept.")
@@ -83,7 +83,7 @@ def fill(
     from tf4dvar.evaluation.field_comparison import field_problem_of
     from tf4dvar.evaluation.field_figures import maps_of
     from tf4dvar.evaluation.report import write_html
-    from tf4dvar.filling import KRIGING, Network, noise_variance_of
+    from tf4dvar.filling import Network, noise_variance_of
     from tf4dvar.filling import fill as fill_gaps
 
     members = data.members()
@@ -99,7 +99,7 @@ def fill(
     network = Network(minutes, run, resume, examples, seed) if minutes else None
     candidates = _candidates(examples, other)
     if network is None:
-        candidates = {KRIGING: candidates[KRIGING]}
+        del candidates["dineof"]
     filling = fill_gaps(problem, candidates, progress_bar, smooth, seed, network)
     filled = scaled.restored(filling.states[..., None])
     if not smooth:
