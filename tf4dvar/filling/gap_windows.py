@@ -3,15 +3,13 @@
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from tf4dvar.classical.fields import FieldProblem
 from tf4dvar.classical.fields.withheld import in_gaps
-from tf4dvar.data.pipeline import batches_of
 from tf4dvar.errors import InputError
 from tf4dvar.models import FourDVarNet
 from tf4dvar.systems import random_stream
-from tf4dvar.training.windows import TrainingWindows
+from tf4dvar.training.windows import DrawnWindows
 
 # Windows of a pass, and of the validation.
 NUMBER, OF_VALIDATION = 100, 20
@@ -27,12 +25,12 @@ class NothingHiddenError(InputError):
     """Maps from which nothing is to be learned."""
 
 
-class GapWindows(TrainingWindows):
+class GapWindows(DrawnWindows):
     """Parts of maps that begin anywhere, in time, space and member.
 
-    What other times of the window do not observe is hidden from it, see `in_gaps`, and
-    is the target; of whole fields all that the gaps of the maps hide. Windows are mirrored, and
-    turned in time and in sign, which fields have no preference for.
+    What other times of the window do not observe is hidden from it, see `in_gaps`, and is the
+    target; of whole fields all that the gaps of the maps hide. Windows are turned in time, y and x
+    at once, by which what drifts goes on as it did, and in their sign.
 
     Args:
         problem: the maps; its states, where it has some, are learned from in place of what is
@@ -45,11 +43,13 @@ class GapWindows(TrainingWindows):
     """
 
     def __init__(self, problem: FieldProblem, days: int, seed: int):
-        self.number, self._seed = NUMBER, seed
+        self.number, self.seed = NUMBER, seed
         seen = np.where(problem.observed, problem.observations, np.nan)
         self._maps, self._noise = seen, np.sqrt(problem.variance)
         self._states, self._land = problem.states, problem.grid.land
         times, *space = seen.shape[1:]
+        if self._states is not None:
+            times = min(times, self._states.shape[1])
         self._shape = min(days, times), *(min(SIDE, points) for points in space)
         self._mean = float(np.nanmean(seen))
         self.observations, self.truth = (seen.reshape(-1, 1, *space)[..., None] for _ in range(2))
@@ -60,14 +60,9 @@ class GapWindows(TrainingWindows):
         model.adapt(self.observations)
         model.signature = None
 
-    def batches(self, batch_size, first_pass, share):
-        """See `TrainingWindows`."""
-
-        def drawn(number):
-            return self._drawn(random_stream("training gaps", self._seed, number), self.number)
-
-        shapes = tf.nest.map_structure(lambda each: each.shape[1:], self.validation)
-        return batches_of(drawn, self.number, batch_size, first_pass, share, shapes)
+    def drawn(self, rng):
+        """See `DrawnWindows`."""
+        return self._drawn(rng, self.number)
 
     def _drawn(self, rng: np.random.Generator, number: int) -> tuple[Any, ...]:
         """Inputs, target and weights of some windows."""
@@ -114,10 +109,10 @@ class GapWindows(TrainingWindows):
         """The same of whole fields below the gaps of a part."""
         space = place[2:]
         sample = rng.integers(len(states))
-        begin = rng.integers(max(states.shape[1] - self._shape[0], 0) + 1)
+        begin = rng.integers(states.shape[1] - self._shape[0] + 1)
         target = states[sample, begin : begin + self._shape[0], *space]
         seen = np.isfinite(self._maps[place])
-        if not seen.any() or len(target) < len(seen):
+        if not seen.any():
             return None
         noisy = target + self._noise[place] * rng.normal(size=target.shape)
         return np.where(seen, noisy, np.nan), target, np.ones(target.shape), self._land_of(place)
@@ -129,14 +124,10 @@ class GapWindows(TrainingWindows):
 
 
 def _turned(window, mean, rng):
-    """Everything of a window mirrored or not, along each axis, and in its sign."""
+    """Everything of a window in time, y and x at once, or not, and in its sign."""
     observations, target, weights, land = window
-    for axis in range(3):
-        if rng.random() < 0.5:
-            observations, target, weights = (
-                np.flip(each, axis) for each in (observations, target, weights)
-            )
-            land = np.flip(land, axis - 1) if axis else land
+    if rng.random() < 0.5:
+        observations, target, weights, land = (np.flip(each) for each in window)
     if rng.random() < 0.5:
         observations, target = 2 * mean - observations, 2 * mean - target
     return observations, target, weights, land

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import tensorflow as tf
 import xarray as xr
 
 from tf4dvar.data import (
@@ -19,13 +18,12 @@ from tf4dvar.data import (
 )
 from tf4dvar.data.covariates import names_of
 from tf4dvar.data.domain import at_sea, land_of
-from tf4dvar.data.pipeline import batches_of
 from tf4dvar.errors import InputError
 from tf4dvar.evaluation.metrics import mean_where_known
 from tf4dvar.models import FourDVarNet
 from tf4dvar.models.inputs import observations_of
 from tf4dvar.systems import random_stream
-from tf4dvar.training.windows import TrainingWindows
+from tf4dvar.training.windows import DrawnWindows
 from tf4dvar.training.withheld import distance, interpolated, withheld_from
 
 # Of the times, or of the windows, the last ones: what is validated on shares no observation with
@@ -49,7 +47,7 @@ class WithheldErrors(NamedTuple):
     linear_interpolation: float
 
 
-class OwnWindows(TrainingWindows):
+class OwnWindows(DrawnWindows):
     """Windows of one's own data.
 
     Without true states some observations are withheld, others in every pass, and are the target
@@ -74,9 +72,9 @@ class OwnWindows(TrainingWindows):
     ):
         self._land = land
         self._told = {name: each for name, each in told.items() if each is not None}
-        self._components, self._seed = components, seed
+        self._components, self.seed = components, seed
         self.supervised = "truth" in self._told
-        self.validation = self._drawn(rows, random_stream("validation withheld", seed))
+        self.validation = self._at(rows, random_stream("validation withheld", seed))
 
     @abstractmethod
     def _rows(self, rng: np.random.Generator) -> Any:
@@ -90,15 +88,9 @@ class OwnWindows(TrainingWindows):
             states: [..., component].
         """
 
-    def batches(self, batch_size, first_pass, share):
-        """See `TrainingWindows`."""
-
-        def drawn(number):
-            rng = random_stream("training windows", self._seed, number)
-            return self._drawn(self._rows(rng), rng)
-
-        shapes = tf.nest.map_structure(lambda each: each.shape[1:], self.validation)
-        return batches_of(drawn, self.number, batch_size, first_pass, share, shapes)
+    def drawn(self, rng):
+        """See `DrawnWindows`."""
+        return self._at(self._rows(rng), rng)
 
     @property
     def noise_variance(self) -> list[float] | None:
@@ -126,7 +118,7 @@ class OwnWindows(TrainingWindows):
             both.append(np.sqrt(mean).tolist())
         return dict(zip(self._components, map(WithheldErrors, *both), strict=True))
 
-    def _drawn(self, rows, rng):
+    def _at(self, rows, rng):
         """Inputs, target and weights of the windows of these rows."""
         told = {name: each[rows] for name, each in self._told.items()}
         target = told.pop("truth", told["observations"])

@@ -4,16 +4,14 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from scipy import ndimage
 
 from tf4dvar.data import Signature
 from tf4dvar.data.fields import FIELDS, SPIN_UP, labelled_windows
-from tf4dvar.data.pipeline import batches_of
 from tf4dvar.experiments import Experiment
 from tf4dvar.systems import QuasiGeostrophic, random_stream
 from tf4dvar.systems.instruments import PLANS, observed_by
-from tf4dvar.training.windows import TrainingWindows
+from tf4dvar.training.windows import DrawnWindows
 
 # Runs of the system and the days of each; the last ones are for validation. They take some minutes
 # before a training, and again before one that is resumed.
@@ -24,7 +22,7 @@ SHARED = 3 / 4
 MARGIN = 4
 
 
-class SimulatedFields(TrainingWindows):
+class SimulatedFields(DrawnWindows):
     """The windows of an experiment with a system of fields.
 
     The runs of the system are the same in every pass. What a pass takes of them is not: days, and
@@ -38,20 +36,20 @@ class SimulatedFields(TrainingWindows):
     """
 
     def __init__(self, experiment: Experiment, options: dict[str, Any]):
-        self.number, self._seed = options["windows"], options["seed"]
+        self.number, self.seed = options["windows"], options["seed"]
         self._steps, self._instruments = experiment.steps, PLANS[experiment.protocol]
         self._refinements = experiment.refinements
         self._system = FIELDS[experiment.system]()
-        maps = _maps(self._system, MEMBERS, DAYS, random_stream("training fields", self._seed))
+        maps = _maps(self._system, MEMBERS, DAYS, random_stream("training fields", self.seed))
         self._mean = self._system.observed(0 * self._system.initial(1, np.random.default_rng()))[0]
         departures = maps - self._mean
         self._departures, held_out = np.split(departures, [MEMBERS - OF_VALIDATION])
-        rng = random_stream("validation fields", self._seed)
+        rng = random_stream("validation fields", self.seed)
         begins = np.arange(0, DAYS - self._steps + 1, self._steps)
         members, begins = (each.ravel() for each in np.meshgrid(range(OF_VALIDATION), begins))
         days = begins[:, None] + np.arange(self._steps)
         self.validation = self._observed(held_out[members[:, None], days] + self._mean, rng)
-        self.observations, self.truth = self._drawn(random_stream("first pass", self._seed))
+        self.observations, self.truth = self.drawn(random_stream("first pass", self.seed))
         noise = max(each.noise for each in self._instruments)
         self._signature = Signature.of(
             labelled_windows(self._system, self.observations),
@@ -64,17 +62,8 @@ class SimulatedFields(TrainingWindows):
         model.adapt(self.observations)
         model.signature = self._signature
 
-    def batches(self, batch_size, first_pass, share):
-        """See `TrainingWindows`."""
-
-        def drawn(number):
-            return self._drawn(random_stream("training windows", self._seed, number))
-
-        shapes = tf.nest.map_structure(lambda each: each.shape[1:], self.validation)
-        return batches_of(drawn, self.number, batch_size, first_pass, share, shapes)
-
-    def _drawn(self, rng):
-        """The windows of a pass."""
+    def drawn(self, rng):
+        """See `DrawnWindows`."""
         members, days = self._departures.shape[:2]
         windows = []
         for _ in range(self.number):

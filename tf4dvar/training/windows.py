@@ -9,11 +9,11 @@ import numpy as np
 import tensorflow as tf
 
 from tf4dvar.data import Signature, protocol_plan, simulate_dataset
-from tf4dvar.data.pipeline import fixed_windows, simulated_windows
+from tf4dvar.data.pipeline import batches_of, fixed_windows, simulated_windows
 from tf4dvar.evaluation.metrics import RScore
 from tf4dvar.experiments import Experiment
 from tf4dvar.models import FourDVarNet
-from tf4dvar.systems import system_by_name
+from tf4dvar.systems import random_stream, system_by_name
 
 # At most as many, and at most a twentieth of the training windows: they cost time every epoch.
 VALIDATION_WINDOWS = 500
@@ -57,6 +57,33 @@ class TrainingWindows(ABC):
             first_pass: number of the pass to begin with.
             share: of every batch, this worker's.
         """
+
+
+class DrawnWindows(TrainingWindows):
+    """Windows that are drawn anew in every pass.
+
+    Attributes:
+        seed: of what is drawn.
+    """
+
+    seed: int
+
+    @abstractmethod
+    def drawn(self, rng: np.random.Generator) -> tuple[Any, ...]:
+        """The windows of a pass, as `fit` takes them.
+
+        Args:
+            rng: draws them.
+        """
+
+    def batches(self, batch_size, first_pass, share):
+        """See `TrainingWindows`."""
+
+        def windows_of_pass(number):
+            return self.drawn(random_stream("training windows", self.seed, number))
+
+        shapes = tf.nest.map_structure(lambda each: each.shape[1:], self.validation)
+        return batches_of(windows_of_pass, self.number, batch_size, first_pass, share, shapes)
 
 
 class SimulatedWindows(TrainingWindows):
