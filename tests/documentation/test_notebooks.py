@@ -28,7 +28,7 @@ days, spin_up = 21, 5
 kernel = {"covariance": "gaussian", "length": 75, "days": 9, "variance": 0.01, "noise_factor": 1}
 iterations = 1
 """,
-    "07_your_cloudy_file": "points, days, spin_up = 10, 12, 30",
+    "07_your_cloudy_file": "points, days, spin_up, minutes = 10, 12, 30, 0.01",
 }
 LARGEST = 500_000  # bytes
 MODEL = re.compile(r"\.\./saved_models/([\w-]+)")

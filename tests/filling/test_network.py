@@ -12,7 +12,10 @@ from tf4dvar.filling.gap_windows import GIVEN, GapWindows
 from tf4dvar.filling.network import _begun
 
 SHAPE = (2, 12, 10, 9)
-KERNEL = {"kernel": "exponential", "length": 30.0, "days": 4.0, "drift_x": 2.0, "drift_y": -1.0}
+KERNEL = {
+    **{"kernel": "exponential", "length": 30.0, "days": 4.0, "drift_x": 2.0, "drift_y": -1.0},
+    **{"variance": 0.5, "noise_factor": 2.0},
+}
 
 
 @pytest.fixture
@@ -90,10 +93,13 @@ def test_maps_without_gaps_teach_nothing(problem):
 
 
 def test_the_interpolation_has_the_covariance_of_kriging(model, problem):
-    start = _begun(model, KERNEL, problem.grid, 0.5).first_guess.start
+    often = replace(problem, times=0.5 * problem.times)
+    start = _begun(model, KERNEL, often).first_guess.start
     assert float(np.exp(start.log_length[0])) == pytest.approx(6.0)  # 30 km, 5 km apart
     assert float(np.exp(start.log_duration[0])) == pytest.approx(8.0)
     assert float(np.exp(start.log_smoothness[0])) == pytest.approx(0.5)
+    # 2 * 0.01 of 0.5, and what an exponential kernel has of short waves.
+    assert float(np.exp(start.log_noise_variance[0])) == pytest.approx(0.04 + 0.15)
     # y falls from row to row.
     np.testing.assert_allclose(start.drifts.numpy(), [[0.1, 0.2]], rtol=1e-6)
 

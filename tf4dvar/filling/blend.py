@@ -37,6 +37,9 @@ class Blend:
     ) -> "Blend":
         """The best one. A single method scales its stated error itself.
 
+        Withheld pixels count as many times as there are pixels in gaps of which the first method
+        states as much: most of them are nearer to observations than most of a gap is.
+
         Args:
             problem: the maps, with what was withheld.
             withheld: where that is, [member, time, y, x].
@@ -44,15 +47,20 @@ class Blend:
         """
         observed = problem.observations[withheld]
         errors = np.stack([observed - states[withheld] for states, _ in maps.values()])
+        in_gaps = problem.grid.sea & ~problem.observed
+        _, stated = next(iter(maps.values()))
+        counts = shares(stated[withheld], stated[in_gaps])
+        counts = np.ones(len(observed)) if counts is None else counts / counts.mean()
         member, day = np.nonzero(withheld)[:2]
-        found = blend_weights(errors, member * problem.observations.shape[1] + day)
+        found = blend_weights(
+            np.sqrt(counts) * errors, member * problem.observations.shape[1] + day
+        )
         blend = cls({name: float(of) for name, of in zip(maps, found, strict=True) if of > 0})
         if len(blend.weights) == 1 and NETWORK not in blend.weights:
             return blend
         variance = np.square(blend.of(maps)[1])
-        gaps = variance[problem.grid.sea & ~problem.observed]
         of = np.stack([found @ errors, variance[withheld], problem.variance[withheld]])
-        return replace(blend, scale=best_scale(of, shares(of[1], gaps)))
+        return replace(blend, scale=best_scale(of, shares(of[1], variance[in_gaps])))
 
     def of(self, maps: Mapping[str, MapsAndErrors]) -> MapsAndErrors:
         """The mean of maps and the standard deviation of its error.

@@ -29,9 +29,9 @@ from tf4dvar.training.worker_share import WorkerShare
 MODEL = "tracer-clouds"
 # Smoothness of Matern's covariance of each kernel; a large one is a Gaussian.
 SMOOTHNESS = {"exponential": 0.5, "matern": 1.5, "gaussian": 8.0}
-# Share of the variance that the interpolation takes for noise, as what its waves are too long for.
-# With less it would converge in many more steps, which it does not take.
-ROUGHNESS = 0.15
+# Share of the variance that the interpolation takes for noise beside that of observations: what its
+# waves are too long for. With less it would converge in many more steps, which it does not take.
+ROUGHNESS = {"exponential": 0.15, "matern": 0.01, "gaussian": 0.01}
 # Points of a part of the grid that is filled at once, and those that neighbours share.
 SIDE, SHARED = 256, 32
 # Of a window in time neighbours know this share too.
@@ -93,7 +93,7 @@ class Network:
         return load_model(self.model).window
 
     def _trained(self, problem, progress, kriging):
-        start = partial(_begun, self.model, kriging.settings or {}, problem.grid, problem.time_step)
+        start = partial(_begun, self.model, kriging.settings or {}, problem)
         maps = replace(problem, states=self.states)
         windows = GapWindows(maps, self._days, self.seed)
         experiment = Experiment(
@@ -127,19 +127,19 @@ class Network:
             return fit_windows(experiment, run, options, windows, told, verbose=0)
 
 
-def _begun(
-    model: str | Path, kernel: Mapping[str, Any], grid: Grid, time_step: float
-) -> FourDVarNet:
+def _begun(model: str | Path, fitted: Mapping[str, Any], problem: FieldProblem) -> FourDVarNet:
     """The model that is to be tuned, its interpolation with a kernel that was fitted."""
     begun = load_model(model)
-    if "kernel" in kernel:
-        spacing = _spacings(grid)
+    if "kernel" in fitted:
+        kernel, spacing = fitted["kernel"], _spacings(problem.grid)
+        noise = fitted["noise_factor"] * problem.variance[problem.observed].mean()
+        drift = np.array([fitted["drift_y"], fitted["drift_x"]])
         begun.first_guess.start.set_covariance(
-            length=kernel["length"] / np.abs(spacing).mean(),
-            duration=kernel["days"] / time_step,
-            smoothness=SMOOTHNESS[kernel["kernel"]],
-            noise_variance=ROUGHNESS,
-            drift=np.array([kernel["drift_y"], kernel["drift_x"]]) * time_step / spacing,
+            length=fitted["length"] / np.abs(spacing).mean(),
+            duration=fitted["days"] / problem.time_step,
+            smoothness=SMOOTHNESS[kernel],
+            noise_variance=noise / fitted["variance"] + ROUGHNESS[kernel],
+            drift=drift * problem.time_step / spacing,
         )
     return begun
 
