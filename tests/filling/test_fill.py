@@ -192,6 +192,12 @@ def test_a_covariate_explains_a_part(near, problem, truth, rng):
     assert still.settings["slope"] == 0
 
 
+def test_what_is_worse_than_the_best_takes_no_part(near, problem, truth):
+    given = candidates(near, truth, poor=(2.0, 2.0, 1), good=(0.9, 2.0, 2), even=(0.9, 2.0, 3))
+    weights = filled(problem, given).weights
+    assert {*weights} == {"good", "even"}  # the best blend of all would have a tenth of the poor
+
+
 def test_a_network_that_refuses_is_left_out(near, problem, truth, caplog):
     class Refuses:
         def analyse(self, *given):

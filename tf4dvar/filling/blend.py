@@ -38,7 +38,9 @@ class Blend:
         """The best one. A single method scales its stated error itself.
 
         Withheld pixels count as many times as there are pixels in gaps of which the first method
-        states as much: most of them are nearer to observations than most of a gap is.
+        states as much: most of them are nearer to observations than most of a gap is. A method that
+        is worse than the best takes no part, see `as_good`: what it adds where observations are
+        near it would lack where none is.
 
         Args:
             problem: the maps, with what was withheld.
@@ -52,9 +54,11 @@ class Blend:
         counts = shares(stated[withheld], stated[in_gaps])
         counts = np.ones(len(observed)) if counts is None else counts / counts.mean()
         member, day = np.nonzero(withheld)[:2]
-        found = blend_weights(
-            np.sqrt(counts) * errors, member * problem.observations.shape[1] + day
-        )
+        days = member * problem.observations.shape[1] + day
+        weighted = np.sqrt(counts) * errors
+        kept = as_good(weighted, days)
+        found = np.zeros(len(errors))
+        found[kept] = blend_weights(weighted[kept], days)
         blend = cls({name: float(of) for name, of in zip(maps, found, strict=True) if of > 0})
         if len(blend.weights) == 1 and NETWORK not in blend.weights:
             return blend
@@ -73,6 +77,25 @@ class Blend:
         # The error of a mean is no larger, whatever the errors have in common.
         variance = sum(weight * np.square(spread) for weight, _, spread in parts)
         return np.asarray(states), np.sqrt(self.scale * np.asarray(variance))
+
+
+def as_good(errors: np.ndarray, days: np.ndarray) -> np.ndarray:
+    """Which analyses are no worse than the best by more than the standard error of that over days.
+
+    Args:
+        errors, days: see `blend_weights`.
+
+    Usage:
+
+        from tf4dvar.filling.blend import as_good
+
+        errors = np.random.default_rng(0).normal(size=(3, 400)) * [[1.0], [1.01], [2.0]]
+        assert as_good(errors, np.arange(400) // 20).tolist() == [True, True, False]
+    """
+    squares = np.square(errors)
+    excess = squares - squares[np.argmin(squares.mean(axis=1))]
+    uncertainty = [np.linalg.norm(np.bincount(days, each - each.mean())) for each in excess]
+    return excess.sum(axis=1) <= uncertainty
 
 
 def blend_weights(errors: np.ndarray, days: np.ndarray) -> np.ndarray:
