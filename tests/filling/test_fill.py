@@ -9,7 +9,7 @@ from tf4dvar.classical.fields import FIELD_METHODS, FieldAnalysis, FieldMethod, 
 from tf4dvar.data.grid import Grid
 from tf4dvar.errors import InputError
 from tf4dvar.filling import Candidate, fill, noise_variance_of
-from tf4dvar.filling.blend import Blend, blend_weights
+from tf4dvar.filling.blend import Blend, as_good, blend_weights
 from tf4dvar.filling.gap_windows import NothingHiddenError
 from tf4dvar.filling.withheld_pixels import withheld_pixels
 
@@ -192,10 +192,14 @@ def test_a_covariate_explains_a_part(near, problem, truth, rng):
     assert still.settings["slope"] == 0
 
 
-def test_what_is_worse_than_the_best_takes_no_part(near, problem, truth):
+def test_what_is_worse_than_the_best_takes_no_part(near, problem, truth, rng):
     given = candidates(near, truth, poor=(2.0, 2.0, 1), good=(0.9, 2.0, 2), even=(0.9, 2.0, 3))
-    weights = filled(problem, given).weights
-    assert {*weights} == {"good", "even"}  # the best blend of all would have a tenth of the poor
+    assert "poor" not in filled(problem, given).weights
+    # The best blend of all would have something of it.
+    errors = rng.normal(size=(2, 4000)) * [[0.9], [2.0]]
+    days = np.arange(4000) // 200
+    assert blend_weights(errors, days)[1] > 0.1
+    assert as_good(errors, days).tolist() == [True, False]
 
 
 def test_a_network_that_refuses_is_left_out(near, problem, truth, caplog):
