@@ -52,7 +52,7 @@ class GapWindows(DrawnWindows):
             times = min(times, self._states.shape[1])
         self._shape = min(days, times), *(min(SIDE, points) for points in space)
         self._mean = float(np.nanmean(seen))
-        self.observations, self.truth = (seen.reshape(-1, 1, *space)[..., None] for _ in range(2))
+        self.observations = self.truth = seen.reshape(-1, 1, *space)[..., None]
         self.validation = self._drawn(random_stream("validation gaps", seed), OF_VALIDATION)
 
     def adapt(self, model: FourDVarNet) -> None:
