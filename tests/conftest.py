@@ -55,9 +55,9 @@ def forgotten_graphs():
 
 @pytest.fixture
 def quick_fit(monkeypatch):
-    """Kernels are fitted to a quarter of the blocks: near enough where no number is looked at."""
-    for name in "BLOCKS_OF_CHOICE", "BLOCKS", "BLOCKS_OF_SCALE":
-        monkeypatch.setattr(covariance_fit, name, getattr(covariance_fit, name) // 4)
+    """Kernels are fitted to a third of the blocks: near enough where no number is looked at."""
+    for name in "BLOCKS", "BLOCKS_OF_SCALE":
+        monkeypatch.setattr(covariance_fit, name, getattr(covariance_fit, name) // 3)
 
 
 @pytest.fixture

@@ -9,15 +9,17 @@ LEAST = 1e-3
 
 
 def noise_variance_of(observations: np.ndarray) -> float:
-    """The variance of the errors of observed maps, from second differences of neighbours.
+    """The variance of the errors of observed maps, from differences of neighbours.
 
-    Of independent errors of variance s their mean square is D = 6 s, whatever the lag (Gasser,
-    Sroka and Jennen-Steinmetz 1986, doi:10.1093/biomet/73.3.625). That of the field grows with the
-    lag, as its fourth power where it is smooth, its square across fronts; here as the cube, so that
+    Second differences in x of those in y vanish for what is a sum of fronts along the axes, and of
+    independent errors of variance s their mean square is D = 36 s, whatever the lag (Immerkaer
+    1996, doi:10.1006/cviu.1996.0060). That of the field grows with the lag, as its eighth power
+    where it is smooth, its fourth across fronts; here as the sixth, so that
 
-        s = (8 D(1) - D(2)) / 42
+        s = (64 D(1) - D(2)) / (36 * 63)
 
-    of lags of one and two pixels. Of x and y the one is taken that has less of the field.
+    of lags of one and two pixels. Where too few neighbours are observed for both, second
+    differences along one axis: D = 6 s, and half the power. What has least of the field is taken.
 
     Args:
         observations: [..., y, x], NaN where not observed.
@@ -34,13 +36,11 @@ def noise_variance_of(observations: np.ndarray) -> float:
         assert abs(noise_variance_of(np.sin(x + y) + noise) - 0.01) < 0.002
     """
     found = []
-    for axis in -1, -2:
-        near, far = (
-            _squared_difference(np.moveaxis(observations, axis, -1), lag) for lag in (1, 2)
-        )
+    for axes in (-2, -1), (-2,), (-1,):
+        near, far = (_squared_difference(observations, axes, lag) for lag in (1, 2))
         if near is not None:
-            growth = 0.0 if far is None else (far - near) / 7
-            found.append(max(near - growth, LEAST * near) / 6)
+            growth = 0.0 if far is None else (far - near) / (8 ** len(axes) - 1)
+            found.append(max(near - growth, LEAST * near) / 6 ** len(axes))
     if not found or not min(found) > 0:
         raise InputError(
             "Received maps of which nothing tells the noise, and three neighbours are nowhere "
@@ -49,9 +49,11 @@ def noise_variance_of(observations: np.ndarray) -> float:
     return min(found)
 
 
-def _squared_difference(values, lag):
-    """The mean square of second differences along the last axis; None where there are none."""
-    before, at, after = values[..., : -2 * lag], values[..., lag:-lag], values[..., 2 * lag :]
-    differences = before - 2 * at + after
-    known = np.isfinite(differences)
-    return float(np.square(differences[known]).mean()) if known.any() else None
+def _squared_difference(values, axes, lag):
+    """The mean square of second differences along axes; None where there are none."""
+    for axis in axes:
+        values = np.moveaxis(values, axis, -1)
+        values = values[..., : -2 * lag] - 2 * values[..., lag:-lag] + values[..., 2 * lag :]
+        values = np.moveaxis(values, -1, axis)
+    known = np.isfinite(values)
+    return float(np.square(values[known]).mean()) if known.any() else None

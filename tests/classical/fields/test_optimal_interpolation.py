@@ -196,6 +196,26 @@ def test_the_drift_of_a_simulated_field_is_found(rng):
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("quick_fit")
+@pytest.mark.parametrize("kernel", ["gaussian", "matern"])
+def test_the_kernel_of_a_field_below_clouds_is_found(kernel, rng):
+    steps, size = 12, 20
+    t, y, x = np.mgrid[:steps, :size, :size]
+    places = np.stack([t.ravel() / 6, y.ravel() / 5, x.ravel() / 5], axis=1)
+    distances = np.linalg.norm(places[:, None] - places, axis=-1)
+    covariance = 4 * PROFILES[kernel](distances) + 1e-6 * np.eye(len(places))
+    truth = (np.linalg.cholesky(covariance) @ rng.normal(size=len(places))).reshape(t.shape)
+    clouds = np.sin((x + 2 * t) / 2) + np.cos((y - t) / 3) > 0
+    observations = np.where(clouds, np.nan, truth + 0.2 * rng.normal(size=t.shape))[None]
+    side = np.arange(float(size))
+    given = FieldProblem(observations, 0.04, np.arange(float(steps)), Grid(side, side))
+    analysis = OptimalInterpolation(neighbours=40).analyse(given)
+    assert analysis.settings["kernel"] == kernel
+    scaled = ((analysis.states - truth) / analysis.spread)[0][clouds]
+    assert 0.8 < scaled.std() < 1.2
+
+
+@pytest.mark.long
 def test_the_spread_is_the_error_of_a_simulated_field(simulated):
     truth, analysis = simulated
     errors = analysis.states - truth

@@ -21,7 +21,7 @@ from tf4dvar.errors import InputError
 
 # Blocks each time that observations are withheld: for the kernel, for its parameters and for the
 # scale.
-BLOCKS_OF_CHOICE, BLOCKS, BLOCKS_OF_SCALE = 24, 48, 384
+BLOCKS_OF_CHOICE, BLOCKS, BLOCKS_OF_SCALE = 8, 24, 384
 # Neighbours while parameters are searched, at most.
 NEIGHBOURS = 100
 # Of a minimisation, for each number.
@@ -115,13 +115,13 @@ class Fit:
         Args:
             guesses: of each kernel; the numbers that are not free are as they are here.
         """
-        for blocks in (BLOCKS_OF_CHOICE, BLOCKS):
-            # Others are near where the parameters are those found.
-            nearest = self.covariance_of(guesses[0])
-            sample = cases(nearest, self.withheld, min(self.neighbours, NEIGHBOURS), blocks)
-            found = [self._searched(each, sample) for each in guesses]
-            guesses = [min(found, key=lambda each: each[0])[1]]
-        return guesses[0]
+        rough = self._cases(guesses[0], BLOCKS_OF_CHOICE)
+        found = [self._searched(each, rough) for each in guesses]
+        # Of parameters far from those found others are near: kernels are not told apart by these.
+        samples = [self._cases(each, BLOCKS) for each in found]
+        costs = [self._scaled_cost(*each)[0] for each in zip(found, samples, strict=True)]
+        likeliest = int(np.argmin(costs))
+        return self._searched(found[likeliest], samples[likeliest])
 
     def scale(self, parameters: Parameters, stated: np.ndarray) -> float:
         """By which the stated variance, with all neighbours, is to be multiplied.
@@ -135,23 +135,28 @@ class Fit:
         of = departures(covariance, parameters.noise_factor, sample)
         return best_scale(of, shares(of[1], stated))
 
-    def _searched(self, guess: Parameters, sample: Sequence[Case]) -> tuple[float, Parameters]:
-        """The cost, and the parameters of a simplex search."""
+    def _cases(self, near: Parameters, blocks: int) -> list[Case]:
+        """Some blocks each time, and neighbours by the distances of these parameters."""
+        neighbours = min(self.neighbours, NEIGHBOURS)
+        return cases(self.covariance_of(near), self.withheld, neighbours, blocks)
+
+    def _scaled_cost(self, parameters: Parameters, sample: Sequence[Case]) -> tuple[float, float]:
+        """The cost, and the scale by which the parameters are to be multiplied for it."""
+        try:
+            of = departures(self.covariance_of(parameters), parameters.noise_factor, sample)
+        except InputError:
+            # Not positive definite in double precision: no candidate.
+            return np.finfo(float).max, 1.0
+        least = self.least_variance / parameters.variance
+        scale = best_scale(of, least=least) if self.scaled else 1.0
+        return cost(of, scale), scale
+
+    def _searched(self, guess: Parameters, sample: Sequence[Case]) -> Parameters:
+        """Those of a simplex search."""
         searched = [name for name in self.free if not (self.scaled and name == "variance")]
 
         def changed(steps):
             return guess.moved(dict(zip(searched, steps.tolist(), strict=True)))
-
-        def scaled_cost(steps):
-            parameters = changed(steps)
-            try:
-                of = departures(self.covariance_of(parameters), parameters.noise_factor, sample)
-            except InputError:
-                # Not positive definite in double precision: no candidate.
-                return np.finfo(float).max, 1.0
-            least = self.least_variance / parameters.variance
-            scale = best_scale(of, least=least) if self.scaled else 1.0
-            return cost(of, scale), scale
 
         best = np.zeros(len(searched))
         if searched:
@@ -169,11 +174,11 @@ class Fit:
                 for name in searched
             ]
             best = optimize.minimize(
-                lambda steps: scaled_cost(steps)[0],
+                lambda steps: self._scaled_cost(changed(steps), sample)[0],
                 best,
                 method="Nelder-Mead",
                 bounds=optimize.Bounds(-np.inf, upper),
                 options=options,
             ).x
-        least, scale = scaled_cost(best)
-        return least, changed(best).scaled(scale)
+        parameters = changed(best)
+        return parameters.scaled(self._scaled_cost(parameters, sample)[1])
