@@ -32,9 +32,14 @@ def main():
         started = time.perf_counter()
         calls[line.strip()]()
         print(time.perf_counter() - started, flush=True)
+    print(json.dumps({"peak_gb": peak_memory()}), flush=True)
+
+
+def peak_memory():
+    """Of this process, GB."""
     with open("/proc/self/status") as status:
         peak = next(line for line in status if line.startswith("VmHWM"))
-    print(json.dumps({"peak_gb": int(peak.split()[1]) / 2**20}), flush=True)
+    return int(peak.split()[1]) / 2**20
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ from tf4dvar.models import FourDVarNet
 
 # Days of a window: what is ten days away still tells of a map of heights, four of temperatures.
 DAYS, DAYS_OF_CLOUDS = 21, 9
+# Of the published design.
+DAYS_OF_PAPER = 15
 
 
 def _of_heights() -> FourDVarNet:
@@ -38,6 +40,17 @@ def _of_temperatures() -> FourDVarNet:
         trainable=False,
     )
     return _corrected(start, DAYS_OF_CLOUDS)
+
+
+def _published() -> FourDVarNet:
+    """The published design, of the sizes of 4DVarNet for heights: no first guess but the data.
+
+    See Beauchamp et al. 2023, doi:10.5194/gmd-16-2119-2023.
+    """
+    return FourDVarNet(
+        BilinearAutoEncoder(32, scales=(2,), segment=DAYS_OF_PAPER),
+        GradientSolver(LSTMCell(48, segment=DAYS_OF_PAPER), iterations=10),
+    )
 
 
 def _corrected(start: OptimalInterpolation, days: int) -> FourDVarNet:
@@ -68,6 +81,13 @@ _Fields = partial(
     learning_rate=1e-3,
     stages=((0.0, 0), (0.75, 2)),
 )
+_Published = partial(
+    _Fields,
+    summary="the published design, beside ours: bilinear auto-encoder and convolutional LSTM",
+    build=_published,
+    steps=DAYS_OF_PAPER,
+    stages=((0.0, 10),),
+)
 
 EXPERIMENTS = (
     _Fields(
@@ -89,4 +109,7 @@ EXPERIMENTS = (
         protocol="clouds",
         refinements=(1, 2, 4),
     ),
+    _Published("qg-nadirs-paper", protocol="nadirs"),
+    _Published("qg-swath-paper", protocol="swath"),
+    _Published("tracer-clouds-paper", system="qg-tracer", protocol="clouds"),
 )
