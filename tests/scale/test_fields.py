@@ -8,6 +8,10 @@ import xarray as xr
 
 from tests.cli.test_app import fail, succeed
 from tests.field_models import field_model, write_field_windows
+from tf4dvar.classical.fields import covariance_fit, withheld
+from tf4dvar.data.fields import simulate_fields
+from tf4dvar.systems import QuasiGeostrophic
+from tf4dvar.systems.instruments import PLANS
 
 pytestmark = pytest.mark.long
 
@@ -70,3 +74,17 @@ def test_what_is_of_series_refuses_windows_of_fields(folder):
     source.drop_vars("truth").to_netcdf("line.nc", engine="h5netcdf")
     refused = fail("reconstruct", "model.keras", "--data", "line.nc", "--out", "none.nc")
     assert "expected ('window', 'time', 'component')" in refused
+
+
+@pytest.mark.usefixtures("quick_fit", "cluster")
+def test_gaps_are_filled_by_workers_as_by_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(covariance_fit, "STEPS", 1)
+    monkeypatch.setattr(withheld, "TIMES", 2)
+    maps = simulate_fields(QuasiGeostrophic(points=16), PLANS["clouds"], days=8, spin_up=20)
+    maps[["observations"]].isel(member=0).to_netcdf("maps.nc", engine="h5netcdf")
+    command = ("fill", "maps.nc", "--minutes", 0, "--noise-variance", 1e-3)
+    succeed(*command, "--out", "one.nc")
+    succeed(*command, "--out", "two.nc", "--workers", 2)
+    xr.testing.assert_identical(xr.load_dataset("one.nc"), xr.load_dataset("two.nc"))
+    assert "without --workers" in fail(*command, "--out", "a.nc", "--address", "ray://head:10001")

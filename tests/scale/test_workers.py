@@ -1,8 +1,10 @@
 """On a Ray cluster of this machine; skipped where the extra `ray` is not installed."""
 
 import sys
+from dataclasses import replace
 from functools import partial
 
+import numpy as np
 import pytest
 import xarray as xr
 
@@ -12,11 +14,13 @@ from tests.scale.worker_functions import (
     load_in_worker_that_dies_once,
     multiply_in_worker,
 )
+from tf4dvar.classical.fields import FieldProblem, OptimalInterpolation
 from tf4dvar.data import protocol_plan, read_windows, simulate_dataset
+from tf4dvar.data.grid import Grid
 from tf4dvar.errors import InputError
 from tf4dvar.models import load_model
 from tf4dvar.scale import archive as archives
-from tf4dvar.scale import simulation
+from tf4dvar.scale import mapping, simulation
 from tf4dvar.scale.workers import ray_workers
 from tf4dvar.systems import Lorenz63
 
@@ -65,6 +69,25 @@ def test_simulated_windows_are_the_same():
     with simulation.with_workers(2) as simulate:
         spread = simulate_dataset(*arguments, seed=3, simulate=simulate)
     xr.testing.assert_identical(spread, simulate_dataset(*arguments, seed=3))
+
+
+def test_maps_are_interpolated_in_their_order(rng, monkeypatch):
+    monkeypatch.setattr(mapping, "PIECE", 2)
+    observations = np.where(
+        rng.random((1, 6, 20, 20)) < 0.3, rng.normal(size=(1, 6, 20, 20)), np.nan
+    )
+    grid = Grid(np.arange(20.0), np.arange(20.0))
+    problem = FieldProblem(observations, 0.1, np.arange(6.0), grid)
+    method = OptimalInterpolation("matern", 3.0, 2.0, 1.0, 1.0, neighbours=30)
+    alone = method.analyse(problem)
+    with mapping.with_workers(2) as mapped:
+        spread = replace(method, mapping=mapped).analyse(problem)
+        rough = replace(method, covariance="gaussian", length=1e3, days=1e3, mapping=mapped)
+        sure = replace(problem, noise_variance=1e-30)
+        with pytest.raises(InputError, match="positive definite"):
+            rough.analyse(sure)
+    np.testing.assert_array_equal(spread.states, alone.states)
+    np.testing.assert_array_equal(spread.spread, alone.spread)
 
 
 @pytest.mark.slow

@@ -34,15 +34,21 @@ def setting(default: Any, help: str, *, at_least: int | None = None, positive: b
 class Settings(Entry):
     """What a method is told: a frozen dataclass of fields made by `setting`, each checked.
 
-    Types are int, float, bool and `Literal` of names; or one of them or None.
+    Types are int, float, bool and `Literal` of names; or one of them or None. Other fields are
+    given in Python alone.
     """
 
     name: ClassVar[str]
 
     def __post_init__(self) -> None:
         hints = get_type_hints(type(self))
-        for each in fields(self):
+        for each in self.settings():
             _check(each, hints[each.name], getattr(self, each.name))
+
+    @classmethod
+    def settings(cls) -> list[Field]:
+        """The fields made by `setting`."""
+        return [each for each in fields(cls) if each.metadata]
 
     def refuse(self, what: str, trait: str) -> NoReturn:
         """Refuse a part of a problem that the method would not use.

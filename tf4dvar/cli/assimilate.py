@@ -1,7 +1,6 @@
 """`tf4dvar assimilate METHOD`: reconstruct windows, a series or maps by a classical method."""
 
 from collections.abc import Callable
-from dataclasses import fields
 from inspect import Parameter, Signature
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -84,8 +83,8 @@ def command_of(name: str) -> Callable[..., None]:
                 f"{data.path} is {'of' if maps else 'not of'} maps; expected one of the methods "
                 f"for it: {', '.join(FIELD_METHODS if maps else METHODS)}."
             )
-        own = {each.name for each in fields(used)}
-        unused = {each.name for kind in kinds for each in fields(kind)} - own
+        own = {each.name for each in used.settings()}
+        unused = {each.name for kind in kinds for each in kind.settings()} - own
         unused |= {*(OF_SERIES if maps else OF_FIELDS)} - own
         if not used.takes_first_guess:
             unused.add("first_guess")
@@ -118,7 +117,7 @@ def command_of(name: str) -> Callable[..., None]:
     }
     for kind in kinds:
         hints = get_type_hints(kind)
-        for each in fields(kind):
+        for each in kind.settings():
             option = typer.Option(help=_help(each.name, kinds), min=each.metadata["at_least"])
             options.setdefault(
                 each.name, (Annotated[_on_the_line(hints[each.name]), option], each.default)
@@ -147,7 +146,7 @@ def _help(name: str, kinds: list[Any]) -> str:
         name: of the setting.
         kinds: one method, or that of series and that of maps.
     """
-    of = [{each.name: each for each in fields(kind)} for kind in kinds]
+    of = [{each.name: each for each in kind.settings()} for kind in kinds]
     if name not in of[0]:
         return f"Of maps: {of[1][name].metadata['help']}"
     own = str(of[0][name].metadata["help"])

@@ -1,5 +1,6 @@
 """`tf4dvar fill`: the gaps of one's own maps, by what withheld pixels show to be best."""
 
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -7,7 +8,15 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from tf4dvar.cli.common import ForceOption, JsonOption, NoiseVarianceOption, report
+from tf4dvar.cli.common import (
+    AddressOption,
+    ForceOption,
+    JsonOption,
+    NoiseVarianceOption,
+    WorkersOption,
+    check_workers,
+    report,
+)
 from tf4dvar.cli.data import DataFile, opens_files
 from tf4dvar.cli.fields import whole_fields
 from tf4dvar.cli.progress import progress_bar
@@ -59,6 +68,8 @@ def fill(
         Path | None, typer.Option("--report", help="Page to write, with a slider over time.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of what is withheld.")] = 0,
+    workers: WorkersOption = None,
+    address: AddressOption = None,
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -72,8 +83,10 @@ def fill(
     some days tells which, that of others how good it is. Errors of all are printed. Observed
     values stay as they are; NAME_error is a standard deviation. A training that was stopped goes on
     with `--run` and `--resume`. With `--covariate sst.nc#sst` kriging of what a regression on that
-    variable leaves is another candidate.
+    variable leaves is another candidate. With `--workers` kriging's maps are made by several
+    processes.
     """
+    check_workers(workers, address)
     if run is None and resume:
         raise InputError("Received --resume without --run; expected the folder of the training.")
     check_output(out, force)
@@ -85,6 +98,7 @@ def fill(
     from tf4dvar.evaluation.report import write_html
     from tf4dvar.filling import Network, noise_variance_of
     from tf4dvar.filling import fill as fill_gaps
+    from tf4dvar.scale.mapping import with_workers
 
     members = data.members()
     component, name = _names_in(members, data)
@@ -97,10 +111,11 @@ def fill(
     problem = field_problem_of(scaled, noise_variance)
     other = None if covariate is None else _covariate_of(covariate, members)
     network = Network(minutes, run, resume, examples, seed) if minutes else None
-    candidates = _candidates(examples, other)
-    if network is None:
-        del candidates["dineof"]
-    filling = fill_gaps(problem, candidates, progress_bar, smooth, seed, network)
+    with nullcontext(map) if workers is None else with_workers(workers, address) as mapping:
+        candidates = _candidates(examples, other, mapping)
+        if network is None:
+            del candidates["dineof"]
+        filling = fill_gaps(problem, candidates, progress_bar, smooth, seed, network)
     filled = scaled.restored(filling.states[..., None])
     if not smooth:
         # Bit for bit, also on the scale of a transform.
@@ -156,17 +171,16 @@ def _covariate_of(told: str, members: Members) -> np.ndarray:
     return np.where(members.grid.sea, values, 0.0).astype("float64")
 
 
-def _candidates(states: np.ndarray | None, covariate: np.ndarray | None) -> dict[str, Any]:
-    """What may fill the gaps."""
+def _candidates(states: np.ndarray | None, covariate: np.ndarray | None, mapping: Any) -> Any:
+    """What may fill the gaps, by name; `mapping` is that of kriging."""
     from tf4dvar.classical.fields import Dineof, OptimalInterpolation
     from tf4dvar.filling import KRIGING, Candidate
 
-    candidates = {KRIGING: Candidate(OptimalInterpolation()), "dineof": Candidate(Dineof())}
+    kriging = OptimalInterpolation(mapping=mapping)
+    candidates = {KRIGING: Candidate(kriging), "dineof": Candidate(Dineof())}
     if states is not None:
-        of_states = OptimalInterpolation("states")
+        of_states = OptimalInterpolation("states", mapping=mapping)
         candidates["kriging, covariance of the reference"] = Candidate(of_states, states)
     if covariate is not None:
-        candidates["kriging, with the covariate"] = Candidate(
-            OptimalInterpolation(), covariate=covariate
-        )
+        candidates["kriging, with the covariate"] = Candidate(kriging, covariate=covariate)
     return candidates

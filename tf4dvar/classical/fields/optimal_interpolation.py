@@ -1,6 +1,9 @@
 """Optimal interpolation of fields from near observations in space and time."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -32,6 +35,10 @@ class OptimalInterpolation(CovarianceMethod):
 
     `FieldAnalysis.settings` has the parameters, and of a kernel its name, `kernel`.
 
+    Attributes:
+        mapping: by which blocks are interpolated, as the built-in `map`;
+            `tf4dvar.scale.mapping.with_workers` has one of several processes.
+
     Usage:
 
         from tf4dvar.classical.fields import FieldProblem, OptimalInterpolation
@@ -53,6 +60,7 @@ class OptimalInterpolation(CovarianceMethod):
     )
     drift_y: float | None = setting(None, "As drift_x, along y.")
     neighbours: int = setting(300, "Observations for a block of points, at most.", at_least=2)
+    mapping: Callable[..., Iterable[Any]] = field(default=map, repr=False, compare=False)
 
     def solve(self, problem, progress):
         """See `FieldMethod.analyse`."""
@@ -75,8 +83,9 @@ class OptimalInterpolation(CovarianceMethod):
         for number, observed in enumerate(members):
             observed = observed._replace(variance=noise_factor * observed.variance)
             near = neighbours_of(covariance, observed.points, groups, self.neighbours)
-            for done, (group, chosen) in enumerate(zip(groups, near, strict=True), 1):
-                maps[:, number, group] = interpolate(covariance, observed.of(chosen), group)
+            found = self.mapping(partial(interpolate, covariance), map(observed.of, near), groups)
+            for done, (group, values) in enumerate(zip(groups, found, strict=True), 1):
+                maps[:, number, group] = values
                 progress(number * len(groups) + done, len(members) * len(groups))
         maps = maps.reshape(2, *problem.observations.shape)
         if fit is not None:
