@@ -56,7 +56,7 @@ def forgotten_graphs():
 @pytest.fixture
 def quick_fit(monkeypatch):
     """Kernels are fitted to a third of the blocks: near enough where no number is looked at."""
-    for name in "BLOCKS", "BLOCKS_OF_SCALE":
+    for name in "FEW_BLOCKS", "BLOCKS", "BLOCKS_OF_SCALE":
         monkeypatch.setattr(covariance_fit, name, getattr(covariance_fit, name) // 3)
 
 

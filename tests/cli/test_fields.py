@@ -32,7 +32,7 @@ pytestmark = pytest.mark.long
 @pytest.fixture(autouse=True)
 def few_steps(quick_fit, monkeypatch):
     """Of the search for a kernel's parameters, which nothing here looks at."""
-    monkeypatch.setattr(covariance_fit, "STEPS", 3)
+    monkeypatch.setattr(covariance_fit, "STEPS", 1)
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,13 +20,15 @@ from tf4dvar.classical.fields.withheld import (
 )
 from tf4dvar.errors import InputError
 
-# Blocks each time that observations are withheld: for the kernel, for its parameters and for the
-# scale.
-BLOCKS_OF_CHOICE, BLOCKS, BLOCKS_OF_SCALE = 8, 24, 384
+# Blocks each time that observations are withheld: for a first search of the parameters, for the
+# last one and to compare, and for the scale.
+FEW_BLOCKS, BLOCKS, BLOCKS_OF_SCALE = 8, 24, 384
 # Neighbours while parameters are searched, at most.
 NEIGHBOURS = 100
-# Of a minimisation, for each number.
-STEPS = 14
+# Of a minimisation: its steps, the differences by which it finds slopes, and how far it goes.
+STEPS, DIFFERENCE, FARTHEST = 8, 0.02, 3.0
+# Where a covariance is not positive definite in double precision: no candidate.
+REFUSED = 1e3
 DRIFT = "drift_x", "drift_y"
 
 
@@ -112,16 +115,29 @@ class Fit:
     def best(self, guesses: Sequence[Parameters]) -> Parameters:
         """Those of the likeliest kernel.
 
+        A search knows observations that are near by what it begins with; it is repeated with those
+        that are near by what it found, at last with more of them. It begins without a drift. The
+        worst kernel is left out each time (successive halving: Jamieson and Talwalkar 2016,
+        arXiv:1502.07943).
+
         Args:
             guesses: of each kernel; the numbers that are not free are as they are here.
         """
-        rough = self._cases(guesses[0], BLOCKS_OF_CHOICE)
-        found = [self._searched(each, rough) for each in guesses]
-        # Of parameters far from those found others are near: kernels are not told apart by these.
-        samples = [self._cases(each, BLOCKS) for each in found]
-        costs = [self._scaled_cost(*each)[0] for each in zip(found, samples, strict=True)]
-        likeliest = int(np.argmin(costs))
-        return self._searched(found[likeliest], samples[likeliest])
+        still = [name for name in self.free if name not in DRIFT]
+        kept = list(guesses)
+        for free, blocks in ((still, FEW_BLOCKS), (self.free, FEW_BLOCKS), (self.free, BLOCKS)):
+            costs = []
+            for number, guess in enumerate(kept):
+                found = self._searched(guess, self._cases(guess, blocks), free)
+                # By what is near under these it may be worse.
+                both = [
+                    (self._scaled_cost(each, self._cases(each, BLOCKS))[0], each)
+                    for each in (guess, found)
+                ]
+                least, kept[number] = min(both, key=itemgetter(0))
+                costs.append(least)
+            kept = [kept[number] for number in np.argsort(costs)[: max(len(kept) - 1, 1)]]
+        return kept[0]
 
     def scale(self, parameters: Parameters, stated: np.ndarray) -> float:
         """By which the stated variance, with all neighbours, is to be multiplied.
@@ -145,40 +161,34 @@ class Fit:
         try:
             of = departures(self.covariance_of(parameters), parameters.noise_factor, sample)
         except InputError:
-            # Not positive definite in double precision: no candidate.
-            return np.finfo(float).max, 1.0
+            return REFUSED, 1.0
         least = self.least_variance / parameters.variance
         scale = best_scale(of, least=least) if self.scaled else 1.0
         return cost(of, scale), scale
 
-    def _searched(self, guess: Parameters, sample: Sequence[Case]) -> Parameters:
-        """Those of a simplex search."""
-        searched = [name for name in self.free if not (self.scaled and name == "variance")]
+    def _searched(
+        self, guess: Parameters, sample: Sequence[Case], free: Sequence[str]
+    ) -> Parameters:
+        """Those of a minimisation over some of the free numbers."""
+        searched = [name for name in free if not (self.scaled and name == "variance")]
 
         def changed(steps):
             return guess.moved(dict(zip(searched, steps.tolist(), strict=True)))
 
-        best = np.zeros(len(searched))
+        found = guess
         if searched:
-            simplex = np.concatenate([best[None], -0.5 * np.eye(len(searched))])
-            options = {
-                "initial_simplex": simplex,
-                "maxfev": STEPS * len(searched),
-                "xatol": 0.02,
-                "fatol": 1e-3,
-            }
             upper = [
-                max(np.log(self.most[name] / getattr(guess, name)), 0.0)
+                min(max(np.log(self.most[name] / getattr(guess, name)), 0.0), FARTHEST)
                 if name in self.most
-                else np.inf
+                else FARTHEST
                 for name in searched
             ]
             best = optimize.minimize(
                 lambda steps: self._scaled_cost(changed(steps), sample)[0],
-                best,
-                method="Nelder-Mead",
-                bounds=optimize.Bounds(-np.inf, upper),
-                options=options,
-            ).x
-        parameters = changed(best)
-        return parameters.scaled(self._scaled_cost(parameters, sample)[1])
+                np.zeros(len(searched)),
+                method="L-BFGS-B",
+                bounds=optimize.Bounds(-FARTHEST, upper),
+                options={"maxiter": STEPS, "eps": DIFFERENCE, "ftol": 1e-4},
+            )
+            found = changed(best.x)
+        return found.scaled(self._scaled_cost(found, sample)[1])
