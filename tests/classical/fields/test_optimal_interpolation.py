@@ -233,6 +233,7 @@ def test_given_parameters_are_kept(rng):
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("quick_fit")
 def test_a_fit_leaves_out_what_is_not_positive_definite(rng, monkeypatch):
     def departures(covariance, *rest):
         if covariance.length > 3:
