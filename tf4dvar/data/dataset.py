@@ -21,14 +21,14 @@ from tf4dvar.data.stores import open_store, readable, text_of, with_attributes
 from tf4dvar.errors import InputError
 from tf4dvar.storage.files import atomic_path, check_output
 from tf4dvar.systems import System, random_stream, sample_windows, windows_from
-from tf4dvar.systems.observation_plan import ObservationPlan
+from tf4dvar.systems.drawn_plan import Plan
 
 DIMS = ("window", "time", "component")
 
 
 def simulate_dataset(
     system: System,
-    plan: ObservationPlan,
+    plan: Plan,
     windows: int,
     steps: int = 200,
     seed: int = 0,
@@ -39,7 +39,8 @@ def simulate_dataset(
 
     Args:
         system: the dynamical system.
-        plan: what is observed of it.
+        plan: what is observed of it. Of one that draws the noise, too, `noise_variance` is a
+            variable, else an attribute.
         windows, steps: number of windows, and of times in each.
         seed: the same seed gives the same data set bit for bit.
         integrator, simulate: see `tf4dvar.systems.sample_windows`.
@@ -48,7 +49,9 @@ def simulate_dataset(
     truth = sample_windows(
         system, windows, steps, random_stream("data set truth", seed), integrator, simulate
     )
-    observations = plan.observe(truth, random_stream("data set noise", seed))
+    inputs = plan.inputs(truth, random_stream("data set noise", seed))
+    of_entries = isinstance(inputs, dict)
+    observations = inputs["observations"] if of_entries else inputs
     same_units = isinstance(system.units, str)
     units = {"units": system.units} if same_units else {}
     dataset = xr.Dataset(
@@ -72,12 +75,15 @@ def simulate_dataset(
         attrs={
             "system": system.name,
             "time_step": system.time_step,
-            "noise_variance": plan.noise_variance,
+            **({} if of_entries else {"noise_variance": plan.noise_variance}),
             "plan": plan.to_json(),
             "seed": seed,
             "integrator": integrator,
         },
     )
+    if of_entries:
+        told = {"long_name": "variance of the observations' errors"}
+        dataset["noise_variance"] = (DIMS, inputs["noise_variance"], told)
     if system.covariates:
         known = system.covariates_at(dataset["time"].values)
         dataset["covariates"] = (

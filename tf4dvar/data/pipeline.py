@@ -14,14 +14,13 @@ import numpy as np
 import tensorflow as tf
 
 from tf4dvar.systems import System, random_stream, sample_windows, windows_from
-from tf4dvar.systems.observation_plan import ObservationPlan
+from tf4dvar.systems.drawn_plan import Plan
 
-Windows = tuple[np.ndarray, np.ndarray]
 WHOLE = slice(None)
 
 
 def fixed_windows(
-    observations: np.ndarray,
+    inputs: Any,
     truth: np.ndarray,
     batch_size: int,
     seed: int = 0,
@@ -31,24 +30,24 @@ def fixed_windows(
     """The same windows every epoch, in a fresh order.
 
     Args:
-        observations, truth: [window, time, component], physical units.
+        inputs, truth: [window, time, component], physical units; inputs may be a dict of such.
         batch_size: windows a batch; what does not fill a batch waits for another epoch's order.
         seed: of the order.
         first_epoch: number of the epoch to begin with.
         part: of every batch, this worker's.
     """
 
-    def epoch_windows(epoch: int) -> Windows:
+    def epoch_windows(epoch: int) -> Any:
         order = random_stream("training order", seed, epoch).permutation(len(truth))
-        return observations[order], truth[order]
+        return tf.nest.map_structure(lambda each: each[order], (inputs, truth))
 
-    shapes = (observations.shape[1:], truth.shape[1:])
+    shapes = tf.nest.map_structure(lambda each: each.shape[1:], (inputs, truth))
     return batches_of(epoch_windows, len(truth), batch_size, first_epoch, part, shapes)
 
 
 def simulated_windows(
     system: System,
-    plan: ObservationPlan,
+    plan: Plan,
     windows: int,
     steps: int,
     batch_size: int,
@@ -73,13 +72,17 @@ def simulated_windows(
         truth[mine] = windows_from(system, initial[mine], steps, integrator)
         return truth
 
-    def epoch_windows(epoch: int) -> Windows:
+    def epoch_windows(epoch: int) -> tuple[Any, np.ndarray]:
         rng = random_stream("training truth", seed, epoch)
         truth = sample_windows(system, windows, steps, rng, simulate=simulate)
-        return plan.observe(truth, random_stream("training noise", seed, epoch)), truth
+        return plan.inputs(truth, random_stream("training noise", seed, epoch)), truth
 
     shape = (steps, len(system.components))
-    return batches_of(epoch_windows, windows, batch_size, first_epoch, part, (shape, shape))
+    one = np.zeros((1, *shape))
+    shapes = tf.nest.map_structure(
+        lambda each: each.shape[1:], (plan.inputs(one, np.random.default_rng()), one)
+    )
+    return batches_of(epoch_windows, windows, batch_size, first_epoch, part, shapes)
 
 
 def _batch_rows(windows: int, batch_size: int, part: slice) -> np.ndarray:

@@ -1,15 +1,15 @@
 """Observation plans of systems: by the name of a protocol, or put together."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from tf4dvar.errors import InputError, shown
 from tf4dvar.systems import System, system_by_name
+from tf4dvar.systems.drawn_plan import Plan
 from tf4dvar.systems.observation_plan import ObservationPlan
 
 
-def protocol_plan(system: str | System, protocol: str | None = None) -> ObservationPlan:
+def protocol_plan(system: str | System, protocol: str | None = None) -> Plan:
     """The observation plan of a system's protocol; its default one for None.
 
     Args:
@@ -46,7 +46,7 @@ def plan_of(
     phase: int | None = None,
     noise_variance: float | None = None,
     drawn: int | None = None,
-) -> ObservationPlan:
+) -> Plan:
     """The plan of a protocol, of which some parts are others.
 
     Of a system without protocols, all components are observed at every step unless said otherwise.
@@ -70,7 +70,7 @@ def plan_of(
     if components is not None:
         parts = {"drawn": None, **parts, "components": _indices(system, components)}
     if system.protocols or protocol is not None:
-        return replace(protocol_plan(system, protocol), **parts)
+        return protocol_plan(system, protocol).changed(**parts)
     if noise_variance is None:
         raise InputError(
             f"The system {system.name} has no observation plan; give noise_variance=NUMBER, "

@@ -23,6 +23,7 @@ from tf4dvar.runtime import machine
 from tf4dvar.storage import atomic_path
 from tf4dvar.storage.records import read_record
 from tf4dvar.systems import TEST_SEED, system_by_name
+from tf4dvar.systems.observation_plan import ObservationPlan
 from tf4dvar.training import RunDirectory, learned_weights
 
 # Windows on which a model is tried outside its protocol.
@@ -169,7 +170,9 @@ def other_observations(model: FourDVarNet, system: str, protocol: str) -> dict[s
     Returns:
         By a description; None where the solver diverges.
     """
-    plan = protocol_plan(system, protocol)
+    # Of one that draws every window's the default one stands for its patterns.
+    both = protocol_plan(system, protocol), protocol_plan(system)
+    plan = next(each for each in both if isinstance(each, ObservationPlan))
     plans = {
         "as in training": (plan, 0),
         f"{SHIFT} steps later": (plan, SHIFT),

@@ -78,12 +78,15 @@ class FirstGuess(ConfiguredLayer):
         of_observations: whether it fills gaps of the observations, and H^+ takes that to a state;
             by default it gives the state itself.
         covariates: number of covariates that it takes; none by default.
+        weighted: whether it is given the weight of every entry in place of the mask; by default
+            not.
         tolerance: by how much x0 may differ with the rounding of another processor or batch, where
             an iteration ends at some accuracy; 0 by default.
 
     Call arguments:
         observations: [batch, time, *space, observed], normalised, 0 where not observed.
-        mask: same shape, 1 where observed, else 0.
+        mask: same shape, 1 where observed, else 0. A weight is the inverse of the variance of the
+            noise, in squared deviations, 1 where it is not known; 0 where not observed.
         covariates: [batch, time, covariate], as the user gives them; only if it takes some.
 
     Returns:
@@ -92,6 +95,7 @@ class FirstGuess(ConfiguredLayer):
 
     of_observations = False
     covariates = 0
+    weighted = False
     tolerance = 0.0
 
 

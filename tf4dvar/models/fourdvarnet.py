@@ -275,7 +275,9 @@ class FourDVarNet(LabelledModel):
         values, weights = self.normalised_observations(inputs)
         covariates = given_covariates(inputs, self.first_guess, self.priors)
         guessed_by = covariates if covariates_taken(FirstGuess, self.first_guess) else []
-        start = self.first_guess(values, tf.cast(weights > 0, values.dtype), *guessed_by)
+        weighted = trait(self.first_guess, FirstGuess, "weighted")
+        seen = weights if weighted else tf.cast(weights > 0, values.dtype)
+        start = self.first_guess(values, seen, *guessed_by)
         start = tf.cast(start, values.dtype)
         if self.operator is not None and trait(self.first_guess, FirstGuess, "of_observations"):
             start = self.operator.pseudo_inverse(start)

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from tf4dvar.systems.drawn_plan import DrawnPlan
 from tf4dvar.systems.observation_plan import ObservationPlan
 from tf4dvar.systems.system import System
 
@@ -31,6 +32,15 @@ class Lorenz63(System):
     protocols: ClassVar = {
         "C": ObservationPlan(components=(0,), every=8, noise_variance=2.0, edge=10),
         "T": ObservationPlan(components=(0,), every=8, noise_variance=2.0),
+        # Half of the windows observe x alone.
+        "any": DrawnPlan(
+            subsets=((0,),) * 6 + ((1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2)),
+            every=(4, 16),
+            noise_variance=(0.5, 8.0),
+            edge=(0, 16),
+            missing=0.4,
+            irregular=0.2,
+        ),
     }
 
     def rates(self, state: Any) -> list[Any]:

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from tf4dvar.systems.drawn_plan import DrawnPlan
 from tf4dvar.systems.observation_plan import ObservationPlan
 from tf4dvar.systems.system import System
 from tf4dvar.systems.tendency import library_of
@@ -30,6 +31,13 @@ class Lorenz96(System):
     protocols: ClassVar = {
         "T": ObservationPlan(tuple(range(40)), every=4, noise_variance=2.0, drawn=20),
         "C": ObservationPlan(tuple(range(40)), every=4, noise_variance=2.0, drawn=20, shared=True),
+        "any": DrawnPlan(
+            subsets=(tuple(range(40)),),
+            every=(2, 8),
+            noise_variance=(0.5, 4.0),
+            edge=(0, 8),
+            share=(0.2, 1.0),
+        ),
     }
 
     def rates(self, state: Any) -> Any:

@@ -1,7 +1,8 @@
 """Observation plans: what of a window is observed, when, and how well."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -46,6 +47,27 @@ class ObservationPlan:
                 f"Received drawn={self.drawn}; expected 1 to {len(self.components)}, "
                 "the number of components to draw from."
             )
+
+    def changed(self, **parts: Any) -> "ObservationPlan":
+        """With other attributes.
+
+        Args:
+            **parts: by name.
+        """
+        return replace(self, **parts)
+
+    @property
+    def largest_noise(self) -> float:
+        """The variance of the noise, of all windows."""
+        return self.noise_variance
+
+    def inputs(self, truth: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """What a model is given of true states: `observe`.
+
+        Args:
+            truth, rng: as there.
+        """
+        return self.observe(truth, rng)
 
     def mask(self, steps: int, components: int) -> np.ndarray:
         """True where observed, or where it may be if components are drawn, [time, component]."""

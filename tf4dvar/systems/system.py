@@ -9,7 +9,7 @@ import numpy as np
 
 from tf4dvar.errors import InputError, shown
 from tf4dvar.registry import Entry
-from tf4dvar.systems.observation_plan import ObservationPlan
+from tf4dvar.systems.drawn_plan import Plan
 from tf4dvar.systems.tendency import (
     Components,
     Tendency,
@@ -89,7 +89,7 @@ class System(Entry):
     """Names of what it depends on besides its state, known in time."""
     function: Tendency | None = None
     """The right-hand side that was given, with `parameters`; a subclass has none."""
-    protocols: ClassVar[Mapping[str, ObservationPlan]] = {}
+    protocols: ClassVar[Mapping[str, Plan]] = {}
     """Observation plans by name, the first of them the default one."""
     test_windows: ClassVar[int] = 1000
     """Number of windows on which models are scored."""

@@ -101,10 +101,12 @@ class SimulatedWindows(TrainingWindows):
         self._plan = protocol_plan(experiment.system, experiment.protocol)
         validation = min(VALIDATION_WINDOWS, max(1, int(VALIDATION_SHARE * self.number)))
         data = self._simulated(self.number, self._seed)
-        self.signature = Signature.of(data["observations"], self._plan.noise_variance)
-        self.observations, self.truth = _pair(data)
+        self.signature = Signature.of(data["observations"], self._plan.largest_noise)
+        self.observations, self.truth = data["observations"].values, data["truth"].values
+        self._inputs = _inputs(data)
         self.metrics = [RScore()]
-        self.validation = _pair(self._simulated(validation, self._seed + VALIDATION_SEED))
+        held_out = self._simulated(validation, self._seed + VALIDATION_SEED)
+        self.validation = _inputs(held_out), held_out["truth"].values
 
     def _simulated(self, number, seed):
         return simulate_dataset(self._system, self._plan, number, self._steps, seed=seed)
@@ -118,10 +120,14 @@ class SimulatedWindows(TrainingWindows):
         """See `TrainingWindows`."""
         order = (batch_size, self._seed, first_pass, share)
         if not self._fresh:
-            return fixed_windows(self.observations, self.truth, *order)
+            return fixed_windows(self._inputs, self.truth, *order)
         steps = self.truth.shape[1]
         return simulated_windows(self._system, self._plan, self.number, steps, *order)
 
 
-def _pair(data):
-    return data["observations"].values, data["truth"].values
+def _inputs(data):
+    """What a model is given of simulated windows."""
+    values = data["observations"].values
+    if "noise_variance" not in data:
+        return values
+    return {"observations": values, "noise_variance": data["noise_variance"].values}

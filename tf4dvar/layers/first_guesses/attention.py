@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from tf4dvar.layers.checks import build_once, check_series
 from tf4dvar.layers.contracts import FirstGuess
+from tf4dvar.layers.first_guesses.features import count_of, features
 from tf4dvar.layers.kernels.segments import from_blocks, padded_blocks
 from tf4dvar.layers.kernels.transformer_block import TransformerBlock
 
@@ -31,10 +32,12 @@ class AttentionFirstGuess(FirstGuess):
         heads: of their attention.
         components: of the state, where an observation operator makes them another number than
             what is observed.
+        weighted: whether it is told the noise, see `FirstGuess`; without, it is as good as its
+            training on noise of one size.
 
     Call arguments:
         observations: [batch, time, observed], normalised, 0 where not observed.
-        mask: same shape, 1 where observed, else 0.
+        mask: same shape, 1 where observed, else 0; or weights.
 
     Returns:
         The first guess x0, [batch, time, component].
@@ -47,6 +50,7 @@ class AttentionFirstGuess(FirstGuess):
         depth: int = 4,
         heads: int = 4,
         components: int | None = None,
+        weighted: bool = False,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -59,6 +63,7 @@ class AttentionFirstGuess(FirstGuess):
         self.depth = depth
         self.heads = heads
         self.components = components
+        self.weighted = weighted
 
     def build(self, observations_shape, *_):
         """Create the transformer, and the maps into and out of it."""
@@ -73,7 +78,7 @@ class AttentionFirstGuess(FirstGuess):
         self.norm = layers.LayerNormalization(**kwargs)
         self.widen = layers.Conv1D(2 * self.width, 3, padding="same", activation="gelu", **kwargs)
         self.leave = layers.Dense(self.segment * (self.components or observed), **kwargs)
-        build_once(self.enter, (None, None, 2 * self.segment * observed))
+        build_once(self.enter, (None, None, self._channels(observed)))
         for layer in (*self.blocks, self.norm, self.widen):
             build_once(layer, (None, None, self.width))
         build_once(self.leave, (None, None, 2 * self.width))
@@ -81,16 +86,21 @@ class AttentionFirstGuess(FirstGuess):
     def call(self, observations, mask):
         """From segments to states."""
         observed = observations.shape[-1]
-        segments = padded_blocks(tf.concat([observations, mask], axis=-1), self.segment)
+        told = features(observations, mask, self.weighted)
+        segments = padded_blocks(tf.concat(told, axis=-1), self.segment)
         batch, count = tf.unstack(tf.shape(segments)[:2])
         self._check_memory(batch, count)
-        segments = self.enter(tf.reshape(segments, (batch, count, 2 * self.segment * observed)))
+        segments = self.enter(tf.reshape(segments, (batch, count, self._channels(observed))))
         sequence = segments + self._positions(count)
         for block in self.blocks:
             sequence = block(sequence)
         states = self.leave(self.widen(self.norm(sequence)))
         states = tf.reshape(states, (batch, count, self.segment, self.components or observed))
         return from_blocks(states, tf.shape(observations)[1])
+
+    def _channels(self, observed):
+        """Of a segment."""
+        return count_of(self.weighted) * self.segment * observed
 
     def _check_memory(self, windows, segments):
         """Refuse what would take all of it: attention compares every segment with every other."""

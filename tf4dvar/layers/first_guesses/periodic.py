@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from tf4dvar.layers.checks import build_once, check_series
 from tf4dvar.layers.contracts import FirstGuess
+from tf4dvar.layers.first_guesses.features import count_of, features
 from tf4dvar.layers.kernels.convolution import Convolution
 from tf4dvar.layers.kernels.periodic_block import PeriodicBlock
 from tf4dvar.layers.kernels.segments import from_segments, to_segments
@@ -25,20 +26,29 @@ class PeriodicFirstGuess(FirstGuess):
         segment: number of times of a segment; zeros fill the last one.
         width: channels of the blocks.
         depth: number of residual blocks; each reaches two segments and components further.
+        weighted: as of `AttentionFirstGuess`.
 
     Call arguments:
         observations: [batch, time, component], normalised, 0 where not observed.
-        mask: same shape, 1 where observed, else 0.
+        mask: same shape, 1 where observed, else 0; or weights.
 
     Returns:
         The first guess x0, shaped as the observations.
     """
 
-    def __init__(self, segment: int = 4, width: int = 48, depth: int = 6, **kwargs):
+    def __init__(
+        self,
+        segment: int = 4,
+        width: int = 48,
+        depth: int = 6,
+        weighted: bool = False,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.segment = segment
         self.width = width
         self.depth = depth
+        self.weighted = weighted
 
     def build(self, observations_shape, *_):
         """Create the convolutions."""
@@ -50,14 +60,15 @@ class PeriodicFirstGuess(FirstGuess):
         self.norm = keras.layers.LayerNormalization(**kwargs)
         self.widen = keras.layers.Dense(2 * self.width, activation="relu", **kwargs)
         self.leave = keras.layers.Dense(self.segment, **kwargs)
-        build_once(self.enter, (*places, 2 * self.segment))
+        build_once(self.enter, (*places, count_of(self.weighted) * self.segment))
         for layer in (*self.blocks, self.norm, self.widen):
             build_once(layer, (*places, self.width))
         build_once(self.leave, (*places, 2 * self.width))
 
     def call(self, observations, mask):
         """From segments to states."""
-        segments = [to_segments(values, self.segment) for values in (observations, mask)]
+        told = features(observations, mask, self.weighted)
+        segments = [to_segments(values, self.segment) for values in told]
         vectors = tf.nn.relu(self.enter(tf.concat(segments, axis=-1)))
         for block in self.blocks:
             vectors = block(vectors)
