@@ -22,7 +22,7 @@ test: $(STAMP)
 test-long: $(STAMP)
 	$(BIN)/python -m pytest $(WORKERS) -m "long and not slow"
 
-# All five at reduced size.
+# All of them at reduced size.
 test-notebooks: $(STAMP)
 	$(BIN)/python -m pytest --numprocesses auto -m "notebook and not slow"
 
