@@ -97,7 +97,7 @@ EXPERIMENTS = (
     ),
     _Fields(
         "qg-swath",
-        "the same with an altimeter that sees 120 km across",
+        "sea-surface height from four altimeters and one that sees 120 km across, as qg-nadirs",
         protocol="swath",
     ),
     _Fields(
