@@ -130,3 +130,27 @@ def test_attention_over_too_many_segments_says_so_before_it_takes_the_memory(rng
     with pytest.raises(InputError, match="50000 segments of 8 steps; cut them"):
         checked_states(model, observations)
     assert checked_states(model, observations[:, :200]).shape == (1, 200, 3)
+
+
+@every_guess
+def test_it_may_be_told_the_noise(small, rng):
+    told = small(weighted=True)
+    model = FourDVarNet(
+        GENN(), GradientSolver(FixedStepCell(0.1), iterations=0), told, noise_variance=2.0
+    )
+    observations = np.where(rng.random((2, 12, 3)) < 0.5, rng.normal(size=(2, 12, 3)), np.nan)
+    model.adapt(observations)
+    seen = []
+    call = told.call
+    told.call = lambda values, mask: seen.append(mask.numpy()) or call(values, mask)
+    alone = model(observations)
+    same, noisy = (
+        model({"observations": observations, "noise_variance": np.full(observations.shape, noise)})
+        for noise in (2.0, 8.0)
+    )
+    np.testing.assert_array_equal(alone, same)
+    assert np.abs(noisy - same).max() > 1e-3
+    weights, _, of_noisy = seen
+    expected = np.square(model.normalisation.std.numpy()) / 2.0
+    np.testing.assert_allclose(weights, np.isfinite(observations) * expected, rtol=1e-6)
+    np.testing.assert_allclose(of_noisy, weights / 4, rtol=1e-6)
