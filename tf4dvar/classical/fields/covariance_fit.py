@@ -124,20 +124,20 @@ class Fit:
             guesses: of each kernel; the numbers that are not free are as they are here.
         """
         still = [name for name in self.free if name not in DRIFT]
-        kept = list(guesses)
+        kept = [self._judged(guess) for guess in guesses]
         for free, blocks in ((still, FEW_BLOCKS), (self.free, FEW_BLOCKS), (self.free, BLOCKS)):
-            costs = []
-            for number, guess in enumerate(kept):
-                found = self._searched(guess, self._cases(guess, blocks), free)
-                # By what is near under these it may be worse.
-                both = [
-                    (self._scaled_cost(each, self._cases(each, BLOCKS))[0], each)
-                    for each in (guess, found)
-                ]
-                least, kept[number] = min(both, key=itemgetter(0))
-                costs.append(least)
-            kept = [kept[number] for number in np.argsort(costs)[: max(len(kept) - 1, 1)]]
-        return kept[0]
+            found = [
+                self._judged(self._searched(each, self._cases(each, blocks), free))
+                for _, each in kept
+            ]
+            # By what is near under those found they may be worse.
+            better = [min(pair, key=itemgetter(0)) for pair in zip(kept, found, strict=True)]
+            kept = sorted(better, key=itemgetter(0))[: max(len(better) - 1, 1)]
+        return kept[0][1]
+
+    def _judged(self, parameters: Parameters) -> tuple[float, Parameters]:
+        """The cost by what is near under the parameters, and these."""
+        return self._scaled_cost(parameters, self._cases(parameters, BLOCKS))[0], parameters
 
     def scale(self, parameters: Parameters, stated: np.ndarray) -> float:
         """By which the stated variance, with all neighbours, is to be multiplied.
