@@ -41,6 +41,7 @@ def test_the_seed_repeats_the_ensemble(linear_windows, linear_flow):
     assert not np.allclose(first.states, other.states)
 
 
+@pytest.mark.long
 def test_localisation_keeps_a_small_ensemble_from_diverging(circle_flow, rng):
     components = 24
     model = one_step_model(circle_flow, components)

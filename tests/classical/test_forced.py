@@ -18,7 +18,7 @@ from tf4dvar.classical import (
 from tf4dvar.classical.descent import FixedStepDescent
 from tf4dvar.errors import InputError
 from tf4dvar.layers import RK4Flow, SystemODE
-from tf4dvar.systems import System, covariates_of_steps, rk4_step
+from tf4dvar.systems import System, covariates_of_steps
 
 BACKGROUND = Gaussian(np.array([0.5, -0.5]), np.eye(2))
 
@@ -58,8 +58,7 @@ def problems(forced):
     response = np.zeros((3, 70, 2))
     first, middle, last = covariates_of_steps(push)
     for step in range(69):
-        response[:, step + 1] = rk4_step(
-            system,
+        response[:, step + 1] = system.step(
             response[:, step],
             covariates=(first[:, step], middle[:, step], last[:, step]),
         )
@@ -112,8 +111,8 @@ def test_tangent_linear_adjoint_and_trajectory_see_the_covariates(forced, rng):
     model = one_step_model(flow, 2)
     ends = rng.normal(size=(4, 5, 2))
     states, v, w = (rng.normal(size=(4, 5, 2)) for _ in range(3))
-    expected = rk4_step(
-        system, states, covariates=(ends[..., :1], ends.mean(-1, keepdims=True), ends[..., 1:])
+    expected = system.step(
+        states, covariates=(ends[..., :1], ends.mean(-1, keepdims=True), ends[..., 1:])
     )
     np.testing.assert_allclose(model.forecast(states, ends), expected, rtol=1e-12)
     forward, back = model.tangent(states, v, ends), model.adjoint(states, w, ends)

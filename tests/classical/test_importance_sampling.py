@@ -13,6 +13,7 @@ def sample(observations, noise_variance, samples=1):
     return ImportanceSampling(samples).analyse(problem)
 
 
+@pytest.mark.long
 def test_agrees_with_weights_of_independent_windows(rng):
     """Short windows, for which a plain sample of independent trajectories is enough."""
     system = Lorenz63()
@@ -36,18 +37,45 @@ def test_agrees_with_weights_of_independent_windows(rng):
     assert np.all(found.effective_sample_size > 1000)
 
 
+@pytest.mark.long
+def test_draws_are_trajectories_as_often_as_they_weigh(few, monkeypatch):
+    """Their mean and deviation are those of the posterior; whatever the parts of the sample are."""
+    monkeypatch.setattr("tf4dvar.classical.importance_sampling.GATHERED", 500)
+    problem = Problem(few[:2], None, 20.0, system=Lorenz63())
+    found = ImportanceSampling(1_000_000, draws=400).analyse(problem)
+    assert (found.effective_sample_size > 100).all()
+    assert found.samples.shape == (2, 400, *few.shape[1:])
+    scaled = (found.samples.mean(axis=1) - found.states) / found.spread
+    np.testing.assert_allclose(scaled, 0.0, atol=5 / np.sqrt(400))
+    ratio = found.samples.std(axis=1) / found.spread
+    np.testing.assert_allclose(ratio.mean(axis=(1, 2)), 1.0, atol=0.1)
+    np.testing.assert_allclose(ratio, 1.0, atol=0.4)
+    ahead = Lorenz63().step(found.samples[:, :, :-1].astype("float64"))
+    np.testing.assert_allclose(ahead, found.samples[:, :, 1:], atol=1e-4)
+
+
 def test_without_observations_it_is_the_climatology(background):
     found = sample(np.full((1, 5, 3), np.nan), 2.0)
     np.testing.assert_allclose(found.states[0, 2], background.mean, atol=0.5)
     np.testing.assert_allclose(found.spread[0, 2] ** 2, np.diag(background.covariance), rtol=0.06)
 
 
+@pytest.mark.long
 def test_parts_of_the_sample_are_the_whole(few, monkeypatch):
     whole = sample(few[:1], 200.0)
     monkeypatch.setattr("tf4dvar.classical.importance_sampling.GATHERED", 7)
     parts = sample(few[:1], 200.0)
     np.testing.assert_allclose(parts.states, whole.states, rtol=1e-9)
     np.testing.assert_allclose(parts.spread**2, whole.spread**2, rtol=1e-6)
+
+
+def test_draws_where_whole_blocks_of_samples_do_not_fit(few):
+    """They are all the one that fits best."""
+    problem = Problem(few[:2], None, 1e-5, system=Lorenz63())
+    found = ImportanceSampling(1_000_000, draws=3).analyse(problem)
+    assert (found.effective_sample_size < 1.1).all()
+    for each in range(3):
+        np.testing.assert_allclose(found.samples[:, each], found.states, rtol=1e-5)
 
 
 def test_small_samples_are_flagged(few, caplog):

@@ -61,6 +61,7 @@ def test_every_method_tells_itself_and_does_not_change(name):
     assert method == METHODS[name]()
 
 
+@pytest.mark.long
 def test_a_given_model_error_weighs_by_covariances(problem):
     averaged, weighted = (
         WeakGaussNewton(model_error_variance=variance).analyse(problem).costs

@@ -81,6 +81,7 @@ def test_what_does_not_converge_is_reported(few, flow, background, monkeypatch, 
     assert "6 of 6 windows did not converge" in caplog.text
 
 
+@pytest.mark.long
 def test_chunks_are_the_whole(few, flow, background, monkeypatch):
     problem = Problem(few, flow, R, background)
     whole = StrongQuasistatic().analyse(problem)

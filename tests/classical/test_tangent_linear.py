@@ -6,7 +6,7 @@ from tf4dvar.classical import one_step_model
 from tf4dvar.errors import InputError
 from tf4dvar.experiments import true_flow
 from tf4dvar.layers import GENN
-from tf4dvar.systems import Lorenz63, rk4_step, trajectories
+from tf4dvar.systems import Lorenz63, trajectories
 
 
 @pytest.fixture(params=["flow", "circle_flow"])
@@ -44,7 +44,7 @@ def test_jacobians_hold_the_tangents(case, rng):
 
 def test_forecast_and_trajectory_are_the_system(flow, windows):
     model, truth = one_step_model(flow, 3), windows["truth"].values[:5]
-    following = rk4_step(Lorenz63(), truth[:, :-1])
+    following = Lorenz63().step(truth[:, :-1])
     np.testing.assert_allclose(model.forecast(truth[:, :-1]), following, rtol=1e-12)
     for steps in (1, 2, 51, 120):
         found = model.trajectory(truth[:, 0], steps)

@@ -90,6 +90,7 @@ def test_lbfgs_and_gauss_newton_reach_the_same_minimum(
     np.testing.assert_allclose(descent.states, newton.states, atol=2e-2)
 
 
+@pytest.mark.long
 def test_vanishing_model_error_gives_the_strong_constraint(few, flow, background, monkeypatch):
     monkeypatch.setattr("tf4dvar.classical.weak_gauss_newton.TOLERANCE", 1e-8)
     problem = Problem(few, flow, 2.0, background)

@@ -7,7 +7,7 @@ from tests.layers.layer_check import check_layer
 from tf4dvar.errors import InputError
 from tf4dvar.layers import CostGradient, EulerFlow, RK4Flow, SystemODE, VariationalCost, ode_layer
 from tf4dvar.layers.adjoint import with_adjoint
-from tf4dvar.systems import System, covariates_of_steps, rk4_step
+from tf4dvar.systems import System, covariates_of_steps
 
 
 @keras.saving.register_keras_serializable(package="tests")
@@ -62,7 +62,7 @@ def test_it_is_the_step_of_the_system(given):
     )
     flow = RK4Flow(SystemODE(system, dtype="float64"), 0.1, dtype="float64")
     states, covariates = given
-    expected = rk4_step(system, states[:, :-1], covariates=covariates_of_steps(covariates))
+    expected = system.step(states[:, :-1], covariates=covariates_of_steps(covariates))
     np.testing.assert_allclose(flow(states, covariates)[:, 1:], expected, rtol=1e-12)
     np.testing.assert_array_equal(flow(states, covariates)[:, 0], states[:, 0])
     with pytest.raises(InputError, match="plain was given as an object, which a saved model"):

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from tf4dvar.data import plan_of, protocol_plan, simulate_dataset
+from tf4dvar.data import ObservationPlan, plan_of, protocol_plan, simulate_dataset
 from tf4dvar.errors import InputError
 from tf4dvar.systems import Lorenz63, random_stream
 from tf4dvar.systems.drawn_plan import DrawnPlan
@@ -81,6 +81,21 @@ def test_a_data_set_tells_the_noise_of_every_window():
     assert data.identical(again)
     other = simulate_dataset(Lorenz63(), protocol_plan("l63", "C"), 6, steps=40, seed=3)
     np.testing.assert_array_equal(data["truth"], other["truth"])
+
+
+def test_windows_count_by_their_noise_and_by_what_can_be_told(rng):
+    plan = DrawnPlan(
+        subsets=((0,), (1,), (0, 1)),
+        every=(3, 5),
+        noise_variance=(0.5, 8.0),
+        hard=(((1,), 70.0),),
+    )
+    inputs = plan.inputs(np.zeros((300, 30, 2)), rng)
+    alone = np.isnan(inputs["observations"][..., 0]).all(axis=1)
+    assert 60 < alone.sum() < 140
+    weights = plan.weights(inputs) * inputs["noise_variance"][:, 0, 0]
+    np.testing.assert_allclose(weights, np.where(alone, 1 / 70, 1.0))
+    assert ObservationPlan((0,), 2, 1.0).weights(inputs["observations"]) is None
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import sympy
 
 from tf4dvar.data import ObservationPlan, covariates_of, simulate_dataset
 from tf4dvar.errors import InputError
-from tf4dvar.systems import System, covariates_of_steps, rk4_step, sample_windows
+from tf4dvar.systems import System, covariates_of_steps, sample_windows
 from tf4dvar.systems.symbolic import Equations
 
 DRAG = 0.5
@@ -60,7 +60,7 @@ def test_steps_between_the_times_of_a_data_set_are_linear_in_the_covariates(rng)
     system = make(0.1)
     wind = rng.normal(size=(3, 8, 1))
     states = rng.normal(size=(3, 7, 1))
-    steps = rk4_step(system, states, covariates=covariates_of_steps(wind))
+    steps = system.step(states, covariates=covariates_of_steps(wind))
     for step in range(7):
         before, after = wind[0, step : step + 2, 0]
         ramp = System(
@@ -111,7 +111,7 @@ def test_what_is_not_known_in_time_is_not_simulated():
     with pytest.raises(InputError, match="drift has the covariates wind, which it does not know"):
         sample_windows(named, 1, 5)
     with pytest.raises(InputError, match="drift received 0 covariates; expected 1, wind"):
-        rk4_step(named, np.zeros((1, 1)))
+        named.step(np.zeros((1, 1)))
     with pytest.raises(InputError, match="missing a required argument: 'wind'"):
         make(0.1, covariates=())
 

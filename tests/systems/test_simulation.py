@@ -6,7 +6,6 @@ from tf4dvar.errors import InputError
 from tf4dvar.systems import (
     Lorenz63,
     random_stream,
-    rk4_step,
     sample_windows,
     system_by_name,
     trajectories,
@@ -44,7 +43,7 @@ def test_rk4_converges_with_order_four():
     for steps in (4, 8, 16):
         x = state
         for _ in range(steps):
-            x = rk4_step(system, x, duration / steps)
+            x = system.step(x, duration / steps)
         errors.append(np.abs(x - exact(system, state, duration)).max())
     orders = np.log2(np.array(errors[:-1]) / errors[1:])
     assert np.all((orders > 3.7) & (orders < 4.4)), orders

@@ -29,6 +29,7 @@ class Analysis(NamedTuple):
         spread: standard deviation of the error as the method estimates it, shape and units of
             `states`; None where it does not.
         effective_sample_size: Kish's, [window]; None where the method does not sample.
+        samples: of the posterior, [window, sample, time, component]; None where it draws none.
         seconds_per_window: wall clock, of all windows together over their number.
     """
 
@@ -38,6 +39,7 @@ class Analysis(NamedTuple):
     converged: np.ndarray
     spread: np.ndarray | None = None
     effective_sample_size: np.ndarray | None = None
+    samples: np.ndarray | None = None
     seconds_per_window: float = 0.0
 
 

@@ -1,6 +1,10 @@
 """What ensemble Kalman methods share: localisation, and the analysis of each member."""
 
+from functools import lru_cache
+
 import numpy as np
+
+from tf4dvar.data.grid import distances
 
 
 def gaspari_cohn(distances: np.ndarray, support: float) -> np.ndarray:
@@ -21,6 +25,18 @@ def gaspari_cohn(distances: np.ndarray, support: float) -> np.ndarray:
     with np.errstate(divide="ignore"):
         far = 4 - 2 / (3 * r) + r * (-5 + r * (5 / 3 + r * (5 / 8 + r * (-1 / 2 + r / 12))))
     return np.where(r <= 1, near, np.where(r <= 2, far, 0.0))
+
+
+@lru_cache(maxsize=8)
+def circle_taper(components: int, support: float) -> np.ndarray:
+    """The same of components on a circle with each other, [component, component].
+
+    Args:
+        components: their number.
+        support: in components, see `gaspari_cohn`.
+    """
+    places = np.arange(float(components))[:, None]
+    return gaspari_cohn(distances(places, places, np.array([components])), support)
 
 
 def weights_of_members(

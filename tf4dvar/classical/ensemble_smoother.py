@@ -8,12 +8,11 @@ import numpy as np
 
 from tf4dvar.classical.analysis import Analysis, in_chunks, windows_at_once
 from tf4dvar.classical.covariance import Covariance, Gaussian, covariance_matrix
-from tf4dvar.classical.ensemble import gaspari_cohn, square_root, weights_of_members
+from tf4dvar.classical.ensemble import circle_taper, square_root, weights_of_members
 from tf4dvar.classical.method import Method, setting
 from tf4dvar.classical.problem import Problem
 from tf4dvar.classical.stationarity import stationary
 from tf4dvar.classical.tangent_linear import one_step_model
-from tf4dvar.data.grid import distances
 from tf4dvar.systems import random_stream
 from tf4dvar.systems.axes import axes_but
 
@@ -114,9 +113,7 @@ class EnKS(Method):
         if self.localisation is None:
             return np.ones((problem.components, observed)), np.ones((observed, observed))
         footprint = problem.operator.footprint()
-        places = np.arange(float(problem.components))[:, None]
-        around = distances(places, places, np.array([problem.components]))
-        taper = gaspari_cohn(around, self.localisation) @ footprint.T
+        taper = circle_taper(problem.components, self.localisation) @ footprint.T
         return taper, footprint @ taper
 
 

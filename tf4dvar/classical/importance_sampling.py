@@ -11,7 +11,7 @@ from tf4dvar.classical.analysis import Analysis
 from tf4dvar.classical.method import Method, setting
 from tf4dvar.classical.problem import Problem
 from tf4dvar.errors import InputError
-from tf4dvar.systems import System, random_stream, rk4_step, sample_windows
+from tf4dvar.systems import System, random_stream, sample_windows
 
 TRAJECTORIES, BLOCK_STEPS = 500, 400
 SPIN_UP_STEPS = 5000
@@ -34,12 +34,16 @@ class ImportanceSampling(Method):
 
     Costs are -2 log of the mean likelihood, without its constant factor. A window has converged
     if its effective sample size is `SMALL_SAMPLE` or more; iterations count the blocks of samples.
+
+    Draws are of the samples by their weights, independent of each other: whole trajectories that
+    may have been. Where the effective sample size is small they are the same few.
     """
 
     name = "importance-sampling"
     failure = (f"have an effective sample size below {SMALL_SAMPLE}", "take more samples")
     samples: int = setting(10_000_000, "Free trajectories to weigh.", at_least=1)
     seed: int = setting(0, "Same seed, same states.", at_least=0)
+    draws: int = setting(0, "Trajectories to draw from the posterior of each window.", at_least=0)
 
     def solve(self, problem, progress):
         """See `Method.analyse`."""
@@ -51,7 +55,10 @@ class ImportanceSampling(Method):
                 f"trajectories is hopeless with more than {MOST_COMPONENTS}."
             )
         kinds = [(alike, _Whitened(problem, alike)) for alike in problem.alike()]
-        sums = [_WeightedSums((steps, components)) for _ in range(count)]
+        sums = [
+            _WeightedSums((steps, components), self.draws, random_stream("draws", self.seed, each))
+            for each in range(count)
+        ]
         blocks = -(-self.samples // (TRAJECTORIES * BLOCK_STEPS))
         for block, free in enumerate(_free_trajectories(system, steps, blocks, self.seed), start=1):
             segments = sliding_window_view(free, steps, axis=1)
@@ -75,6 +82,7 @@ class ImportanceSampling(Method):
             sizes >= SMALL_SAMPLE,
             np.sqrt(variance),
             sizes,
+            np.stack([each.draws for each in sums]) if self.draws else None,
             (time.perf_counter() - started) / count,
         )
 
@@ -84,7 +92,7 @@ def _free_trajectories(system: System, steps: int, blocks: int, seed: int) -> It
     rng = random_stream("free trajectories", seed)
     state = sample_windows(system, TRAJECTORIES, 2, rng)[:, -1]
     for _ in range(SPIN_UP_STEPS):
-        state = rk4_step(system, state)
+        state = system.step(state)
     free = np.empty((TRAJECTORIES, steps - 1 + BLOCK_STEPS, len(system.components)))
     for block in range(blocks):
         # The last steps of a block begin the next one: no segment is simulated twice.
@@ -92,7 +100,7 @@ def _free_trajectories(system: System, steps: int, blocks: int, seed: int) -> It
         free[:, :kept] = free[:, BLOCK_STEPS:].copy()[:, :kept]
         for step in range(kept, free.shape[1]):
             free[:, step] = state
-            state = rk4_step(system, state)
+            state = system.step(state)
         yield free
 
 
@@ -132,7 +140,8 @@ class _Whitened:
 class _WeightedSums:
     """Sums over samples with weights exp(log-likelihood - best), the best so far."""
 
-    def __init__(self, shape: tuple[int, ...]):
+    def __init__(self, shape: tuple[int, ...], draws: int, rng: np.random.Generator):
+        self.draws, self._rng = np.zeros((draws, *shape), np.float32), rng
         self.best = -np.inf
         self.weight = self.squared_weight = 0.0
         self.first, self.second = np.zeros(shape), np.zeros(shape)
@@ -147,14 +156,23 @@ class _WeightedSums:
         self.first *= shrink
         self.second *= shrink
         index = np.flatnonzero(likelihoods > best - NEGLIGIBLE)
+        if not index.size:
+            return
         # Where little is observed nearly all segments count: not all copied at once.
         for part in np.array_split(index, 1 + index.size // GATHERED):
             weights = np.exp(likelihoods[part].astype(float) - best)
             states = segments[np.unravel_index(part, segments.shape[:2])].swapaxes(1, 2)
             self.weight += weights.sum()
+            self._draw(weights, states)
             self.squared_weight += np.square(weights).sum()
             self.first += np.tensordot(weights, states, 1)
             self.second += np.tensordot(weights, np.square(states), 1)
+
+    def _draw(self, weights, states):
+        """Of all samples so far: each draw is one of the new ones as often as they weigh."""
+        new = weights.sum()
+        slots = np.flatnonzero(self._rng.random(len(self.draws)) < new / self.weight)
+        self.draws[slots] = states[self._rng.choice(len(states), slots.size, p=weights / new)]
 
     def moments(self) -> tuple[np.ndarray, np.ndarray, float, float]:
         """Mean, variance, effective sample size, and the logarithm of the sum of likelihoods."""

@@ -269,8 +269,12 @@ class Problem:
                 f"finite ones of shape {shape}, those that the flow depends on."
             )
 
+    @cached_property
+    def _is_positive(self) -> bool:
+        return self._full or bool((self._errors[self.observed] > 0).all())
+
     def _check_positive(self) -> None:
-        if not self._full and not (self._errors[self.observed] > 0).all():
+        if not self._is_positive:
             raise InputError(
                 "Received a noise variance of 0, which this method cannot weigh by; expected a "
                 "positive number."

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +24,8 @@ class DrawnPlan:
         irregular: share of the windows whose times are random, as many as they would be.
         share: of the components that are observed at a time, drawn at each.
         noise_variance: of the Gaussian noise, the same in a window, its logarithm is uniform.
+        hard: subsets of which nobody can tell much, and how many times the least squares of their
+            errors are those of others.
 
     Usage:
 
@@ -42,6 +45,7 @@ class DrawnPlan:
     missing: float = 0.0
     irregular: float = 0.0
     share: tuple[float, float] = (1.0, 1.0)
+    hard: tuple[tuple[tuple[int, ...], float], ...] = ()
 
     def __post_init__(self) -> None:
         pairs = (self.every, 1), (self.edge, 0), (self.share, 0), (self.noise_variance, 0)
@@ -100,6 +104,22 @@ class DrawnPlan:
             "observations": np.where(mask, truth + noise, np.nan),
             "noise_variance": np.broadcast_to(variance, truth.shape),
         }
+
+    def weights(self, inputs: Any) -> np.ndarray:
+        """By which squares of windows count in a training, [window].
+
+        The least errors are about as large as the noise, times what is hard of a subset: else
+        windows of which nobody can tell much would be most of what is trained on.
+
+        Args:
+            inputs: of `inputs`.
+        """
+        weights = 1 / inputs["noise_variance"][:, 0, 0]
+        seen = ~np.isnan(inputs["observations"]).all(axis=1)
+        for subset, times in self.hard:
+            others = np.setdiff1d(np.arange(seen.shape[1]), subset)
+            weights[~seen[:, others].any(axis=1)] /= times
+        return weights
 
     def _times(self, windows, steps, rng):
         """Which are observed, [window, time]."""

@@ -40,6 +40,8 @@ class Lorenz63(System):
             edge=(0, 16),
             missing=0.4,
             irregular=0.2,
+            # The signs of x and y: 51.6 on the average, where x alone leaves 0.7.
+            hard=(((2,), 70.0),),
         ),
     }
 

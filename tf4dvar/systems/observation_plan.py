@@ -56,6 +56,13 @@ class ObservationPlan:
         """
         return replace(self, **parts)
 
+    def weights(self, inputs: Any) -> None:
+        """By which squares of windows count in a training: all the same.
+
+        Args:
+            inputs: of `inputs`.
+        """
+
     @property
     def largest_noise(self) -> float:
         """The variance of the noise, of all windows."""

@@ -1,7 +1,6 @@
 """Trajectories and windows of a dynamical system."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from scipy.integrate import solve_ivp
@@ -13,32 +12,8 @@ from tf4dvar.systems.system import System
 INTEGRATORS = ("rk4", "rk45")
 
 
-def rk4_step(
-    system: System,
-    state: np.ndarray,
-    time_step: float | None = None,
-    covariates: tuple[Any, Any, Any] | None = None,
-) -> np.ndarray:
-    """The state one step later by the classical fourth-order Runge-Kutta scheme.
-
-    Args:
-        system: the dynamical system.
-        state: [..., component].
-        time_step: in units of time; the system's own by default.
-        covariates: of a forced system, at the beginning, the middle and the end of the step, each
-            [..., covariate].
-    """
-    h = system.time_step if time_step is None else time_step
-    first, middle, last = ((), (), ()) if covariates is None else zip(covariates)
-    k1 = system.tendency(state, *first)
-    k2 = system.tendency(state + h / 2 * k1, *middle)
-    k3 = system.tendency(state + h / 2 * k2, *middle)
-    k4 = system.tendency(state + h * k3, *last)
-    return state + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
-
-
 def covariates_of_steps(covariates: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What `rk4_step` takes for the steps between times, from one to the next linear.
+    """What `System.step` takes for the steps between times, from one to the next linear.
 
     Args:
         covariates: [..., time, covariate].
@@ -48,19 +23,19 @@ def covariates_of_steps(covariates: np.ndarray) -> tuple[np.ndarray, np.ndarray,
 
 
 def _step_from(system: System, state: np.ndarray, time: float) -> np.ndarray:
-    """`rk4_step` from a time on, by the covariates that the system knows."""
+    """A step from a time on, by the covariates that the system knows."""
     if not system.covariates:
-        return rk4_step(system, state)
+        return system.step(state)
     times = time + system.time_step * np.array([0.0, 0.5, 1.0])
     first, middle, last = (
         np.broadcast_to(each, (*state.shape[:-1], each.shape[-1]))
         for each in system.covariates_at(times)
     )
-    return rk4_step(system, state, covariates=(first, middle, last))
+    return system.step(state, covariates=(first, middle, last))
 
 
 def trajectories(system: System, initial: np.ndarray, steps: int) -> np.ndarray:
-    """Many trajectories side by side by `rk4_step`.
+    """Many trajectories side by side by `System.step`.
 
     Args:
         system: the dynamical system.
@@ -113,7 +88,7 @@ def windows_from(
         system: the dynamical system.
         initial: [window, component].
         steps: number of times of each.
-        integrator: "rk4" (vectorised) or "rk45" (`solve_ivp`, as in the paper).
+        integrator: "rk4" (`System.step`, vectorised) or "rk45" (`solve_ivp`, as in the paper).
 
     Returns:
         [window, time, component], float64, physical units; not finite where a trajectory is not.

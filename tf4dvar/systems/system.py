@@ -144,6 +144,30 @@ class System(Entry):
         assert self.function is not None
         return self.function(state, **self.parameters, **covariates)
 
+    def step(
+        self,
+        state: Any,
+        time_step: float | None = None,
+        covariates: tuple[Any, Any, Any] | None = None,
+    ) -> Any:
+        """The state one step later, by the classical fourth-order Runge-Kutta scheme.
+
+        A subclass may have a scheme of its own; `tf4dvar.experiments.true_flow` goes by it, too.
+
+        Args:
+            state: [..., component].
+            time_step: in units of time; the system's own by default.
+            covariates: of a forced system, at the beginning, the middle and the end of the step,
+                each [..., covariate].
+        """
+        h = self.time_step if time_step is None else time_step
+        first, middle, last = ((), (), ()) if covariates is None else zip(covariates)
+        k1 = self.tendency(state, *first)
+        k2 = self.tendency(state + h / 2 * k1, *middle)
+        k3 = self.tendency(state + h / 2 * k2, *middle)
+        k4 = self.tendency(state + h * k3, *last)
+        return state + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+
     @property
     def can_be_simulated(self) -> bool:
         """Whether its covariates are known at all times, or there are none."""

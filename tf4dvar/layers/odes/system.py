@@ -54,6 +54,15 @@ class SystemODE(ODE):
         given = () if covariates is None else (covariates,)
         return self._nature.tendency(state, *given)
 
+    def step(self, state, time_step):
+        """States one step later by the system's own scheme; it is not forced.
+
+        Args:
+            state: as of the call.
+            time_step: in units of time.
+        """
+        return self._nature.step(state, time_step)
+
     def get_config(self):
         """The system's name.
 

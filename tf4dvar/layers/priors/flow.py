@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from tf4dvar.errors import InputError
-from tf4dvar.layers.adjoint import with_adjoint
+from tf4dvar.layers.adjoint import differentiated, with_adjoint
 from tf4dvar.layers.checks import build_once
 from tf4dvar.layers.contracts import ODE, Prior, trait
 from tf4dvar.layers.kernels.times import first_times, last_times, pad_times
@@ -126,3 +126,22 @@ class RK4Flow(OneStepFlow):
             return tf.add_n([residual, r1, r2, r3, r4])
 
         return state + h / 6 * tf.add_n([k1, 2 * (k2 + k3), k4]), adjoint
+
+
+@keras.saving.register_keras_serializable(package="tf4dvar")
+class SystemFlow(OneStepFlow):
+    """One-step-ahead prediction by a system's own scheme; see `OneStepFlow`.
+
+    Its ODE is a `SystemODE`, which knows the system, and is not forced.
+
+    Usage:
+
+        from tf4dvar.layers import SystemFlow, SystemODE
+
+        flow = SystemFlow(SystemODE("ks"), time_step=0.5)
+        assert flow(np.zeros((1, 3, 128))).shape == (1, 3, 128)
+    """
+
+    def step_with_adjoint(self, state, covariates=None):
+        """A step of the system, and back by `tf.GradientTape`."""
+        return differentiated(lambda state: self.ode.step(state, self.time_step), state)

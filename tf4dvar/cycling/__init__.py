@@ -1,0 +1,9 @@
+"""Cycles: an analysis, a forecast, new observations, and so on; and how methods are judged by it.
+
+Nothing here imports TensorFlow.
+"""
+
+from tf4dvar.cycling.benchmark import Benchmark, Case, Result
+from tf4dvar.cycling.settings import BENCHMARKS
+
+__all__ = ["BENCHMARKS", "Benchmark", "Case", "Result"]
