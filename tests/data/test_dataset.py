@@ -267,7 +267,12 @@ def test_states_written_piece_by_piece_are_those_written_at_once(
     states = rng.normal(size=(40, 200, components)).astype("float32")
     write_dataset(states_dataset(source, states, method="a"), tmp_path / "at_once.nc")
     with open_windows(tmp_path / "windows.nc") as opened:
-        write_states(opened, np.split(states, [7, 8]), tmp_path / "pieces.nc", method="a")
+        write_states(
+            opened,
+            [{"state": part} for part in np.split(states, [7, 8])],
+            tmp_path / "pieces.nc",
+            method="a",
+        )
     xr.testing.assert_identical(
         read_windows(tmp_path / "pieces.nc", "state"),
         read_windows(tmp_path / "at_once.nc", "state"),

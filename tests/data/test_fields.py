@@ -42,6 +42,7 @@ def test_they_are_what_the_package_reads(tmp_path, name):
         assert read["truth"].attrs["standard_name"].startswith("sea_surface")
 
 
+@pytest.mark.long
 def test_the_command_writes_them_and_no_option_is_ignored(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(FIELDS, "qg", lambda: QuasiGeostrophic(points=8))

@@ -44,7 +44,9 @@ def test_states_of_such_windows_have_their_labels(stacked, tmp_path):
     states = stacked["observations"].fillna(0.0).values
     write_dataset(stacked, tmp_path / "windows.nc")
     with open_windows(tmp_path / "windows.nc") as opened:
-        write_states(opened, np.split(states, 3), tmp_path / "pieces.nc")
+        write_states(
+            opened, [{"state": part} for part in np.split(states, 3)], tmp_path / "pieces.nc"
+        )
     expected = states_dataset(stacked, states)
     xr.testing.assert_identical(read_windows(tmp_path / "pieces.nc", "state"), expected)
     layout = Layout.of(stacked)

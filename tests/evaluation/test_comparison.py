@@ -121,12 +121,16 @@ def test_assimilate_reports_convergence_and_takes_a_first_guess(folder, tmp_path
 def test_limit_gives_mean_and_spread(folder, tmp_path):
     data, out = ("--data", folder / "windows.nc"), tmp_path / "limit.nc"
     values = json.loads(
-        succeed("limit", "l63", *data, "--samples", 400_000, "--out", out, "--json")
+        succeed("limit", "l63", *data, "--samples", 400_000, "--draws", 9, "--out", out, "--json")
     )
     assert 0.1 < values["r_score"] < 3.0
+    assert 0.5 < values["calibration"]["within_90_percent"] <= 1
+    assert values["calibration_of_samples"]["crps"] < np.sqrt(values["r_score"])
     assert 0.1 < values["posterior_variance"] < 3.0
     limit = read_windows(out, "state")
     assert limit["effective_sample_size"].shape == (6,)
+    assert limit["sample"].sizes["sample"] == 9
+    np.testing.assert_allclose(limit["sample"].mean("sample"), limit["state"], atol=8.0)
     assert "l63" in fail("limit", "l96", *data)
 
 

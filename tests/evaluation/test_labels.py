@@ -13,7 +13,8 @@ from tf4dvar.data import protocol_plan, read_windows, simulate_dataset, write_da
 from tf4dvar.errors import InputError
 from tf4dvar.evaluation.comparison import problem_of
 from tf4dvar.evaluation.metrics import r_score
-from tf4dvar.evaluation.scores import checked_states, score
+from tf4dvar.evaluation.reconstruction import reconstruct
+from tf4dvar.evaluation.scores import score
 from tf4dvar.models import load_model
 from tf4dvar.systems import Lorenz63
 
@@ -94,7 +95,8 @@ def test_classical_methods_and_comparisons_find_them_too(files, expected):
 def test_states_of_a_file_are_drawn_beside_their_own_components(files, expected, monkeypatch):
     drawn = {}
 
-    def plot(dataset, states):
+    def plot(dataset, states, stds):
+        assert stds == {}
         drawn.update(states)
         raise InputError("drawn")
 
@@ -143,9 +145,9 @@ def test_windows_of_another_kind_are_refused_by_every_command(windows, case, tmp
 
 def test_observations_at_other_steps_are_warned_of(model, windows, caplog):
     later = simulate_dataset(Lorenz63(), protocol_plan("l63", "C"), 20, 205, seed=7)
-    checked_states(model, windows)
+    reconstruct(model, windows)
     assert not [each for each in caplog.records if each.name.startswith("tf4dvar")]
-    checked_states(model, later.isel(time=slice(5, None)))
+    reconstruct(model, later.isel(time=slice(5, None)))
     assert "x: observed 3 steps after a multiple of 8, in training 0" in caplog.text
 
 
@@ -154,9 +156,9 @@ def test_observations_at_other_steps_are_warned_of(model, windows, caplog):
 def test_no_order_of_labels_gives_other_states(model, windows, order, dims):
     paper = load_model("l63-c-paper")
     some = windows.isel(window=slice(3))
-    expected = some["observations"].copy(data=checked_states(paper, some))
+    expected = some["observations"].copy(data=reconstruct(paper, some).states)
     given_ = some.sel(component=list(order))
-    states = given_["observations"].copy(data=checked_states(paper, given_))
+    states = given_["observations"].copy(data=reconstruct(paper, given_).states)
     np.testing.assert_array_equal(states.sel(component=list("xyz")), expected)
     predicted = paper.predict(given_["observations"].astype("float32"), verbose=0)
     np.testing.assert_array_equal(predicted, states)
@@ -175,14 +177,14 @@ def test_the_variance_beside_the_observations_is_used_by_all(model, windows, rng
     extra = np.where(noisy, rng.normal(0, np.sqrt(198), noisy.shape), 0)
     silent = windows.assign(observations=windows["observations"] + extra)
     told = with_variance(silent, variance)
-    for reconstruct in (
+    for states_of in (
         lambda data: OptimalInterpolation().analyse(problem_of(data)).states,
         lambda data: EnKS(members=100).analyse(problem_of(data)).states,
         lambda data: WeakAnnealed(steps=20).analyse(problem_of(data)).states,
     ):
-        errors = [score(reconstruct(data), data)["r_score"] for data in (told, silent)]
+        errors = [score(states_of(data), data)["r_score"] for data in (told, silent)]
         assert errors[0] < 0.9 * errors[1]
-    states = [checked_states(model, data) for data in (told, silent)]
+    states = [reconstruct(model, data).states for data in (told, silent)]
     assert np.abs(states[0] - states[1]).max() > 1e-3
     assert "noise variance of up to 200, those of the model's training 2" in caplog.text
 
@@ -190,7 +192,7 @@ def test_the_variance_beside_the_observations_is_used_by_all(model, windows, rng
 def test_the_variance_of_the_training_changes_nothing(model, windows):
     told = with_variance(windows, 2.0)
     np.testing.assert_allclose(
-        checked_states(model, told), checked_states(model, windows), atol=1e-3
+        reconstruct(model, told).states, reconstruct(model, windows).states, atol=1e-3
     )
     permuted = told.sel(component=ORDER)
     problem = problem_of(permuted)
@@ -208,7 +210,7 @@ def test_variances_that_are_not_known_are_those_of_the_attribute(windows):
 
 @pytest.mark.parametrize("variance", [0.0, -1.0, np.inf])
 def test_variances_that_are_none_are_refused(model, windows, variance):
-    for use in (lambda data: checked_states(model, data), problem_of):
+    for use in (lambda data: reconstruct(model, data).states, problem_of):
         with pytest.raises(InputError, match="observation_variance"):
             use(with_variance(windows, variance))
     other = windows.assign(noise_variance=("station", [1.0]))
@@ -227,5 +229,7 @@ def test_labels_of_a_model_without_a_signature_are_not_looked_at(model, windows)
     plain = load_model("l63-c-paper")
     plain.signature = None
     permuted = windows.sel(component=ORDER)
-    states = checked_states(plain, permuted)
-    np.testing.assert_array_equal(states, checked_states(plain, permuted["observations"].values))
+    states = reconstruct(plain, permuted).states
+    np.testing.assert_array_equal(
+        states, reconstruct(plain, permuted["observations"].values).states
+    )

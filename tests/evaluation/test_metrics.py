@@ -2,16 +2,16 @@ import numpy as np
 import pytest
 
 from tf4dvar.evaluation.metrics import (
-    RScore,
     fourdvar_score,
     ode_score,
     r_score,
 )
-from tf4dvar.systems import Lorenz63, rk4_step
+from tf4dvar.models import RScore
+from tf4dvar.systems import Lorenz63
 
 
 def forecast(state):
-    return rk4_step(Lorenz63(), state)
+    return Lorenz63().step(state)
 
 
 @pytest.fixture

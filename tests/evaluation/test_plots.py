@@ -22,6 +22,18 @@ def test_windows_and_densities_with_labels(windows, rng, tmp_path):
     figure.savefig(tmp_path / "figure.png")
 
 
+def test_states_that_are_sure_have_bands(windows, rng):
+    """Of 90 %: 1.645 deviations to each side."""
+    truth = windows["truth"].values
+    std = rng.uniform(0.1, 1.0, truth.shape)
+    axes = plot_reconstructions(windows, {"a": truth, "b": truth}, {"b": std}).get_axes()
+    (band,) = axes[4].collections
+    corners = band.get_paths()[0].vertices[:, 1]
+    reach = 1.6449 * std[1, :, 1]
+    assert corners.max() == pytest.approx((truth[1, :, 1] + reach).max(), rel=1e-4)
+    assert corners.min() == pytest.approx((truth[1, :, 1] - reach).min(), rel=1e-4)
+
+
 def test_without_truth_there_are_the_windows_alone(windows):
     dataset = windows.drop_vars("truth").isel(window=slice(1))
     figure = plot_reconstructions(dataset, {"states": windows["truth"].values[:1]})

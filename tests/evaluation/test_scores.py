@@ -9,7 +9,8 @@ import pytest
 
 from tf4dvar.errors import InputError
 from tf4dvar.evaluation.comparison import problem_of
-from tf4dvar.evaluation.scores import evaluate, reconstruct, score, warn_of_training_windows
+from tf4dvar.evaluation.reconstruction import reconstruct
+from tf4dvar.evaluation.scores import evaluate, score, warn_of_training_windows
 from tf4dvar.experiments import true_flow
 from tf4dvar.layers import GradientSolver, LSTMCell
 from tf4dvar.models import FourDVarNet, load_model
@@ -200,7 +201,7 @@ def test_attributes_that_make_no_sense_are_an_answer_of_one_line(windows):
             score(truth, windows.assign_attrs(attributes))
     for attributes, message in (
         ({"noise_variance": np.nan}, "noise_variance = nan"),
-        ({"system": np.array([1, 2])}, "known systems: l63, l96"),
+        ({"system": np.array([1, 2])}, "known systems: ks, l63, l96"),
     ):
         with pytest.raises(InputError, match=message):
             problem_of(windows.assign_attrs(attributes))

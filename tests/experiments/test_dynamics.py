@@ -12,10 +12,8 @@ from tf4dvar.experiments import true_flow
 from tf4dvar.layers import Lorenz63ODE, RK4Flow, SystemODE
 from tf4dvar.layers.adjoint import with_adjoint
 from tf4dvar.paper.tables import held_out_windows, rows_of
-from tf4dvar.systems import SYSTEMS, System, rk4_step, sample_windows, system_by_name
+from tf4dvar.systems import SYSTEMS, System, sample_windows, system_by_name
 from tf4dvar.systems.observation_plan import ObservationPlan
-
-KNOWN = tuple(SYSTEMS)
 
 
 @pytest.fixture
@@ -45,7 +43,7 @@ def pendulum():
     SYSTEMS.update(before)
 
 
-@pytest.mark.parametrize("name", KNOWN)
+@pytest.mark.parametrize("name", ["l63", "l96"])
 def test_a_flow_written_by_hand_is_the_one_derived_from_the_system(name, rng):
     system = system_by_name(name)
     states = sample_windows(system, 3, 20, seed=1)
@@ -58,7 +56,7 @@ def test_a_flow_written_by_hand_is_the_one_derived_from_the_system(name, rng):
         with_adjoint(each, tf.constant(states)) for each in (fast, derived)
     )
     np.testing.assert_allclose(flow, expected, rtol=1e-13, atol=1e-13)
-    np.testing.assert_allclose(flow[:, 1:], rk4_step(system, states[:, :-1]), rtol=1e-13)
+    np.testing.assert_allclose(flow[:, 1:], system.step(states[:, :-1]), rtol=1e-13)
     np.testing.assert_allclose(adjoint(residual), back(residual), rtol=1e-10, atol=1e-12)
 
 
@@ -94,7 +92,7 @@ def test_a_system_without_a_protocol_or_with_a_known_name_is_refused(pendulum, m
             name = "l63"
 
     assert SYSTEMS["l63"].__name__ == "Lorenz63"
-    with pytest.raises(InputError, match="known systems: l63, l96, pendulum"):
+    with pytest.raises(InputError, match="known systems: ks, l63, l96, pendulum"):
         true_flow("rossler")
 
 

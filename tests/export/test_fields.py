@@ -16,6 +16,7 @@ from tf4dvar.export import save
 pytestmark = pytest.mark.long
 
 
+@pytest.mark.slow
 def test_it_gives_the_same_where_the_package_is_not(tmp_path):
     model, windows = field_model(), {"six": field_windows(), "one": field_windows(1, seed=2)}
     version = save(model, tmp_path / "served")

@@ -20,6 +20,7 @@ from tf4dvar.layers import (
     ConvCell,
     EulerFlow,
     FixedStepCell,
+    GaussianPosterior,
     GradientSolver,
     Lorenz63ODE,
     Lorenz96ODE,
@@ -137,6 +138,28 @@ def test_what_does_not_convert_is_refused_by_name_and_leaves_nothing(tmp_path):
     with pytest.raises(InputError, match=r"AutoEncoder.*nothing in ONNX for .*with_adjoint"):
         save(model, tmp_path / "served", "onnx")
     assert list((tmp_path / "served").iterdir()) == []
+
+
+def test_how_sure_a_model_is_for_noise_of_any_size(tmp_path, rng):
+    network = AttentionFirstGuess(8, 16, 1, 2, weighted=True, background=True, outputs=3)
+    model = adapted(
+        FourDVarNet(
+            RK4Flow(Lorenz63ODE(trainable=False), 0.01),
+            GradientSolver(LSTMCell(units=4), 2),
+            first_guess=AttentionFirstGuess(8, 16, 1, 2, weighted=True),
+            noise_variance=2.0,
+            uncertainty=GaussianPosterior(network),
+        )
+    )
+    session = onnxruntime.InferenceSession(save(model, tmp_path, "onnx") / "model.onnx")
+    given = {"observations": 5 + 8 * rng.normal(size=(2, 30, 3)).astype("float32")}
+    given["observations"][:, 1::3] = np.nan
+    given["noise_variance"] = rng.uniform(0.5, 8, (2, 30, 3)).astype("float32")
+    given["noise_variance"][0] = np.nan
+    for found, expected in zip(
+        session.run(["state", "std"], given), model.posterior(given), strict=True
+    ):
+        np.testing.assert_allclose(found / 8, expected / 8, atol=1e-4)
 
 
 @pytest.mark.parametrize("operator", ["one", pytest.param("two sources", marks=pytest.mark.slow)])

@@ -13,6 +13,7 @@ def test_layer_of_any_window_length(steps, rng, tmp_path):
     assert output.shape == x.shape
 
 
+@pytest.mark.long
 def test_it_learns_what_its_code_can_hold(rng):
     phase = rng.uniform(0, 2 * np.pi, size=(64, 1, 1)) + 0.3 * np.arange(16)[:, None]
     waves = np.concatenate([np.sin(phase), np.cos(phase), np.sin(2 * phase)], -1).astype("float32")

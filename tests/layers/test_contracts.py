@@ -33,6 +33,9 @@ EXAMPLES = {
     ),
     layers.QuasiGeostrophicODE: lambda **dtype: layers.QuasiGeostrophicODE(200e3, **dtype),
     layers.RK4Flow: lambda **dtype: layers.RK4Flow(layers.Lorenz63ODE(**dtype), 0.01, **dtype),
+    layers.SystemFlow: lambda **dtype: layers.SystemFlow(
+        layers.SystemODE("ks", **dtype), 0.5, **dtype
+    ),
     layers.SystemODE: lambda **dtype: layers.SystemODE("l63", **dtype),
 }
 # On a circle, and of two layers.
@@ -41,6 +44,7 @@ COMPONENTS = {
     layers.PeriodicGENN: 8,
     layers.QuasiGeostrophicFlow: 2,
     layers.QuasiGeostrophicODE: 2,
+    layers.SystemFlow: 128,
 }
 # What takes fields alone is given these where others are given series.
 SPACE = {layers.QuasiGeostrophicFlow: (4, 6), layers.QuasiGeostrophicODE: (4, 6)}

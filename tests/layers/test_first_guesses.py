@@ -8,7 +8,7 @@ import pytest
 
 from tests.layers.layer_check import check_layer
 from tf4dvar.errors import InputError
-from tf4dvar.evaluation.scores import checked_states
+from tf4dvar.evaluation.reconstruction import reconstruct
 from tf4dvar.layers import (
     GENN,
     AttentionFirstGuess,
@@ -120,6 +120,7 @@ def test_around_a_circle_an_observation_reaches_as_far_as_the_blocks():
     np.testing.assert_array_equal(np.flatnonzero(changed.any(axis=1)), np.arange(40))
 
 
+@pytest.mark.long
 def test_attention_over_too_many_segments_says_so_before_it_takes_the_memory(rng):
     """It compares all with all: a window of a million steps would take 250 GB."""
     model = FourDVarNet(
@@ -128,8 +129,8 @@ def test_attention_over_too_many_segments_says_so_before_it_takes_the_memory(rng
     observations = rng.normal(size=(1, 400_000, 3)).astype("float32")
     model.build(observations.shape)
     with pytest.raises(InputError, match="50000 segments of 8 steps; cut them"):
-        checked_states(model, observations)
-    assert checked_states(model, observations[:, :200]).shape == (1, 200, 3)
+        reconstruct(model, observations)
+    assert reconstruct(model, observations[:, :200]).states.shape == (1, 200, 3)
 
 
 @every_guess

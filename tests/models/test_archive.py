@@ -8,7 +8,7 @@ import sympy
 from hostile import archive, members
 
 from tf4dvar.errors import InputError
-from tf4dvar.evaluation.scores import reconstruct
+from tf4dvar.evaluation.reconstruction import reconstruct
 from tf4dvar.layers import GENN, GradientSolver, LSTMCell, RK4Flow, ode_layer
 from tf4dvar.models import FourDVarNet, load_model
 from tf4dvar.systems.symbolic import Equations

@@ -9,7 +9,7 @@ import tensorflow as tf
 import xarray as xr
 
 from tf4dvar.errors import InputError
-from tf4dvar.evaluation.scores import reconstruct
+from tf4dvar.evaluation.reconstruction import reconstruct
 from tf4dvar.layers import FixedStepCell, GradientSolver, LinearObservation, Normalisation
 from tf4dvar.models import FourDVarNet
 

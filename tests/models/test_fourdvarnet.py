@@ -3,7 +3,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf4dvar.evaluation.metrics import RScore
 from tf4dvar.layers import (
     GENN,
     ConvCell,
@@ -14,7 +13,7 @@ from tf4dvar.layers import (
     LSTMCell,
     RK4Flow,
 )
-from tf4dvar.models import FourDVarNet, SupervisedLoss, UnsupervisedLoss, twin
+from tf4dvar.models import FourDVarNet, RScore, SupervisedLoss, UnsupervisedLoss, twin
 
 
 def make_model(prior="genn", cell=None):

@@ -1,12 +1,14 @@
 """Metrics are over what is known of the truth, and come back with the model."""
 
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
 
-from tf4dvar.evaluation.metrics import RScore
 from tf4dvar.layers import FixedStepCell, GradientSolver
-from tf4dvar.models import FourDVarNet
+from tf4dvar.models import FourDVarNet, RScore
 
 metrics = keras.metrics
 
@@ -70,3 +72,10 @@ def test_they_come_back_with_the_model(data, tmp_path):
     scores = [m.evaluate(*data, verbose=0, return_dict=True) for m in (model, loaded)]
     assert scores[0] == scores[1]
     assert set(scores[0]) == {"loss", "mae", "r_score"}
+
+
+@pytest.mark.long
+def test_a_model_that_was_trained_is_loaded_where_nothing_else_is_imported(tmp_path):
+    compiled(metrics=[RScore()]).save(tmp_path / "model.keras")
+    code = "import sys; import tf4dvar; print(tf4dvar.load_model(sys.argv[1]).name)"
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "model.keras")], check=True)

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tf4dvar.classical import FixedStepDescent, Problem
 from tf4dvar.errors import InputError
-from tf4dvar.evaluation.scores import reconstruct
+from tf4dvar.evaluation.reconstruction import reconstruct
 from tf4dvar.experiments import true_flow
 from tf4dvar.layers import GENN, ConvCell, FixedStepCell, GradientSolver, LSTMCell, RK4Flow
 from tf4dvar.layers.odes.lorenz96 import Lorenz96ODE

@@ -6,7 +6,6 @@ import pytest
 import tensorflow as tf
 
 from tests.layers.test_observation_operators import Speed
-from tf4dvar.evaluation.metrics import RScore
 from tf4dvar.layers import (
     GENN,
     AttentionFirstGuess,
@@ -14,7 +13,7 @@ from tf4dvar.layers import (
     GradientSolver,
     LinearObservation,
 )
-from tf4dvar.models import FourDVarNet, UnsupervisedLoss
+from tf4dvar.models import FourDVarNet, RScore, UnsupervisedLoss
 
 MATRIX = np.array([[1.0, 0.0, 1.0], [0.0, 2.0, 0.0]])
 

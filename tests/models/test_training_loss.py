@@ -56,6 +56,7 @@ def test_a_loss_of_compile_is_taken_over_known_truth_in_normalised_units(loss, o
     np.testing.assert_allclose(evaluated(model, *data, loss=loss), expected, rtol=1e-4)
 
 
+@pytest.mark.long
 def test_the_mean_squared_error_is_the_supervised_loss_and_trains_as_it(data):
     weights = []
     for loss in (None, "mse"):

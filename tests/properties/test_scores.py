@@ -4,12 +4,13 @@ import numpy as np
 from hypothesis import given
 
 from tests.properties.strategies import observed_windows, seeded
-from tf4dvar.evaluation.metrics import RScore, fourdvar_score, r_score
-from tf4dvar.systems import Lorenz63, rk4_step
+from tf4dvar.evaluation.metrics import fourdvar_score, r_score
+from tf4dvar.models import RScore
+from tf4dvar.systems import Lorenz63
 
 
 def forecast(states):
-    return rk4_step(Lorenz63(), states)
+    return Lorenz63().step(states)
 
 
 @given(windows=observed_windows(dtype="float64"), rng=seeded())

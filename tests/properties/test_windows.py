@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.properties.conftest import graph
 from tests.properties.strategies import observed_windows, seeded
 from tf4dvar.data import read_windows, simulate_dataset, write_dataset
-from tf4dvar.evaluation import scores
+from tf4dvar.evaluation import reconstruction
 from tf4dvar.layers import LinearInterpolation
 from tf4dvar.systems import Lorenz63
 from tf4dvar.systems.observation_plan import ObservationPlan
@@ -141,7 +141,7 @@ def test_truth_that_is_not_known_never_counts_in_training(losses, windows, rng):
 def test_batches_of_a_reconstruction_do_not_show(genn, count, rng):
     model, psi = genn
     windows = np.where(rng.random((count, 12, 3)) < 0.3, rng.normal(0, 8, (count, 12, 3)), np.nan)
-    states = scores.reconstruct(model, windows).states
+    states = reconstruction.reconstruct(model, windows).states
     np.testing.assert_allclose(states, psi(windows.astype("float32")), **CLOSE)
 
 

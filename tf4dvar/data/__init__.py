@@ -29,7 +29,7 @@ from tf4dvar.data.patches import Patches
 from tf4dvar.data.protocols import default_protocol, plan_of, protocol_plan
 from tf4dvar.data.series import Series
 from tf4dvar.data.signature import Signature
-from tf4dvar.data.states import like, read_states
+from tf4dvar.data.states import like, read_errors, read_states
 from tf4dvar.data.stores import readable
 from tf4dvar.data.time_axis import binned, regular
 from tf4dvar.data.time_step import time_step_of
@@ -61,6 +61,7 @@ __all__ = [
     "open_windows",
     "plan_of",
     "protocol_plan",
+    "read_errors",
     "read_states",
     "read_windows",
     "readable",

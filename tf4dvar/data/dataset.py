@@ -179,7 +179,13 @@ def number_of(dataset: xr.Dataset, attribute: str, otherwise: str | None = None)
     )
 
 
-def states_dataset(source: xr.Dataset, state: np.ndarray, **attributes: object) -> xr.Dataset:
+def states_dataset(
+    source: xr.Dataset,
+    state: np.ndarray,
+    state_std: np.ndarray | None = None,
+    suspect: np.ndarray | None = None,
+    **attributes: object,
+) -> xr.Dataset:
     """Reconstructed states with the dimensions, coordinates and attributes of their source.
 
     Where an observation operator makes the state's components others than the observed ones,
@@ -188,6 +194,8 @@ def states_dataset(source: xr.Dataset, state: np.ndarray, **attributes: object) 
     Args:
         source: the data set with the `observations`.
         state: [window, time, *space, component], physical units.
+        state_std: standard deviation of its error, of the same shape.
+        suspect: whether it does not fit the observations, [window].
         **attributes: more attributes, for example `method`.
     """
     observations = source["observations"]
@@ -200,7 +208,14 @@ def states_dataset(source: xr.Dataset, state: np.ndarray, **attributes: object) 
             component=np.arange(state.shape[-1])
         )
     states.attrs = {**states.attrs, "long_name": "reconstructed state"}
-    return states.to_dataset().assign_attrs({**source.attrs, **attributes})
+    named = states.to_dataset()
+    if state_std is not None:
+        named["state_std"] = states.copy(data=state_std)
+        named["state_std"].attrs["long_name"] = "standard deviation of the state's error"
+    if suspect is not None:
+        told = {"long_name": "whether the state does not fit the observations: 1, it does not"}
+        named["suspect"] = ("window", suspect.astype(np.int8), told)
+    return named.assign_attrs({**source.attrs, **attributes})
 
 
 def write_dataset(dataset: xr.Dataset, path: str | Path, force: bool = False) -> None:

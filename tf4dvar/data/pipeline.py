@@ -26,6 +26,7 @@ def fixed_windows(
     seed: int = 0,
     first_epoch: int = 0,
     part: slice = WHOLE,
+    weights: np.ndarray | None = None,
 ) -> tf.data.Dataset:
     """The same windows every epoch, in a fresh order.
 
@@ -35,13 +36,15 @@ def fixed_windows(
         seed: of the order.
         first_epoch: number of the epoch to begin with.
         part: of every batch, this worker's.
+        weights: of windows, by which their squares count; [window].
     """
 
     def epoch_windows(epoch: int) -> Any:
         order = random_stream("training order", seed, epoch).permutation(len(truth))
-        return tf.nest.map_structure(lambda each: each[order], (inputs, truth))
+        return tf.nest.map_structure(lambda each: each[order], given)
 
-    shapes = tf.nest.map_structure(lambda each: each.shape[1:], (inputs, truth))
+    given = weighted(inputs, truth, weights)
+    shapes = tf.nest.map_structure(lambda each: each.shape[1:], given)
     return batches_of(epoch_windows, len(truth), batch_size, first_epoch, part, shapes)
 
 
@@ -72,17 +75,28 @@ def simulated_windows(
         truth[mine] = windows_from(system, initial[mine], steps, integrator)
         return truth
 
-    def epoch_windows(epoch: int) -> tuple[Any, np.ndarray]:
+    def epoch_windows(epoch: int) -> Any:
         rng = random_stream("training truth", seed, epoch)
         truth = sample_windows(system, windows, steps, rng, simulate=simulate)
-        return plan.inputs(truth, random_stream("training noise", seed, epoch)), truth
+        return observed(truth, random_stream("training noise", seed, epoch))
+
+    def observed(truth: np.ndarray, rng: np.random.Generator) -> tuple[Any, ...]:
+        inputs = plan.inputs(truth, rng)
+        return weighted(inputs, truth, plan.weights(inputs))
 
     shape = (steps, len(system.components))
-    one = np.zeros((1, *shape))
-    shapes = tf.nest.map_structure(
-        lambda each: each.shape[1:], (plan.inputs(one, np.random.default_rng()), one)
-    )
+    one = observed(np.zeros((1, *shape)), np.random.default_rng())
+    shapes = tf.nest.map_structure(lambda each: each.shape[1:], one)
     return batches_of(epoch_windows, windows, batch_size, first_epoch, part, shapes)
+
+
+def weighted(inputs: Any, truth: np.ndarray, weights: np.ndarray | None) -> tuple[Any, ...]:
+    """What `fit` takes of windows.
+
+    Args:
+        inputs, truth, weights: as of `fixed_windows`.
+    """
+    return (inputs, truth) if weights is None else (inputs, truth, weights)
 
 
 def _batch_rows(windows: int, batch_size: int, part: slice) -> np.ndarray:

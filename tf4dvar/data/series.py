@@ -283,16 +283,23 @@ class Series:
             yield self.layout.unstack(states, like)
 
 
-def with_errors(states: xr.Dataset, errors: xr.Dataset) -> xr.Dataset:
+def with_errors(
+    states: xr.Dataset, errors: xr.Dataset, transforms: Mapping[str, str] | None = None
+) -> xr.Dataset:
     """A data set of states with `NAME_error` beside each variable, their standard deviations.
 
     Args:
         states, errors: of the same form.
+        transforms: names of those on whose scale the errors are, by those of variables.
     """
     named = {}
     for name, error in errors.data_vars.items():
-        units = {key: of for key, of in error.attrs.items() if key == "units"}
-        told = {"long_name": f"standard deviation of the error of {name}", **units}
+        transform = (transforms or {}).get(str(name))
+        told = {"long_name": f"standard deviation of the error of {name}"}
+        if transform is not None:
+            told = {"long_name": f"standard deviation of the error of {transform}({name})"}
+        elif "units" in error.attrs:
+            told["units"] = error.attrs["units"]
         # Packing is of the values, and may not have the room for their errors.
         named[f"{name}_error"] = xr.DataArray(error.variable).drop_encoding()
         named[f"{name}_error"].attrs = told

@@ -19,8 +19,26 @@ def read_states(path: str | Path, source: xr.Dataset) -> np.ndarray:
     Raises:
         InputError: as `read_windows`; or they are states of other windows.
     """
-    states = read_windows(path, "state")["state"].astype("float64")
-    observations = source["observations"]
+    return _in_order(path, read_windows(path, "state")["state"], source["observations"])
+
+
+def read_errors(path: str | Path, source: xr.Dataset) -> np.ndarray | None:
+    """The standard deviations of the errors of the states in a file, as `read_states`.
+
+    Args:
+        path, source: as there.
+
+    Returns:
+        None where the file has no `state_std`.
+    """
+    found = read_windows(path, "state")
+    if "state_std" not in found:
+        return None
+    return _in_order(path, found["state_std"], source["observations"])
+
+
+def _in_order(path, states, observations):
+    states = states.astype("float64")
     if states.shape != observations.shape:
         raise InputError(
             f"{path} has states of shape {states.shape}; the data has windows of shape "

@@ -1,11 +1,12 @@
 """States written slab by slab, in the form of the data set that they are of."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import chain
 from math import prod
 from pathlib import Path
 from tempfile import TemporaryFile
+from typing import Any
 
 import h5netcdf
 import numpy as np
@@ -29,25 +30,40 @@ CHUNK = 2**20
 
 
 def write_states(
-    source: xr.Dataset, pieces: Iterable[np.ndarray], path: str | Path, **attributes: object
+    source: xr.Dataset,
+    pieces: Iterable[Mapping[str, np.ndarray]],
+    path: str | Path,
+    **attributes: Any,
 ) -> None:
     """Write the `states_dataset` of a source piece by piece, so that memory holds one of them.
 
     Args:
         source: the data set with the `observations`; they are not read.
-        pieces: states of some windows after others, [window, time, *space, component], all of one
-            type.
+        pieces: what `states_dataset` takes of some windows after others, in all the same, each
+            of one type.
         path: the file; one that exists is overwritten.
         **attributes: more attributes, for example `method`.
     """
     pieces = iter(pieces)
     first = next(pieces)
-    shape = (source.sizes["window"], *first.shape[1:])
-    # One number in the place of all: what is left of it are the coordinates and the attributes.
-    frame = states_dataset(source, np.broadcast_to(first[0, 0, 0], shape), **attributes)
-    frame["state"].encoding = {"_FillValue": np.nan}
-    dims = frame["state"].dims
-    slabs = (xr.Dataset({"state": (dims, piece)}) for piece in chain([first], pieces))
+    # One window in the place of all: what is left of it are the coordinates and the attributes.
+    windows = source.sizes["window"]
+    whole: dict[str, Any] = {
+        name: np.broadcast_to(of[:1], (windows, *of.shape[1:])) for name, of in first.items()
+    }
+    frame = states_dataset(source, **whole, **attributes)
+    for name in {"state", "state_std"} & set(first):
+        frame[name].encoding = {"_FillValue": np.nan}
+    if "suspect" in first:
+        frame["suspect"].encoding = {"dtype": frame["suspect"].dtype}
+    forms = {name: (frame[name].dims, frame[name].dtype) for name in first}
+
+    def slab(piece):
+        return xr.Dataset(
+            {name: (dims, piece[name].astype(dtype)) for name, (dims, dtype) in forms.items()}
+        )
+
+    slabs = (slab(piece) for piece in chain([first], pieces))
     write_slabs(frame, slabs, "window", path)
 
 

@@ -20,12 +20,13 @@ from tf4dvar.data import (
     time_step_of,
 )
 from tf4dvar.errors import InputError
+from tf4dvar.evaluation.calibration import full_calibration
 from tf4dvar.evaluation.metrics import mean_of_known, r_score
 from tf4dvar.evaluation.plots import plot_calibration, plot_error_by_time, plot_reconstructions
+from tf4dvar.evaluation.reconstruction import reconstruct
 from tf4dvar.evaluation.scores import (
     in_order,
     prior_ode_score,
-    reconstruct,
     score,
     system_of,
     truth_of,
@@ -41,8 +42,6 @@ logger = logging.getLogger(__name__)
 
 # First and last tenth of a window: fewer observations help there.
 EDGE = 0.1
-# Of a normal distribution, 90 % lie within so many standard deviations.
-NINETY_PERCENT = 1.645
 
 
 class Compared(NamedTuple):
@@ -204,18 +203,18 @@ def compare_model(
         dataset: the windows.
         system: see `score`.
     """
-    states, seconds = reconstruct(model, dataset)
-    states = states.astype("float64")
+    found = reconstruct(model, dataset, timed=True)
+    states, std = found.states.astype("float64"), found.std
     return Compared(
         states,
-        None,
+        std,
         {
-            **scores_of(states, None, dataset, system),
+            **scores_of(states, std, dataset, system),
             "ode_score": prior_ode_score(
                 model.prior_prediction, arranged_truth(model, dataset["truth"]).astype("float32")
             ),
             "converged": None,
-            "seconds_per_window": seconds,
+            "seconds_per_window": found.seconds_per_window,
         },
     )
 
@@ -231,8 +230,8 @@ def _chain(
     seconds, states = 0.0, None
     for part in name.split("+"):
         if part in models:
-            states, seconds = reconstruct(models[part], dataset)
-            states = states.astype("float64")
+            found = reconstruct(models[part], dataset, timed=True)
+            seconds, states = found.seconds_per_window, found.states.astype("float64")
             continue
         analysis = METHODS[part]().analyse(problem.with_first_guess(states), progress)
         seconds, states = seconds + analysis.seconds_per_window, analysis.states
@@ -265,17 +264,7 @@ def scores_of(
             "middle": mean_of_known(by_time[edge:-edge]),
             "end": mean_of_known(by_time[-edge:]),
         },
-        "calibration": None if spread is None else _calibration(states - truth, spread),
-    }
-
-
-def _calibration(error: np.ndarray, spread: np.ndarray) -> dict[str, float]:
-    """How the spread compares with the error where that is known: 1 and 0.9 are right."""
-    known = ~np.isnan(error)
-    error, spread = error[known], spread[known]
-    return {
-        "spread_over_error": float(np.sqrt(np.square(spread).mean() / np.square(error).mean())),
-        "within_90_percent": float((np.abs(error) <= NINETY_PERCENT * spread).mean()),
+        "calibration": None if spread is None else full_calibration(states - truth, spread),
     }
 
 
@@ -293,7 +282,7 @@ def write_report(results: dict[str, Compared], dataset: xr.Dataset, folder: Path
     states = {name: result.states for name, result in results.items()}
     spreads = {name: r.spread for name, r in results.items() if r.spread is not None}
     figures = {
-        "windows.png": plot_reconstructions(dataset, states),
+        "windows.png": plot_reconstructions(dataset, states, spreads),
         "error_by_time.png": plot_error_by_time(
             dataset, {name: r.scores["r_score_by_time"] for name, r in results.items()}
         ),

@@ -10,16 +10,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
-from scipy import stats
 from scipy.spatial import cKDTree
 
 from tf4dvar.classical import Progress
 from tf4dvar.classical.fields import FIELD_METHODS, FieldAnalysis, FieldProblem
 from tf4dvar.data import Members, number_of
 from tf4dvar.errors import InputError
-from tf4dvar.evaluation.comparison import NINETY_PERCENT
+from tf4dvar.evaluation.calibration import calibration
 from tf4dvar.evaluation.field_scores import daily_scores, field_scores
-from tf4dvar.evaluation.scores import predicted
+from tf4dvar.evaluation.reconstruction import predicted
 from tf4dvar.models import FourDVarNet, load_model, published_names
 from tf4dvar.models.series import members_for, states_of_members
 
@@ -231,29 +230,6 @@ def scores_of_fields(
         else calibration(error[known], analysis.spread[known]),
         "seconds_per_map": analysis.seconds_per_map,
         "settings": analysis.settings,
-    }
-
-
-def calibration(error: np.ndarray, spread: np.ndarray) -> dict[str, float]:
-    """How well stated errors are those that are made.
-
-    Args:
-        error: of states, any shape.
-        spread: its standard deviation as stated, the same shape.
-
-    Returns:
-        `scaled_error`, the standard deviation of the error divided by the spread, 1 where it is
-        right; `within_90_percent`, the share inside the interval of 90 % of a normal distribution;
-        `crps`, the continuous ranked probability score of this distribution (Gneiting et al. 2005,
-        eq. 5), in the units of the error, smaller is better.
-    """
-    scaled = error / spread
-    density, cumulative = stats.norm.pdf(scaled), stats.norm.cdf(scaled)
-    crps = spread * (scaled * (2 * cumulative - 1) + 2 * density - 1 / np.sqrt(np.pi))
-    return {
-        "scaled_error": float(scaled.std()),
-        "within_90_percent": float((np.abs(scaled) <= NINETY_PERCENT).mean()),
-        "crps": float(crps.mean()),
     }
 
 

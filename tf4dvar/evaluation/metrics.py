@@ -1,4 +1,4 @@
-"""The three scores of Tables 1 and 2, in physical units.
+"""The three scores of Tables 1 and 2, in physical units, and one of a mean and its spread.
 
 - R-score: mean squared error of the reconstruction.
 - 4DVar-score: variational cost of the reconstruction under the true dynamics, with
@@ -11,9 +11,8 @@ Each function gives one number a window, so that a standard error can be taken.
 
 from collections.abc import Callable
 
-import keras
 import numpy as np
-import tensorflow as tf
+from scipy import special
 
 from tf4dvar.classical.weighted_method import OBSERVATION_WEIGHT, PRIOR_WEIGHT
 from tf4dvar.systems.axes import axes_but
@@ -89,19 +88,16 @@ def ode_score(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
     return _mean_where(np.square(prediction - truth)[:, 1:], ~unknown[:, 1:], kept=0)
 
 
-@keras.saving.register_keras_serializable(package="tf4dvar")
-class RScore(keras.metrics.Mean):
-    """R-score as a Keras metric: mean squared error, NaN in the truth left out.
+def gaussian_crps(error: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    """Continuous ranked probability score of normal distributions (Gneiting et al. 2005, eq. 5).
 
     Args:
-        name: of the metric.
+        error: of their means, any shape.
+        spread: their standard deviations, the same shape.
+
+    Returns:
+        The same shape, in the units of the error; smaller is better.
     """
-
-    def __init__(self, name: str = "r_score", **kwargs):
-        super().__init__(name=name, **kwargs)
-
-    def update_state(self, y_true, y_pred, sample_weight=None):
-        """Add a batch of [batch, time, component]."""
-        known = tf.cast(tf.math.is_finite(y_true), y_pred.dtype)
-        error = tf.math.multiply_no_nan(tf.square(y_pred - y_true), known)
-        super().update_state(error, known)
+    scaled = error / spread
+    density, cumulative = np.exp(-(scaled**2) / 2) / np.sqrt(2 * np.pi), special.ndtr(scaled)
+    return spread * (scaled * (2 * cumulative - 1) + 2 * density - 1 / np.sqrt(np.pi))

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from scipy.stats import gaussian_kde
 
 from tf4dvar.data.checks import check_observations
+from tf4dvar.evaluation.calibration import by_spread, within
 
 # Okabe and Ito's palette: told apart by colour-blind readers too.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
@@ -18,12 +19,18 @@ DENSITY_SAMPLE = 20_000
 LOWEST_DENSITY = 1e-4
 
 
-def plot_reconstructions(dataset: xr.Dataset, states: Mapping[str, np.ndarray]) -> Figure:
+def plot_reconstructions(
+    dataset: xr.Dataset,
+    states: Mapping[str, np.ndarray],
+    stds: Mapping[str, np.ndarray] | None = None,
+) -> Figure:
     """The first windows above, densities of the errors below; one column a component.
 
     Args:
         dataset: `observations` and, where known, `truth`; without it there are no densities.
         states: reconstructed states by label, each [window, time, component].
+        stds: standard deviations of their errors, of those labels that have some: bands in which
+            nine of ten true states are to be.
 
     Raises:
         InputError: the windows are of fields.
@@ -35,7 +42,7 @@ def plot_reconstructions(dataset: xr.Dataset, states: Mapping[str, np.ndarray]) 
     rows = windows + known
     figure = Figure(figsize=(4.2 * components, 2.6 * rows + 0.5), layout="constrained")
     axes = figure.subplots(rows, components, squeeze=False)
-    plot_windows(axes[:windows], dataset, states)
+    plot_windows(axes[:windows], dataset, states, stds=stds)
     if known:
         truth = dataset["truth"].values
         for column in range(components):
@@ -85,12 +92,9 @@ def plot_calibration(
     figure = Figure(figsize=(4.5, 4), layout="constrained")
     axes = figure.subplots()
     for colour, (label, spread) in zip(cycle(COLOURS), spreads.items(), strict=False):
-        known = ~np.isnan(errors[label])
-        order = np.array_split(np.argsort(spread[known]), min(10, known.sum()))
-        estimated, found = (
-            [np.sqrt(np.square(values[known][part]).mean()) for part in order]
-            for values in (spread, errors[label])
-        )
+        known = np.isfinite(errors[label])
+        classes = by_spread(errors[label][known], spread[known])
+        estimated, found = ([each[name] for each in classes] for name in ("spread", "error"))
         axes.plot(estimated, found, "o-", color=colour, label=label)
     limit = max(axes.get_xlim()[1], axes.get_ylim()[1])
     axes.plot([0, limit], [0, limit], color="black", linewidth=0.8)
@@ -105,6 +109,7 @@ def plot_windows(
     dataset: xr.Dataset,
     states: Mapping[str, np.ndarray],
     colours: Sequence[str] = COLOURS,
+    stds: Mapping[str, np.ndarray] | None = None,
 ) -> None:
     """The first windows, a row each, one column a component; see `plot_window`.
 
@@ -113,14 +118,18 @@ def plot_windows(
         dataset: the windows.
         states: reconstructions by label, each [window, time, component], physical units.
         colours: one for each label.
+        stds: see `plot_reconstructions`.
     """
     # What has no labels is numbered.
     unlabelled = set(dataset.dims) - set(dataset.coords)
     dataset = dataset.assign_coords({name: dataset[name] for name in unlabelled})
     for (row, column), panel in np.ndenumerate(axes):
         window = dataset.isel(window=row, component=column)
-        some = {label: state[row, :, column] for label, state in states.items()}
-        plot_window(panel, window, some, colours)
+        some, sure = (
+            {label: of[row, :, column] for label, of in each.items()}
+            for each in (states, stds or {})
+        )
+        plot_window(panel, window, some, colours, sure)
 
 
 def plot_window(
@@ -128,6 +137,7 @@ def plot_window(
     window: xr.Dataset,
     states: Mapping[str, np.ndarray],
     colours: Sequence[str] = COLOURS,
+    stds: Mapping[str, np.ndarray] | None = None,
 ) -> None:
     """One component of one window, its truth, observations and reconstructions by label.
 
@@ -136,6 +146,7 @@ def plot_window(
         window: one window and component of a data set, its variables [time].
         states: reconstructions by label, each [time], physical units.
         colours: one for each label.
+        stds: standard deviations of their errors, of those that have some, each [time].
     """
     times = window["time"].values
     component = str(window["component"].values)
@@ -143,6 +154,9 @@ def plot_window(
         axes.plot(times, window["truth"], color="black", linewidth=2.5, alpha=0.35, label="truth")
     for colour, (label, state) in zip(colours, states.items(), strict=False):
         axes.plot(times, state, color=colour, linewidth=1.2, label=label)
+        if stds and label in stds:
+            reach = within(90) * stds[label]
+            axes.fill_between(times, state - reach, state + reach, color=colour, alpha=0.2, lw=0)
     axes.plot(
         times, window["observations"], "o", color="black", markersize=3.5, label="observations"
     )

@@ -1,14 +1,11 @@
 """Reconstructing and scoring the windows of a data set."""
 
 import logging
-import re
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import keras
 import msgspec
 import numpy as np
 import tensorflow as tf
@@ -20,7 +17,7 @@ from tf4dvar.data import (
     covariates_of,
     time_step_of,
 )
-from tf4dvar.errors import InputError, first_line
+from tf4dvar.errors import InputError
 from tf4dvar.evaluation.metrics import (
     fourdvar_score,
     mean_of_known,
@@ -28,22 +25,16 @@ from tf4dvar.evaluation.metrics import (
     ode_score,
     r_score,
 )
+from tf4dvar.evaluation.reconstruction import BATCH, model_inputs, predicted, timed_states
 from tf4dvar.experiments import EXPERIMENTS
 from tf4dvar.models import FourDVarNet
-from tf4dvar.models.inputs import by_name
-from tf4dvar.models.labelled import arranged, arranged_truth
+from tf4dvar.models.labelled import arranged_truth
 from tf4dvar.models.loading import model_path
-from tf4dvar.models.state_checks import check_states_of
 from tf4dvar.storage.records import read_record
-from tf4dvar.systems import SYSTEMS, System, covariates_of_steps, rk4_step, system_by_name
+from tf4dvar.systems import SYSTEMS, System, covariates_of_steps, system_by_name
 from tf4dvar.systems.axes import axes_but
 
 logger = logging.getLogger(__name__)
-
-Windows = np.ndarray | xr.DataArray | xr.Dataset
-"""Observed windows, labelled or not."""
-# Windows a batch: few enough to stay in a processor's cache.
-BATCH = 32
 
 
 class _Training(msgspec.Struct):
@@ -61,18 +52,6 @@ class _Source(msgspec.Struct):
 
 class _Card(msgspec.Struct):
     source: _Source
-
-
-class Reconstruction(NamedTuple):
-    """States and what they cost.
-
-    Attributes:
-        states: [window, time, component], physical units.
-        seconds_per_window: wall clock, first calls left out.
-    """
-
-    states: np.ndarray
-    seconds_per_window: float
 
 
 def warn_of_training_windows(path: str | Path, dataset: xr.Dataset) -> None:
@@ -112,90 +91,6 @@ def _training_of(path):
                 continue
             return record["options"] if name == "config.json" else record["source"]["training"]
     return None
-
-
-def checked_states(model: FourDVarNet, data: Windows, warnings: bool = True) -> np.ndarray:
-    """The state of every window, [window, time, component], physical units.
-
-    Args:
-        model: a trained model.
-        data: a data set of `observations`; or an array of them, labelled or not, [window, time,
-            component], physical units, NaN = not observed. What is labelled is checked by the
-            model's signature, and the states are in its own order.
-        warnings: whether to warn of observations that are likely wrong.
-
-    Raises:
-        InputError: the observations do not fit the model or the memory, or a state is not finite.
-    """
-    inputs, restored = _inputs(model, data, warnings)
-    return restored(predicted(model, inputs, warnings))
-
-
-def _inputs(model, data, warnings=True):
-    """What the model takes, in the precision that it takes, and what puts its states back."""
-    given, restored = arranged(model, data, warnings)
-    inputs = by_name(given)
-    rank = len(model.observations_shape)
-    check_observations(inputs["observations"], model.observed_components, rank)
-    return {name: values.astype("float32") for name, values in inputs.items()}, restored
-
-
-def predicted(
-    model: FourDVarNet, inputs: dict[str, np.ndarray], warnings: bool = True
-) -> np.ndarray:
-    """The state of every window, of inputs as the model takes them.
-
-    Args:
-        model: a trained model.
-        inputs: by name, in the model's order.
-        warnings: whether to warn of observations that are likely wrong.
-
-    Raises:
-        InputError: the observations do not fit the memory, or a state is not finite.
-    """
-    return check_states_of(
-        inputs, _predict(model, inputs, type(model) if warnings else keras.Model)
-    )
-
-
-def _predict(
-    model: FourDVarNet, inputs: dict[str, np.ndarray], kind: type[keras.Model]
-) -> np.ndarray:
-    """The states; by Keras' own method, which warns of nothing, or by that of the model."""
-    observations = inputs["observations"]
-    given = inputs if len(inputs) > 1 else observations
-    try:
-        return kind.predict(model, given, batch_size=BATCH, verbose=0)
-    except tf.errors.OpError as error:
-        asserted = re.search(r"assertion failed: (.*)", str(error))
-        said = first_line(re.sub(r"[][]", "", asserted[1]) if asserted else error)
-        raise InputError(
-            f"The model cannot take observations of shape {observations.shape}: {said}"
-        ) from error
-
-
-def reconstruct(model: FourDVarNet, data: Windows) -> Reconstruction:
-    """As `checked_states`, timed.
-
-    Args:
-        model: a trained model.
-        data: as for `checked_states`.
-    """
-    inputs, restored = _inputs(model, data)
-    states, seconds = _timed(model, inputs)
-    return Reconstruction(restored(states), seconds)
-
-
-def _timed(model, inputs):
-    """States in the model's order, and the seconds per window."""
-    windows = len(inputs["observations"])
-    for size in {min(BATCH, windows), windows % BATCH} - {0}:
-        # Keras' own: a look at the whole of the observations is still to come, and once is enough.
-        some = {name: values[:size] for name, values in inputs.items()}
-        _predict(model, some, keras.Model)
-    started = time.perf_counter()
-    states = predicted(model, inputs)
-    return states, (time.perf_counter() - started) / windows
 
 
 def system_of(dataset: xr.Dataset) -> System | None:
@@ -264,7 +159,7 @@ def score(states: np.ndarray, dataset: xr.Dataset, system: System | None = None)
         check_observations(states, components=len(system.components))
         known = covariates_of(dataset, system.covariates)
         covariates = None if known is None else covariates_of_steps(known)
-        step = partial(rk4_step, system, time_step=time_step_of(dataset, system))
+        step = partial(system.step, time_step=time_step_of(dataset, system))
         by_window = fourdvar_score(
             states, dataset["observations"].values, partial(step, covariates=covariates)
         )
@@ -306,8 +201,8 @@ def evaluate(model: FourDVarNet, dataset: xr.Dataset) -> dict[str, Any]:
         model: a trained model.
         dataset: windows with `truth`.
     """
-    inputs, restored = _inputs(model, dataset)
-    states, seconds = _timed(model, inputs)
+    inputs, restored = model_inputs(model, dataset)
+    states, seconds = timed_states(model, inputs, predicted)
     scores = score(restored(states).astype("float64"), dataset)
     truth = arranged_truth(model, dataset["truth"]).astype("float32")
     known = model.prior_covariates(inputs)

@@ -2,7 +2,15 @@
 
 from typing import Any
 
-from tf4dvar.layers import Lorenz63ODE, Lorenz96ODE, RK4Flow, SystemODE, ode_layer
+from tf4dvar.layers import (
+    Lorenz63ODE,
+    Lorenz96ODE,
+    OneStepFlow,
+    RK4Flow,
+    SystemFlow,
+    SystemODE,
+    ode_layer,
+)
 from tf4dvar.layers.odes.function import is_saveable
 from tf4dvar.systems import SYSTEMS, Lorenz63, Lorenz96, System, system_by_name
 
@@ -10,8 +18,8 @@ from tf4dvar.systems import SYSTEMS, Lorenz63, Lorenz96, System, system_by_name
 _FAST = {Lorenz63: Lorenz63ODE, Lorenz96: Lorenz96ODE}
 
 
-def true_flow(system: str | System, dtype: str = "float32") -> RK4Flow:
-    """The RK4 flow of a system's true equations with its time step, not trained.
+def true_flow(system: str | System, dtype: str = "float32") -> OneStepFlow:
+    """The flow of a system's true equations by its scheme and time step, not trained.
 
     Args:
         system: it, or its short name. A model of the flow can be saved if the system has a name
@@ -19,7 +27,8 @@ def true_flow(system: str | System, dtype: str = "float32") -> RK4Flow:
         dtype: of the flow; classical methods take float64.
     """
     nature = system_by_name(system) if isinstance(system, str) else system
-    return RK4Flow(_ode(nature, dtype), nature.time_step, dtype=dtype)
+    flow = RK4Flow if type(nature).step is System.step else SystemFlow
+    return flow(_ode(nature, dtype), nature.time_step, dtype=dtype)
 
 
 def _ode(nature, dtype):

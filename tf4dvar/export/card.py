@@ -37,6 +37,8 @@ def model_card(
         "units": "as in training",
         "source": None,
         "trained_on": model.signature and model.signature.to_json(),
+        "observation": None if model.operator is None else names_of(model.operator.operators),
+        "noise_variance": model.noise_variance,
         **(description or {}),
     }
 
@@ -116,6 +118,7 @@ def signature_card(
             "units": "1 on land, 0 at sea",
         },
         "state": state,
+        "std": state,
         "iterations": {"dtype": "int32", "shape": [], "range": [0, MAX_ITERATIONS]},
         "cost": {
             "dtype": "float32",

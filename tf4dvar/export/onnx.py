@@ -26,9 +26,10 @@ class ONNX(ExportFormat):
     """A file for ONNX Runtime and Triton.
 
     `model.onnx` has the description among its metadata (`card`). It takes `observations` and
-    returns `state`, shaped as by `SavedModel`, with K of the model as it is now. ONNX has no
-    assertions: the state of a window with an infinite observation is NaN. A model that does not
-    convert, or a file whose states are not the model's, is refused.
+    returns `state`, shaped as by `SavedModel`, with K of the model as it is now; of a model with an
+    `uncertainty` it takes `noise_variance`, too, and returns `std`. ONNX has no assertions: the
+    state of a window with an infinite observation is NaN. A model that does not convert, or a file
+    whose states are not the model's, is refused.
     """
 
     name = "onnx"
@@ -38,10 +39,18 @@ class ONNX(ExportFormat):
         """The file; the card says what it takes and returns."""
         from tf4dvar.export.card import signature_card
 
-        card |= {"file": FILE, **signature_card(model, card, ["observations"], ["state"])}
+        card |= {"file": FILE, **signature_card(model, card, _inputs(model), _outputs(model))}
         content = _converted(model, card)
         _check(content, model)
         (folder / FILE).write_bytes(content)
+
+
+def _inputs(model: "FourDVarNet") -> list[str]:
+    return ["observations"] if model.uncertainty is None else ["observations", "noise_variance"]
+
+
+def _outputs(model: "FourDVarNet") -> list[str]:
+    return ["state"] if model.uncertainty is None else ["state", "std"]
 
 
 def _converted(model: "FourDVarNet", card: dict[str, Any]) -> bytes:
@@ -55,17 +64,24 @@ def _converted(model: "FourDVarNet", card: dict[str, Any]) -> bytes:
 
     looped = twin(model, unroll=False, recompute=False, micro_batches=1)
 
+    names, outputs = _inputs(model), _outputs(model)
+
     @tf.function(autograph=False)
-    def reconstruct(observations):
-        infinite = tf.math.is_inf(observations)
+    def reconstruct(*inputs):
+        given = dict(zip(names, inputs, strict=True))
+        found = (looped(given),) if model.uncertainty is None else looped.posterior_of(given)
+        infinite = tf.math.is_inf(given["observations"])
         infinite = tf.reduce_any(infinite, axes_but(0, infinite), keepdims=True)
-        return {"state": tf.where(infinite, np.nan, tf.cast(looped(observations), tf.float32))}
+        return {
+            name: tf.where(infinite, np.nan, tf.cast(values, tf.float32))
+            for name, values in zip(outputs, found, strict=True)
+        }
 
     try:
         with silent("tf2onnx"):
             converted, _ = tf2onnx.convert.from_function(
                 reconstruct,
-                input_signature=[input_specs(model)["observations"]],
+                input_signature=[input_specs(model)[name] for name in names],
                 opset=OPSET,
                 custom_op_handlers=HANDLERS,
             )
@@ -99,23 +115,36 @@ def _check(content: bytes, model: "FourDVarNet") -> None:
     try:
         session = onnxruntime.InferenceSession(content, options)
         for observations in _windows(model):
-            (state,) = session.run(["state"], {"observations": observations})
-            expected = model.predict(observations, verbose=0)
-            difference = np.abs(state - expected) / model.normalisation.std.numpy()
-            # Both NaN, where the solver diverges, is agreement.
-            differs = ~(difference <= tolerance) & ~(np.isnan(state) & np.isnan(expected))
-            if differs.any():
-                raise _refusal(
-                    model,
-                    f"in windows of shape {observations.shape} the state differs by up to "
-                    f"{np.max(difference, where=differs, initial=0):.1e} deviations",
-                )
+            given = {"observations": observations}
+            if model.uncertainty is not None:
+                variance = np.full(observations.shape, np.nan, "float32")
+                variance[:, ::2] = np.nan if model.noise_variance is None else 2.0
+                given["noise_variance"] = variance
+            found = session.run(_outputs(model), given)
+            for name, values, expected in zip(
+                _outputs(model), found, _expected(model, given), strict=True
+            ):
+                difference = np.abs(values - expected) / model.normalisation.std.numpy()
+                # Both NaN, where the solver diverges, is agreement.
+                differs = ~(difference <= tolerance) & ~(np.isnan(values) & np.isnan(expected))
+                if differs.any():
+                    raise _refusal(
+                        model,
+                        f"in windows of shape {observations.shape} the {name} differs by up to "
+                        f"{np.max(difference, where=differs, initial=0):.1e} deviations",
+                    )
     except InputError:
         raise
     except Exception as error:
         raise _refusal(
             model, f"onnxruntime ends with {type(error).__name__}: {first_line(error)}"
         ) from error
+
+
+def _expected(model: "FourDVarNet", given: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+    if model.uncertainty is None:
+        return (model.predict(given["observations"], verbose=0),)
+    return model.posterior(given, warnings=False)
 
 
 def _windows(model: "FourDVarNet") -> Iterator[np.ndarray]:

@@ -170,11 +170,16 @@ def other_observations(model: FourDVarNet, system: str, protocol: str) -> dict[s
     Returns:
         By a description; None where the solver diverges.
     """
-    # Of one that draws every window's the default one stands for its patterns.
-    both = protocol_plan(system, protocol), protocol_plan(system)
-    plan = next(each for each in both if isinstance(each, ObservationPlan))
+    plan, label = protocol_plan(system, protocol), "as in training"
+    if not isinstance(plan, ObservationPlan):
+        # It draws all of these; the default one is looked at beside others.
+        label, plan = next(
+            (f"protocol {name}", each)
+            for name, each in system_by_name(system).protocols.items()
+            if isinstance(each, ObservationPlan)
+        )
     plans = {
-        "as in training": (plan, 0),
+        label: (plan, 0),
         f"{SHIFT} steps later": (plan, SHIFT),
         "twice as often": (replace(plan, every=plan.every // 2), 0),
         "half as often": (replace(plan, every=2 * plan.every), 0),
@@ -189,7 +194,11 @@ def _r_score(model, system, plan, shift):
     windows = simulate_dataset(
         system_by_name(system), plan, OTHER_WINDOWS, steps=200 + cut, seed=TEST_SEED
     ).isel(time=slice(cut, None))
-    states = model.predict(windows["observations"].values.astype("float32"), verbose=0)
+    values = windows["observations"].values.astype("float32")
+    inputs = {"observations": values}
+    if model.noise_variance is not None:
+        inputs["noise_variance"] = np.full_like(values, plan.noise_variance)
+    states = model.predict(inputs, verbose=0)
     score = float(np.mean(r_score(states, windows["truth"].values)))
     return score if np.isfinite(score) else None
 

@@ -9,16 +9,18 @@ from tf4dvar.export.formats import ExportFormat
 class SavedModel(ExportFormat):
     """A directory for TensorFlow and TensorFlow Serving.
 
-    It needs nothing of this package and has three signatures; observations and state are float32
+    It needs nothing of this package and has signatures; observations and state are float32
     [batch, time, component], with an observation operator the former [batch, time, observed], in
     physical units, NaN = not observed:
 
         serving_default(observations) -> state
         reconstruct_with(observations, iterations) -> state, cost
         reconstruct_given(observations, noise_variance, background) -> state
+        posterior(observations, noise_variance, background) -> state, std
 
-    All take `covariates` too, if the model does. `noise_variance` and `background` are as for the
-    call of `FourDVarNet`, NaN where they are not known.
+    The last is there where the model has an `uncertainty`. All take `covariates` too, if the model
+    does. `noise_variance` and `background` are as for the call of `FourDVarNet`, NaN where they are
+    not known.
 
     `iterations` is an int32 scalar, K for this call, 0 to
     `tf4dvar.models.saved_model.MAX_ITERATIONS`; `cost` the variational cost of the first guess and
@@ -46,6 +48,8 @@ class SavedModel(ExportFormat):
             "reconstruct_with": ([*needed, "iterations"], ["state", "cost"]),
             "reconstruct_given": (names, ["state"]),
         }
+        if model.uncertainty is not None:
+            tensors["posterior"] = (names, ["state", "std"])
         card |= {
             "unrolled": self.unroll,
             "signatures": {

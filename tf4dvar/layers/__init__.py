@@ -8,6 +8,7 @@ from tf4dvar.layers.first_guesses.nearest import NearestFirstGuess
 from tf4dvar.layers.first_guesses.optimal_interpolation import OptimalInterpolation
 from tf4dvar.layers.first_guesses.periodic import PeriodicFirstGuess
 from tf4dvar.layers.first_guesses.unet import UNetFirstGuess
+from tf4dvar.layers.gaussian_posterior import GaussianPosterior
 from tf4dvar.layers.gradient import CostGradient
 from tf4dvar.layers.kernels.bilinear_convolutions import BilinearConvolutions
 from tf4dvar.layers.kernels.convolution import Convolution
@@ -22,7 +23,7 @@ from tf4dvar.layers.odes.quasi_geostrophic import QuasiGeostrophicODE
 from tf4dvar.layers.odes.system import SystemODE
 from tf4dvar.layers.priors.autoencoder import AutoEncoder
 from tf4dvar.layers.priors.bilinear_autoencoder import BilinearAutoEncoder
-from tf4dvar.layers.priors.flow import EulerFlow, OneStepFlow, RK4Flow
+from tf4dvar.layers.priors.flow import EulerFlow, OneStepFlow, RK4Flow, SystemFlow
 from tf4dvar.layers.priors.gibbs_energy import GENN, BilinearBlock
 from tf4dvar.layers.priors.periodic_gibbs_energy import PeriodicBilinearBlock, PeriodicGENN
 from tf4dvar.layers.priors.quasi_geostrophic import QuasiGeostrophicFlow
@@ -48,6 +49,7 @@ __all__ = [
     "FirstGuess",
     "FixedStepCell",
     "FunctionODE",
+    "GaussianPosterior",
     "GradientSolver",
     "Iterates",
     "LSTMCell",
@@ -71,6 +73,7 @@ __all__ = [
     "QuasiGeostrophicODE",
     "RK4Flow",
     "SegmentCell",
+    "SystemFlow",
     "SystemODE",
     "TransformerBlock",
     "UNetFirstGuess",

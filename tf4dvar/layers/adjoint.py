@@ -36,7 +36,7 @@ class StateMap(ConfiguredLayer):
             F(x), and a function from residuals shaped as F(x) to ones shaped as the state. Both are
             differentiable.
         """
-        return _differentiated(self, state, *covariates)
+        return differentiated(self, state, *covariates)
 
 
 def has_adjoint(layer: keras.layers.Layer) -> bool:
@@ -59,7 +59,7 @@ def with_adjoint(layer: keras.layers.Layer, state, *covariates) -> tuple[Any, Ca
         *covariates: [batch, time, covariate], if it takes some.
     """
     given = [tf.cast(each, layer.compute_dtype) for each in (state, *covariates)]
-    differentiate = layer.with_adjoint if has_adjoint(layer) else partial(_differentiated, layer)
+    differentiate = layer.with_adjoint if has_adjoint(layer) else partial(differentiated, layer)
     value, adjoint = differentiate(*given)
 
     def adjoint_as_given(residual):
@@ -68,10 +68,16 @@ def with_adjoint(layer: keras.layers.Layer, state, *covariates) -> tuple[Any, Ca
     return tf.cast(value, state.dtype), adjoint_as_given
 
 
-def _differentiated(layer, state, *covariates):
+def differentiated(function: Callable, state, *covariates) -> tuple[Any, Callable]:
+    """The value of a function of states and its adjoint, by `tf.GradientTape`.
+
+    Args:
+        function: of the state and the covariates, a layer or another.
+        state, covariates: as for `with_adjoint`.
+    """
     with tf.GradientTape() as tape:
         tape.watch(state)
-        value = layer(state, *covariates)
+        value = function(state, *covariates)
 
     def adjoint(residual):
         return tape.gradient(

@@ -80,6 +80,8 @@ class FirstGuess(ConfiguredLayer):
         covariates: number of covariates that it takes; none by default.
         weighted: whether it is given the weight of every entry in place of the mask; by default
             not.
+        background: whether it is given a state to go by; by default not.
+        outputs: numbers that it gives of every variable, one after the other; by default one.
         tolerance: by how much x0 may differ with the rounding of another processor or batch, where
             an iteration ends at some accuracy; 0 by default.
 
@@ -88,6 +90,7 @@ class FirstGuess(ConfiguredLayer):
         mask: same shape, 1 where observed, else 0. A weight is the inverse of the variance of the
             noise, in squared deviations, 1 where it is not known; 0 where not observed.
         covariates: [batch, time, covariate], as the user gives them; only if it takes some.
+        background: [batch, time, *space, variable], normalised; only if it takes one.
 
     Returns:
         x0, [batch, time, *space, variable], normalised, no gaps.
@@ -96,6 +99,8 @@ class FirstGuess(ConfiguredLayer):
     of_observations = False
     covariates = 0
     weighted = False
+    background = False
+    outputs = 1
     tolerance = 0.0
 
 

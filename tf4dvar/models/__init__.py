@@ -3,11 +3,13 @@
 from tf4dvar.models.fourdvarnet import FourDVarNet
 from tf4dvar.models.loading import SHIPPED, load_model, model_file, published_names
 from tf4dvar.models.losses import SupervisedLoss, TrainingLoss, UnsupervisedLoss
+from tf4dvar.models.metrics import RScore
 from tf4dvar.models.saved_model import twin
 
 __all__ = [
     "SHIPPED",
     "FourDVarNet",
+    "RScore",
     "SupervisedLoss",
     "TrainingLoss",
     "UnsupervisedLoss",

@@ -19,7 +19,6 @@ from tf4dvar.layers.checks import build_once, held_layers
 from tf4dvar.layers.contracts import FirstGuess, Prior, trait
 from tf4dvar.layers.several_priors import priors_of
 from tf4dvar.models.inputs import by_name, normalised, observations_of, sea_of
-from tf4dvar.models.labelled_model import LabelledModel
 from tf4dvar.models.losses import loss_of
 from tf4dvar.models.parts import (
     check_parts,
@@ -27,12 +26,14 @@ from tf4dvar.models.parts import (
     given_covariates,
     normalised_operator,
     normalised_prior,
+    state_components,
 )
+from tf4dvar.models.probabilistic import ProbabilisticModel
 from tf4dvar.models.saved_model import check_export, write_saved_model
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
-class FourDVarNet(LabelledModel):
+class FourDVarNet(ProbabilisticModel):
     """Psi_{Phi,Gamma}: from observations to the whole state (Section 3.1).
 
     Physical units in and out. Inside: normalisation, first guess, K iterations of the solver on the
@@ -58,7 +59,8 @@ class FourDVarNet(LabelledModel):
             default all count the same, in units of their component's deviation.
         observation_weight, prior_weight: initial lambda_1 and lambda_2 of the solver's cost, one
             for all sources of observations, or all priors, or one for each.
-        learn_weights: whether the solver's lambdas are trained.
+        uncertainty: a `GaussianPosterior`, for `posterior` and `sample`. It is trained with the
+            rest, from true states; the reconstruction is as without it.
 
     Call arguments:
         inputs: observations, [batch, time, component], or [batch, time, observed] with an
@@ -96,7 +98,7 @@ class FourDVarNet(LabelledModel):
         noise_variance: float | Sequence[float] | None = None,
         observation_weight: float | Sequence[float] = 1.0,
         prior_weight: float | Sequence[float] = 1.0,
-        learn_weights: bool = True,
+        uncertainty: keras.layers.Layer | None = None,
         **kwargs,
     ):
         check_parts(prior, solver, first_guess)
@@ -121,10 +123,10 @@ class FourDVarNet(LabelledModel):
             normalised_prior(prior, self.normalisation),
             observation_weight,
             prior_weight,
-            learn_weights,
-            self.operator,
+            operator=self.operator,
             dtype=self.dtype_policy,
         )
+        self.uncertainty = uncertainty
         self.cost_gradient = CostGradient(cost, dtype=self.dtype_policy)
 
     @property
@@ -157,7 +159,8 @@ class FourDVarNet(LabelledModel):
         shape = (None, None, *shape[2:])
         self.observations_shape = shape
         build_once(self.first_guess, shape, call=self._first_first_guess)
-        state_shape = (*shape[:-1], self._state_components(shape))
+        components = state_components(self.operator, self.first_guess, shape, self.input_dtype)
+        state_shape = (*shape[:-1], components)
         for layer in (self.normalisation, self.cost_gradient, self.solver):
             build_once(layer, state_shape)
         if self.operator is not None and sum(self.operator.sources) != shape[-1]:
@@ -165,6 +168,8 @@ class FourDVarNet(LabelledModel):
                 f"Received observations of shape {shape}; the observation operators "
                 f"give {self.operator.sources} components, which lie one after the other."
             )
+        if self.uncertainty is not None:
+            build_once(self.uncertainty, shape, shape, state_shape)
         parts = self.normalisation, self.first_guess, *self.priors, self.cost_gradient, self.solver
         for layer in parts:
             if not isinstance(layer, keras.Model):  # which knows it
@@ -173,17 +178,6 @@ class FourDVarNet(LabelledModel):
             # A frozen layer does not by itself freeze the layers that it creates when built.
             for variable in () if prior.trainable else prior.variables:
                 variable.trainable = False
-
-    def _state_components(self, shape):
-        """Number of components of the state that such observations are of."""
-        if self.operator is None:
-            return shape[-1]
-        if trait(self.first_guess, FirstGuess, "of_observations"):
-            return self.operator.operators[0].components
-        observations = keras.KerasTensor(shape, self.input_dtype)
-        taken = covariates_taken(FirstGuess, self.first_guess)
-        more = [keras.KerasTensor((*shape[:-1], taken), self.input_dtype)] if taken else []
-        return self.first_guess.compute_output_spec(observations, observations, *more).shape[-1]
 
     def _first_first_guess(self, values):
         """A call by which its weights are made: observations and mask are of one shape."""
@@ -204,9 +198,12 @@ class FourDVarNet(LabelledModel):
 
     def call(self, inputs, training=None):
         """Reconstruct the state; layers see `training` as in every Keras model."""
+        return self._physical(*self._normalised_states(inputs))
+
+    def _normalised_states(self, inputs):
+        """The reconstruction, normalised, and what is sea; see `sea_of`."""
         sea = sea_of(by_name(inputs), self.input_dtype)
-        state = self.solver(*self._prepare(inputs), sea=sea, cost_gradient=self.cost_gradient)
-        return self._physical(state, sea)
+        return self.solver(*self._prepare(inputs), sea=sea, cost_gradient=self.cost_gradient), sea
 
     def _physical(self, states, sea):
         states = self.normalisation.inverse(states)
@@ -334,7 +331,8 @@ class FourDVarNet(LabelledModel):
             "noise_variance": self.noise_variance,
             "observation_weight": cost.observation_weight,
             "prior_weight": cost.prior_weight,
-            "learn_weights": cost.learn_weights,
+            "uncertainty": self.uncertainty
+            and keras.saving.serialize_keras_object(self.uncertainty),
             "signature": self.signature and self.signature.to_json(),
         }
 
@@ -342,6 +340,7 @@ class FourDVarNet(LabelledModel):
     def from_config(cls, config):
         """Rebuild the layers that it holds, then the model."""
         config = dict(config)
+        config.pop("learn_weights", None)  # of earlier versions, always true
         signature = config.pop("signature", None)  # of the data, no argument
         model = cls(**held_layers(config))
         model.signature = None if signature is None else Signature.from_json(signature)

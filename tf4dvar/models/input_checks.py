@@ -27,7 +27,7 @@ from tf4dvar.models.inputs import as_arrays, by_name, observations_of, sea_of, w
 from tf4dvar.models.known_metric import over_known
 from tf4dvar.models.labelled import arranged, arranged_truth
 from tf4dvar.models.losses import SupervisedLoss, TrainingLoss
-from tf4dvar.models.state_checks import warn_of_divergence
+from tf4dvar.models.state_checks import suspect_windows, warn_of_divergence, warn_of_misfit
 from tf4dvar.systems.axes import axes_but
 
 logger = logging.getLogger(__name__)
@@ -204,6 +204,8 @@ class CheckedModel(keras.Model):
             warn_of_fill_values(observations)
         states = super().predict(x, *args, **kwargs)
         warn_of_divergence(states, self.normalisation, x)
+        if observations is not None:
+            warn_of_misfit(suspect_windows(self, by_name(x), states))
         return restored(states)
 
     def train_on_batch(self, x, y=None, sample_weight=None, **kwargs):

@@ -127,8 +127,9 @@ def normalised(
         weights = tf.where(observed, own, 0.0)
     if "noise_variance" in inputs:
         variance = tf.cast(inputs["noise_variance"], values.dtype)
+        # No negation of a comparison: TensorFlow turns it round, which is wrong of NaN.
         tf.debugging.Assert(
-            tf.reduce_all(~(variance <= 0) | ~observed),
+            tf.reduce_all((variance > 0) | tf.math.is_nan(variance) | ~observed),
             ["Received a noise variance that is not positive where there is an observation."],
         )
         given = observed & ~tf.math.is_nan(variance)

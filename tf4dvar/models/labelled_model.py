@@ -11,11 +11,12 @@ from tf4dvar.data.conventions import first_member
 from tf4dvar.data.covariates import names_of
 from tf4dvar.data.domain import land_of
 from tf4dvar.data.layout import as_dataset
+from tf4dvar.data.series import with_errors
 from tf4dvar.data.signature import WINDOW
 from tf4dvar.errors import InputError
 from tf4dvar.models.input_checks import CheckedModel
 from tf4dvar.models.labelled import arranged, arranged_truth
-from tf4dvar.models.series import members_for, states_of_members
+from tf4dvar.models.series import members_for, states_and_errors_of_members, states_of_members
 from tf4dvar.models.state_checks import check_states_of
 
 
@@ -127,7 +128,9 @@ class LabelledModel(CheckedModel):
 
         Returns:
             Of a series the same variables, dimensions, coordinates and attributes, a value at
-            every time and place; an array of an array. Of windows the variable `state`.
+            every time and place; an array of an array. Of windows the variable `state`. A model
+            with an `uncertainty` gives `NAME_error` beside each variable of a data set, and
+            `state_std`: standard deviations of the errors.
 
         Raises:
             InputError: the data are not of the kind of the training's.
@@ -141,16 +144,26 @@ class LabelledModel(CheckedModel):
         if not _is_series(data):
             dataset = as_dataset(data)
             inputs, restored = arranged(self, dataset)
-            return states_dataset(dataset, restored(self._finite(inputs)))
+            states, errors = self._mean_and_std(inputs)
+            errors = None if errors is None else restored(errors)
+            return states_dataset(dataset, restored(states), errors)
         members = members_for(self, Members.of(data))
-        slabs = list(states_of_members(self, members, self._finite))
-        states, like = xr.concat(slabs, members.first.layout.time), members.like
+        like = members.like
+        if self.uncertainty is None or isinstance(data, xr.DataArray):
+            slabs = states_of_members(self, members, lambda inputs: self._mean_and_std(inputs)[0])
+        else:
+            like = with_errors(like, like, members.first.transforms)
+            slabs = states_and_errors_of_members(self, members, self._mean_and_std)
+        states = xr.concat(list(slabs), members.first.layout.time)
         names = list(states.data_vars)
         result = like.assign({name: like[name].copy(data=states[name].data) for name in names})
         return result[names[0]].rename(data.name) if isinstance(data, xr.DataArray) else result
 
-    def _finite(self, inputs):
-        return check_states_of(inputs, super().predict(inputs, verbose=0))
+    def _mean_and_std(self, inputs):
+        """Without a standard deviation where the model has none."""
+        found = self.posterior(inputs) if self.uncertainty is not None else None
+        mean, std = found or (super().predict(inputs, verbose=0), None)
+        return check_states_of(inputs, mean), std
 
     def _windows(self, x, y=None):
         """Inputs and truth as `fit` takes them."""

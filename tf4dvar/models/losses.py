@@ -185,6 +185,8 @@ def loss_of(model, inputs, truth, y_pred, weights, training):
     # What these calls would move or add has been, in the reconstruction.
     with keras.StatelessScope():
         loss = model.training_loss(model, inputs, truth, state, residuals, weights)
+        if model.uncertainty is not None:
+            loss += model.likelihood_loss(inputs, truth, state)
     for each in added:
         loss += tf.cast(tf.reduce_sum(each), loss.dtype)
     # Under a strategy Keras adds up what the replicas give, and has its own losses say less.

@@ -22,6 +22,14 @@ def check_parts(prior: Any, solver: Any, first_guess: Any) -> None:
         raise InputError(
             f"Received first_guess={first_guess!r}; expected a Keras layer, built or not."
         )
+    if (
+        trait(first_guess, FirstGuess, "background")
+        or trait(first_guess, FirstGuess, "outputs") > 1
+    ):
+        raise InputError(
+            "Received a first guess that takes a background or gives several outputs; expected one "
+            "that gives the state of observations alone. The other is for GaussianPosterior."
+        )
     if not isinstance(solver, GradientSolver):
         raise InputError(
             f"Received solver={solver!r}; expected a GradientSolver, for example "
@@ -74,6 +82,30 @@ def normalised_operator(
     return NormalisedObservation(
         operators, normalisation, Normalisation(dtype=policy), dtype=policy
     )
+
+
+def state_components(
+    operator: NormalisedObservation | None,
+    first_guess: keras.layers.Layer,
+    shape: tuple,
+    dtype: str,
+) -> int:
+    """Number of components of the state that observations are of.
+
+    Args:
+        operator: as of `normalised_operator`.
+        first_guess: of the model, built.
+        shape: of the observations.
+        dtype: of its inputs.
+    """
+    if operator is None:
+        return shape[-1]
+    if trait(first_guess, FirstGuess, "of_observations"):
+        return operator.operators[0].components
+    observations = keras.KerasTensor(shape, dtype)
+    taken = covariates_taken(FirstGuess, first_guess)
+    more = [keras.KerasTensor((*shape[:-1], taken), dtype)] if taken else []
+    return first_guess.compute_output_spec(observations, observations, *more).shape[-1]
 
 
 def covariates_taken(kind: type, *layers: keras.layers.Layer) -> int:

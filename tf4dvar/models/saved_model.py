@@ -46,11 +46,7 @@ def write_saved_model(model: keras.Model, path: str | Path, unroll: bool = False
         tf.saved_model.save(
             module,
             str(path),
-            signatures={
-                "serving_default": module.reconstruct,
-                "reconstruct_with": module.reconstruct_with,
-                "reconstruct_given": module.reconstruct_given,
-            },
+            signatures=module.functions,
             # Derivatives are for training.
             options=tf.saved_model.SaveOptions(experimental_custom_gradients=False),
         )
@@ -143,9 +139,18 @@ class _Served(tf.Module):
         def reconstruct_given(*inputs):
             return {"state": tf.cast(looped(_checked(inputs, specs.values())), tf.float32)}
 
-        self.reconstruct = reconstruct
-        self.reconstruct_with = reconstruct_with
-        self.reconstruct_given = reconstruct_given
+        @tf.function(input_signature=[*specs.values()], autograph=False)
+        def posterior(*inputs):
+            mean, std = looped.posterior_of(_checked(inputs, specs.values()))
+            return {"state": tf.cast(mean, tf.float32), "std": tf.cast(std, tf.float32)}
+
+        self.functions = {
+            "serving_default": reconstruct,
+            "reconstruct_with": reconstruct_with,
+            "reconstruct_given": reconstruct_given,
+        }
+        if model.uncertainty is not None:
+            self.functions["posterior"] = posterior
 
 
 def _checked(inputs, specs):

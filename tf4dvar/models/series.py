@@ -1,12 +1,15 @@
 """A model on a series of any length: windows of it, and their states joined."""
 
+from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 
 from tf4dvar.data import Members, Series
+from tf4dvar.data.series import with_errors
 from tf4dvar.data.signature import OVERLAP
 from tf4dvar.errors import InputError
 from tf4dvar.models.labelled import covariates_for, noise_scale
@@ -40,18 +43,45 @@ def members_for(model: "FourDVarNet", members: Members) -> Members:
     return members.with_transforms(model.transforms)
 
 
+def states_and_errors_of_members(
+    model: "FourDVarNet",
+    members: Members,
+    posterior: Callable[[dict[str, np.ndarray]], tuple[np.ndarray, np.ndarray]],
+    progress: Progress = lambda done, whole: None,
+) -> Iterator[xr.Dataset]:
+    """As `states_of_members`, with `NAME_error` beside each variable, see `with_errors`.
+
+    Args:
+        model, members, progress: as there.
+        posterior: gives states and their standard deviations for inputs of the model.
+    """
+    # Each is joined of windows that overlap, by a way of its own, and both take the same steps.
+    kept: deque[np.ndarray] = deque()
+
+    def mean(inputs: dict[str, np.ndarray]) -> np.ndarray:
+        states, errors = posterior(inputs)
+        kept.append(errors)
+        return states
+
+    states = states_of_members(model, members, mean, progress)
+    errors = states_of_members(model, members, lambda _: kept.popleft(), errors=True)
+    for each in zip(states, errors, strict=False):
+        yield with_errors(*each, members.first.transforms)
+
+
 def states_of_members(
     model: "FourDVarNet",
     members: Members,
     predict: Predict,
     progress: Progress = lambda done, whole: None,
+    errors: bool = False,
 ) -> Iterator[xr.Dataset]:
     """The states of members, each by itself, slab by slab in time, in the form of their data set.
 
     Args:
         model: a built model.
         members: of `members_for`.
-        predict, progress: see `states_of_series`.
+        predict, progress, errors: see `states_of_series`.
 
     Yields:
         Data sets one after the other, see `Members.joined`.
@@ -69,7 +99,7 @@ def states_of_members(
         return report
 
     yield from members.joined(
-        states_of_series(model, series, predict, of_member(place))
+        states_of_series(model, series, predict, of_member(place), errors)
         for place, series in enumerate(members.series)
     )
 
@@ -79,6 +109,7 @@ def states_of_series(
     series: Series,
     predict: Predict,
     progress: Progress = lambda done, whole: None,
+    errors: bool = False,
 ) -> Iterator[xr.Dataset]:
     """The states of a series, slab by slab in time, in the form of its data set.
 
@@ -90,6 +121,8 @@ def states_of_series(
         series: of `members_for`.
         predict: gives states for inputs of the model.
         progress: is told how many windows are done, and of how many.
+        errors: whether these are errors of states, which stay on the scale of the transforms; what
+            is to be said of the series has been said of the states.
 
     Yields:
         Data sets one after the other, see `Series.restored`.
@@ -103,11 +136,12 @@ def states_of_series(
     indices = {}
     if signature is not None:
         indices = signature.arrangement(observations)
-        signature.warn_of(series.windows(observations.isel(indices), model.window))
+        if not errors:
+            signature.warn_of(series.windows(observations.isel(indices), model.window))
     patches = series.patches(model.window, overlap)
     cuts = {"observations": patches.cut(observations.isel(indices), BATCH)}
     if variance is not None:
-        scaled = variance * noise_scale(model, variance[: model.window].values)
+        scaled = variance * noise_scale(model, variance[: model.window].values, warnings=not errors)
         cuts["noise_variance"] = patches.cut(scaled.isel(indices), BATCH)
     if series.land is not None:
         land = series.land.isel(indices, missing_dims="ignore")
@@ -128,4 +162,5 @@ def states_of_series(
             slab = np.take(slab, np.argsort(order), observations.dims.index(dim))
         return slab
 
-    yield from series.restored(map(in_order, patches.join(states())))
+    form = replace(series, transforms={}) if errors else series
+    yield from form.restored(map(in_order, patches.join(states())))

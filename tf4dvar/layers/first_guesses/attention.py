@@ -34,13 +34,17 @@ class AttentionFirstGuess(FirstGuess):
             what is observed.
         weighted: whether it is told the noise, see `FirstGuess`; without, it is as good as its
             training on noise of one size.
+        background: whether it is given a state to go by.
+        outputs: numbers that it gives of every component; see `GaussianPosterior`.
 
     Call arguments:
         observations: [batch, time, observed], normalised, 0 where not observed.
         mask: same shape, 1 where observed, else 0; or weights.
+        background: [batch, time, component], normalised, if it takes one.
 
     Returns:
-        The first guess x0, [batch, time, component].
+        The first guess x0, [batch, time, component]; of several outputs, [batch, time,
+        component * outputs].
     """
 
     def __init__(
@@ -51,6 +55,8 @@ class AttentionFirstGuess(FirstGuess):
         heads: int = 4,
         components: int | None = None,
         weighted: bool = False,
+        background: bool = False,
+        outputs: int = 1,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -64,6 +70,8 @@ class AttentionFirstGuess(FirstGuess):
         self.heads = heads
         self.components = components
         self.weighted = weighted
+        self.background = background
+        self.outputs = outputs
 
     def build(self, observations_shape, *_):
         """Create the transformer, and the maps into and out of it."""
@@ -77,16 +85,16 @@ class AttentionFirstGuess(FirstGuess):
         ]
         self.norm = layers.LayerNormalization(**kwargs)
         self.widen = layers.Conv1D(2 * self.width, 3, padding="same", activation="gelu", **kwargs)
-        self.leave = layers.Dense(self.segment * (self.components or observed), **kwargs)
+        self.leave = layers.Dense(self.segment * self._given(observed), **kwargs)
         build_once(self.enter, (None, None, self._channels(observed)))
         for layer in (*self.blocks, self.norm, self.widen):
             build_once(layer, (None, None, self.width))
         build_once(self.leave, (None, None, 2 * self.width))
 
-    def call(self, observations, mask):
+    def call(self, observations, mask, background=None):
         """From segments to states."""
         observed = observations.shape[-1]
-        told = features(observations, mask, self.weighted)
+        told = features(observations, mask, self.weighted, background)
         segments = padded_blocks(tf.concat(told, axis=-1), self.segment)
         batch, count = tf.unstack(tf.shape(segments)[:2])
         self._check_memory(batch, count)
@@ -95,12 +103,18 @@ class AttentionFirstGuess(FirstGuess):
         for block in self.blocks:
             sequence = block(sequence)
         states = self.leave(self.widen(self.norm(sequence)))
-        states = tf.reshape(states, (batch, count, self.segment, self.components or observed))
+        states = tf.reshape(states, (batch, count, self.segment, self._given(observed)))
         return from_blocks(states, tf.shape(observations)[1])
 
     def _channels(self, observed):
         """Of a segment."""
-        return count_of(self.weighted) * self.segment * observed
+        components = self.components or observed
+        told = count_of(self.weighted) * observed + self.background * components
+        return self.segment * told
+
+    def _given(self, observed):
+        """Numbers of a time."""
+        return self.outputs * (self.components or observed)
 
     def _check_memory(self, windows, segments):
         """Refuse what would take all of it: attention compares every segment with every other."""

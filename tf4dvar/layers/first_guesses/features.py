@@ -3,18 +3,21 @@
 import tensorflow as tf
 
 
-def features(observations, mask, weighted):
+def features(observations, mask, weighted, background):
     """Numbers of each entry, of order one: its value, whether it is observed, how well.
 
     Args:
         observations, mask: as of `FirstGuess`.
         weighted: whether the mask holds weights.
+        background: as there, or None.
     """
+    more = [] if background is None else [background]
     if not weighted:
-        return [observations, mask]
+        return [observations, mask, *more]
     observed = mask > 0
     seen = tf.cast(observed, observations.dtype)
-    return [observations, seen, tf.math.log(tf.where(observed, mask, 1.0)) / 2]
+    noise = tf.math.log(tf.where(observed, mask, tf.ones_like(mask))) / 2
+    return [observations, seen, noise, *more]
 
 
 def count_of(weighted: bool) -> int:

@@ -26,14 +26,16 @@ class PeriodicFirstGuess(FirstGuess):
         segment: number of times of a segment; zeros fill the last one.
         width: channels of the blocks.
         depth: number of residual blocks; each reaches two segments and components further.
-        weighted: as of `AttentionFirstGuess`.
+        weighted, background, outputs: as of `AttentionFirstGuess`.
 
     Call arguments:
         observations: [batch, time, component], normalised, 0 where not observed.
         mask: same shape, 1 where observed, else 0; or weights.
+        background: same shape, normalised, if it takes one.
 
     Returns:
-        The first guess x0, shaped as the observations.
+        The first guess x0, shaped as the observations; of several outputs, [batch, time,
+        component * outputs].
     """
 
     def __init__(
@@ -42,6 +44,8 @@ class PeriodicFirstGuess(FirstGuess):
         width: int = 48,
         depth: int = 6,
         weighted: bool = False,
+        background: bool = False,
+        outputs: int = 1,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -49,6 +53,8 @@ class PeriodicFirstGuess(FirstGuess):
         self.width = width
         self.depth = depth
         self.weighted = weighted
+        self.background = background
+        self.outputs = outputs
 
     def build(self, observations_shape, *_):
         """Create the convolutions."""
@@ -59,18 +65,22 @@ class PeriodicFirstGuess(FirstGuess):
         self.blocks = [PeriodicBlock(self.width, **kwargs) for _ in range(self.depth)]
         self.norm = keras.layers.LayerNormalization(**kwargs)
         self.widen = keras.layers.Dense(2 * self.width, activation="relu", **kwargs)
-        self.leave = keras.layers.Dense(self.segment, **kwargs)
-        build_once(self.enter, (*places, count_of(self.weighted) * self.segment))
+        self.leave = keras.layers.Dense(self.segment * self.outputs, **kwargs)
+        told = count_of(self.weighted) + self.background
+        build_once(self.enter, (*places, told * self.segment))
         for layer in (*self.blocks, self.norm, self.widen):
             build_once(layer, (*places, self.width))
         build_once(self.leave, (*places, 2 * self.width))
 
-    def call(self, observations, mask):
+    def call(self, observations, mask, background=None):
         """From segments to states."""
-        told = features(observations, mask, self.weighted)
+        told = features(observations, mask, self.weighted, background)
         segments = [to_segments(values, self.segment) for values in told]
         vectors = tf.nn.relu(self.enter(tf.concat(segments, axis=-1)))
         for block in self.blocks:
             vectors = block(vectors)
         states = self.leave(self.widen(self.norm(vectors)))
+        batch, count, components, _ = tf.unstack(tf.shape(states))
+        # The outputs of a component side by side.
+        states = tf.reshape(states, (batch, count, components * self.outputs, self.segment))
         return from_segments(states, tf.shape(observations)[1])

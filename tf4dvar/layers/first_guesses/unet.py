@@ -8,6 +8,7 @@ import tensorflow as tf
 from tf4dvar.errors import InputError
 from tf4dvar.layers.checks import build_once
 from tf4dvar.layers.contracts import FirstGuess, trait
+from tf4dvar.layers.first_guesses.features import count_of, features
 from tf4dvar.layers.kernels.convolution import Convolution, boundary_of_each, check_boundary
 from tf4dvar.layers.kernels.resolution import coarsened, refined
 from tf4dvar.layers.kernels.segments import check_segment, from_channels, to_channels
@@ -16,6 +17,7 @@ from tf4dvar.layers.kernels.tiles import from_tiles, to_tiles
 # No grid has more that differ; and a file must not be able to ask for any number of layers.
 DEEPEST = 16
 LARGEST_TILE = 16
+OF_A_START = (None, False, False, 1)
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
@@ -39,13 +41,16 @@ class UNetFirstGuess(FirstGuess):
             channels. With 2 a step takes a third of the time, and nothing is averaged away.
         start: another first guess, which the net corrects: it sees that, and the observations'
             departures from it. It begins as no correction; both are trained together.
+        weighted, background, outputs: as of `AttentionFirstGuess`, of a net without a start.
 
     Call arguments:
         observations: [batch, time, *space, observed], normalised, 0 where not observed.
-        mask: same shape, 1 where observed, else 0.
+        mask: same shape, 1 where observed, else 0; or weights.
+        background: [batch, time, *space, component], normalised, if it takes one.
 
     Returns:
-        The first guess x0, [batch, time, *space, component].
+        The first guess x0, [batch, time, *space, component]; of several outputs, [batch, time,
+        *space, component * outputs].
     """
 
     def __init__(
@@ -57,6 +62,9 @@ class UNetFirstGuess(FirstGuess):
         components: int | None = None,
         tile: int = 1,
         start: keras.layers.Layer | None = None,
+        weighted: bool = False,
+        background: bool = False,
+        outputs: int = 1,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -69,10 +77,11 @@ class UNetFirstGuess(FirstGuess):
             )
         if not 1 <= tile <= LARGEST_TILE:
             raise InputError(f"Received tile={tile}; expected 1 to {LARGEST_TILE} points.")
-        if start is not None and components is not None:
+        if start is not None and (components, weighted, background, outputs) != OF_A_START:
             raise InputError(
-                f"Received a start and components={components}; expected one of them: a start is "
-                "corrected where the state itself is observed."
+                f"Received a start with components={components}, weighted={weighted}, "
+                f"background={background} and outputs={outputs}; expected none of these: a start "
+                "is corrected where the state itself is observed, and knows the noise itself."
             )
         self.width = width
         self.depth = depth
@@ -81,6 +90,9 @@ class UNetFirstGuess(FirstGuess):
         self.components = components
         self.tile = tile
         self.start = start
+        self.weighted = weighted
+        self.background = background
+        self.outputs = outputs
         self.tolerance = 0.0 if start is None else trait(start, FirstGuess, "tolerance")
 
     def build(self, observations_shape, *_):
@@ -90,10 +102,12 @@ class UNetFirstGuess(FirstGuess):
             build_once(start, observations_shape, call=lambda values: start(values, values))
         _, _, *space, observed = observations_shape
         self._boundaries = boundary_of_each(self.boundary, space)
-        maps = 2 if start is None else 3
+        components = self.components or observed
+        told = count_of(self.weighted) * observed
+        told += (self.background + (start is not None)) * components
         points = self.tile ** len(space)
         space = [size if size is None else -(-size // self.tile) for size in space]
-        channels, self.down, self.up = maps * observed * self.segment * points, [], []
+        channels, self.down, self.up = told * self.segment * points, [], []
         grids = []
         for level in range(self.depth + 1):
             width = self.width * 2**level
@@ -102,7 +116,7 @@ class UNetFirstGuess(FirstGuess):
             space, channels = [size if size is None else -(-size // 2) for size in space], width
         for space, width in reversed(grids[:-1]):
             self.up.extend(self._pair(space, 3 * width, width))
-        filters = points * self.segment * (self.components or observed)
+        filters = points * self.segment * components * self.outputs
         # A correction begins as none: a random one may be so wrong that the net dies of it.
         initial = "glorot_uniform" if start is None else "zeros"
         self.leave = self._convolution(grids[0][0], self.width, filters, initial)
@@ -122,10 +136,10 @@ class UNetFirstGuess(FirstGuess):
         build_once(layer, (None, None, *space, channels))
         return layer
 
-    def call(self, observations, mask):
+    def call(self, observations, mask, background=None):
         """Down to the coarsest grid, and back."""
         if self.start is None:
-            return self._seen_through((observations, mask))
+            return self._seen_through(features(observations, mask, self.weighted, background))
         start = tf.cast(self.start(observations, mask), observations.dtype)
         return start + self._seen_through((mask * (observations - start), mask, start))
 
