@@ -17,10 +17,10 @@ import numpy as np
 import xarray as xr
 from fields import method_of
 
-from tf4dvar.classical.fields import Dineof, FieldAnalysis, FieldProblem, OptimalInterpolation
+from tf4dvar.classical.fields import FieldAnalysis, FieldProblem
 from tf4dvar.cli.progress import progress_bar
 from tf4dvar.data.grid import Grid
-from tf4dvar.filling import KRIGING, Candidate, Network, fill
+from tf4dvar.filling import Network, candidates_for, fill
 
 CLEAREST = 5
 
@@ -39,8 +39,7 @@ def analysed(name, problem):
     if not name.startswith("fill"):
         return method_of(name).analyse(problem)
     started, minutes = time.perf_counter(), float(name.partition(":minutes=")[2] or 20)
-    candidates = {KRIGING: Candidate(OptimalInterpolation()), "dineof": Candidate(Dineof())}
-    filling = fill(problem, candidates, progress_bar, network=Network(minutes))
+    filling = fill(problem, candidates_for(), progress_bar, network=Network(minutes))
     seconds = (time.perf_counter() - started) / len(problem.times)
     print(filling.weights, {name: round(of["rmse"], 3) for name, of in filling.scores.items()})
     return FieldAnalysis(filling.states, filling.spread, seconds_per_map=seconds)

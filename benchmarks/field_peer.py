@@ -95,20 +95,21 @@ class Network(nn.Module):
 
 
 class Trained(NamedTuple):
-    """A network after its training, and the seconds of a step."""
+    """A network after its training, of what mean and deviation, and the seconds of a step."""
 
     network: Network
-    scale: float
+    mean: float
+    std: float
     step_s: float
 
     def maps(self, observations):
         """Of a series [time, y, x]: each day of the window that has it nearest to its middle."""
-        observations = torch.from_numpy(observations.astype("float32")) / self.scale
+        observations = torch.from_numpy(observations.astype("float32") - self.mean) / self.std
         maps = []
         for day in range(len(observations)):
             first = min(max(day - DAYS // 2, 0), len(observations) - DAYS)
             window = self.network(observations[None, first : first + DAYS])
-            maps.append(self.scale * window[0, day - first].detach().numpy())
+            maps.append(self.mean + self.std * window[0, day - first].detach().numpy())
         return np.stack(maps)
 
 
@@ -121,16 +122,18 @@ def train(drawn, batch_size, minutes):
         minutes: of training, the drawing of windows with it.
     """
     torch.manual_seed(0)
-    network, scale, steps, started = Network(), None, 0, time.monotonic()
+    network, steps, started = Network(), 0, time.monotonic()
     adam = torch.optim.Adam(network.parameters())
+    mean = std = None
     while True:
         observations, truth = map(torch.from_numpy, drawn())
-        scale = scale or float(truth.std())
-        batches = (each.div(scale).split(batch_size) for each in (observations, truth))
+        if mean is None:
+            mean, std = float(truth.mean()), float(truth.std())
+        batches = (((each - mean) / std).split(batch_size) for each in (observations, truth))
         for some, true in zip(*batches, strict=True):
             passed = (time.monotonic() - started) / (60 * minutes)
             if passed >= 1:
-                return Trained(network.eval(), scale, 60 * minutes / steps)
+                return Trained(network.eval(), mean, std, 60 * minutes / steps)
             falling = (1 + np.cos(np.pi * passed)) / 2
             rate = LEARNING_RATE * (LAST_SHARE + (1 - LAST_SHARE) * falling)
             adam.param_groups[0]["lr"] = rate

@@ -202,6 +202,16 @@ def test_what_is_worse_than_the_best_takes_no_part(near, problem, truth, rng):
     assert as_good(errors, days).tolist() == [True, False]
 
 
+def test_the_first_fills_where_no_other_is_better_for_sure(near, problem, truth):
+    """Of candidates that are equally good one is always the best, by chance."""
+    common = truth + np.random.default_rng(7).normal(size=truth.shape)
+    for seed in range(4):
+        even = candidates(near, common, first=(0.1, 2.0, seed), other=(0.1, 2.0, seed + 9))
+        assert filled(problem, even).weights == {"first": 1.0}
+    better = candidates(near, truth, first=(1.0, 2.0, 1), other=(0.5, 2.0, 2))
+    assert filled(problem, better).weights["other"] > 0.5
+
+
 def test_a_network_that_refuses_is_left_out(near, problem, truth, caplog):
     class Refuses:
         def analyse(self, *given):

@@ -3,7 +3,7 @@
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import typer
@@ -96,7 +96,7 @@ def fill(
     from tf4dvar.evaluation.field_comparison import field_problem_of
     from tf4dvar.evaluation.field_figures import maps_of
     from tf4dvar.evaluation.report import write_html
-    from tf4dvar.filling import Network, noise_variance_of
+    from tf4dvar.filling import DINEOF, Network, candidates_for, noise_variance_of
     from tf4dvar.filling import fill as fill_gaps
     from tf4dvar.scale.mapping import with_workers
 
@@ -112,9 +112,9 @@ def fill(
     other = None if covariate is None else _covariate_of(covariate, members)
     network = Network(minutes, run, resume, examples, seed) if minutes else None
     with nullcontext(map) if workers is None else with_workers(workers, address) as mapping:
-        candidates = _candidates(examples, other, mapping)
+        candidates = candidates_for(examples, other, mapping)
         if network is None:
-            del candidates["dineof"]
+            del candidates[DINEOF]
         filling = fill_gaps(problem, candidates, progress_bar, smooth, seed, network)
     filled = scaled.restored(filling.states[..., None])
     if not smooth:
@@ -122,10 +122,8 @@ def fill(
         observed = members.dataset[name].variable
         filled[name] = filled[name].copy(data=observed.fillna(filled[name].variable).data)
     # Errors are on the scale on which they were found.
-    result = with_errors(filled, members.restored(filling.spread[..., None]))
-    if transform is not None:
-        of = f"standard deviation of the error of {transform}({name})"
-        result[f"{name}_error"].attrs = {"long_name": of}
+    scales = {} if transform is None else {name: transform}
+    result = with_errors(filled, members.restored(filling.spread[..., None]), scales)
     write_slabs(result, [result], members.first.layout.time, out)
     told = {
         "out": str(out),
@@ -169,18 +167,3 @@ def _covariate_of(told: str, members: Members) -> np.ndarray:
             f"it whole. Fill it first: tf4dvar fill {path} --variable {name} --out whole.nc."
         )
     return np.where(members.grid.sea, values, 0.0).astype("float64")
-
-
-def _candidates(states: np.ndarray | None, covariate: np.ndarray | None, mapping: Any) -> Any:
-    """What may fill the gaps, by name; `mapping` is that of kriging."""
-    from tf4dvar.classical.fields import Dineof, OptimalInterpolation
-    from tf4dvar.filling import KRIGING, Candidate
-
-    kriging = OptimalInterpolation(mapping=mapping)
-    candidates = {KRIGING: Candidate(kriging), "dineof": Candidate(Dineof())}
-    if states is not None:
-        of_states = OptimalInterpolation("states", mapping=mapping)
-        candidates["kriging, covariance of the reference"] = Candidate(of_states, states)
-    if covariate is not None:
-        candidates["kriging, with the covariate"] = Candidate(kriging, covariate=covariate)
-    return candidates

@@ -4,13 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import optimize
+from scipy import optimize, stats
 
 from tf4dvar.classical.fields import FieldProblem
 from tf4dvar.classical.fields.withheld import best_scale, shares
 
 # By which the equation "their sum is 1" outweighs the others.
 HEAVY = 1e6
+# How sure it must be that others are better before the first method gives way: one is by chance in
+# every second file, and a network that is then taken may be far worse in gaps.
+SURE = 0.975
 # Its error is not scaled to what was withheld from it, as that of methods is.
 NETWORK = "network"
 
@@ -40,7 +43,8 @@ class Blend:
         Withheld pixels count as many times as there are pixels in gaps of which the first method
         states as much: most of them are nearer to observations than most of a gap is. A method that
         is worse than the best takes no part, see `as_good`: what it adds where observations are
-        near it would lack where none is.
+        near it would lack where none is. The first method fills alone unless it is as good as sure,
+        by Student's test over days, that others are better.
 
         Args:
             problem: the maps, with what was withheld.
@@ -59,6 +63,8 @@ class Blend:
         kept = as_good(weighted, days)
         found = np.zeros(len(errors))
         found[kept] = blend_weights(weighted[kept], days)
+        if not _surely_better(weighted[0], found @ weighted, days):
+            found = np.eye(len(errors))[0]
         blend = cls({name: float(of) for name, of in zip(maps, found, strict=True) if of > 0})
         if len(blend.weights) == 1 and NETWORK not in blend.weights:
             return blend
@@ -94,7 +100,7 @@ def as_good(errors: np.ndarray, days: np.ndarray) -> np.ndarray:
     """
     squares = np.square(errors)
     excess = squares - squares[np.argmin(squares.mean(axis=1))]
-    uncertainty = [np.linalg.norm(np.bincount(days, each - each.mean())) for each in excess]
+    uncertainty = [standard_error(each, days) for each in excess]
     return excess.sum(axis=1) <= uncertainty
 
 
@@ -125,6 +131,21 @@ def blend_weights(errors: np.ndarray, days: np.ndarray) -> np.ndarray:
     weights /= weights.sum()
     best = np.eye(count)[np.argmin(np.square(errors).mean(axis=1))]
     gains = np.square(best @ errors) - np.square(weights @ errors)
-    # Of a sum of independent days.
-    uncertainty = np.linalg.norm(np.bincount(days, gains - gains.mean()))
-    return weights if gains.sum() > uncertainty else best
+    return weights if gains.sum() > standard_error(gains, days) else best
+
+
+def _surely_better(errors, others, days):
+    gains, count = np.square(errors) - np.square(others), len(np.unique(days))
+    if count < 2:
+        return False
+    factor = stats.t.ppf(SURE, count - 1) * np.sqrt(count / (count - 1))
+    return gains.sum() > factor * standard_error(gains, days)
+
+
+def standard_error(values: np.ndarray, days: np.ndarray) -> float:
+    """Of the sum of values, those of a day together.
+
+    Args:
+        values, days: [n], of each its day's number.
+    """
+    return float(np.linalg.norm(np.bincount(days, values - values.mean())))

@@ -8,57 +8,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tf4dvar.classical import Progress
-from tf4dvar.classical.fields import FieldAnalysis, FieldMethod, FieldProblem
+from tf4dvar.classical.fields import FieldAnalysis, FieldProblem
 from tf4dvar.errors import InputError
-from tf4dvar.evaluation.field_comparison import Bars, calibration
+from tf4dvar.evaluation.calibration import calibration
+from tf4dvar.evaluation.field_comparison import Bars
 from tf4dvar.filling.blend import NETWORK, Blend, MapsAndErrors
+from tf4dvar.filling.candidates import KRIGING, Candidate
 from tf4dvar.filling.gap_windows import NothingHiddenError
 from tf4dvar.filling.network import Network
 from tf4dvar.filling.withheld_pixels import withheld_pixels
 
 logger = logging.getLogger(__name__)
 
-KRIGING, WRITTEN = "kriging", "written"
+WRITTEN = "written"
 Settings = Mapping[str, Any]
-
-
-class Candidate(NamedTuple):
-    """A method that may fill the gaps.
-
-    Attributes:
-        method: one that tells the error of its maps.
-        states: examples for it to learn from, see `FieldProblem`; None for none.
-        covariate: another quantity, whole off land, shaped as the maps; the method is given what a
-            linear regression on it leaves (regression kriging: Hengl et al. 2007,
-            doi:10.1016/j.cageo.2007.05.001). None for none.
-    """
-
-    method: FieldMethod
-    states: np.ndarray | None = None
-    covariate: np.ndarray | None = None
-
-    def analyse(self, problem: FieldProblem, progress: Progress) -> FieldAnalysis:
-        """Maps of a problem with their errors, and what was chosen for them.
-
-        Args:
-            problem, progress: as for `FieldMethod.analyse`.
-
-        Raises:
-            InputError: see there, or the method tells no error.
-        """
-        given, slope = replace(problem, states=self.states), 0.0
-        if self.covariate is not None:
-            slope = _slope(self.covariate[problem.observed], problem.observations[problem.observed])
-            given = replace(given, observations=problem.observations - slope * self.covariate)
-        analysis = self.method.analyse(given, progress)
-        if analysis.spread is None:
-            raise InputError(f"{self.method.name} tells no error of its maps; expected one.")
-        if self.covariate is None:
-            return analysis
-        settings = {**(analysis.settings or {}), "slope": slope}
-        states = analysis.states + slope * self.covariate
-        return analysis._replace(states=states, settings=settings)
 
 
 class Filling(NamedTuple):
@@ -169,13 +132,6 @@ def _left_out(name: str, refusal: type[InputError] = InputError) -> Iterator[Non
         yield
     except refusal as error:
         logger.warning("%s is left out: %s", name, error)
-
-
-def _slope(covariate: np.ndarray, values: np.ndarray) -> float:
-    """Of the regression of values on a covariate, by least squares."""
-    departures = covariate - covariate.mean()
-    square = np.square(departures).sum()
-    return float(departures @ values / square) if square > 0 else 0.0
 
 
 def _with_errors(analyses: Mapping[str, FieldAnalysis]) -> dict[str, MapsAndErrors]:

@@ -17,7 +17,7 @@ from tf4dvar.classical import Progress
 from tf4dvar.classical.fields import FieldAnalysis, FieldProblem
 from tf4dvar.data.grid import Grid
 from tf4dvar.data.patches import Patches
-from tf4dvar.evaluation.scores import predicted
+from tf4dvar.evaluation.reconstruction import predicted
 from tf4dvar.experiments import Experiment
 from tf4dvar.filling.gap_windows import GapWindows
 from tf4dvar.models import FourDVarNet, SupervisedLoss, load_model
@@ -84,18 +84,17 @@ class Network:
         """
         if self._tuned is None:
             self._tuned = self._trained(problem, progress, kriging)
-        states = _filled(self._tuned, problem, self._days, progress)
+        states = _filled(self._tuned, problem, self._untuned.window, progress)
         return FieldAnalysis(states, kriging.spread)
 
     @cached_property
-    def _days(self) -> int:
-        """Times of a window."""
-        return load_model(self.model).window
+    def _untuned(self) -> FourDVarNet:
+        return load_model(self.model)
 
     def _trained(self, problem, progress, kriging):
         start = partial(_begun, self.model, kriging.settings or {}, problem)
         maps = replace(problem, states=self.states)
-        windows = GapWindows(maps, self._days, self.seed)
+        windows = GapWindows(maps, self._untuned.window, self.seed)
         experiment = Experiment(
             name="fill",
             summary="one's own maps",
@@ -109,7 +108,7 @@ class Network:
             batch_size=4,
             learning_rate=2e-4,
             warm_up=0.05,
-            stages=((0.0, start().iterations),),
+            stages=((0.0, self._untuned.iterations),),
         )
         options = {
             "data": "maps",
