@@ -21,7 +21,8 @@ from tf4dvar.cli.app import app
 from tf4dvar.data import Signature, protocol_plan, read_windows, simulate_dataset, write_dataset
 from tf4dvar.errors import InputError
 from tf4dvar.evaluation.comparison import problem_of
-from tf4dvar.evaluation.scores import evaluate, reconstruct
+from tf4dvar.evaluation.reconstruction import reconstruct
+from tf4dvar.evaluation.scores import evaluate
 from tf4dvar.experiments import experiment_by_name
 from tf4dvar.export.card import description_of
 from tf4dvar.layers import GENN, GradientSolver, LSTMCell, RK4Flow, ode_layer

@@ -269,7 +269,7 @@ def test_a_system_that_is_not_there_is_named(folder, windows):
     assert "own_animals has no System foxes; it has hares, driven_hares" in fail(
         *own, "own_animals:foxes"
     )
-    assert "known systems: l63, l96. One of your own is MODULE:NAME" in fail(*own, "foxes")
+    assert "known systems: ks, l63, l96. One of your own is MODULE:NAME" in fail(*own, "foxes")
     assert "There is no module foxes" in fail(*own, "foxes:hares")
     wrong = fail(*own, "l96")
     assert "expected 40 components" in wrong

@@ -73,7 +73,8 @@ def test_examples_of_commands_are_right():
     examples = [e for path in SOURCES.values() for e in EXAMPLE.findall(path.read_text())]
     assert len(examples) > 15
     # Those of the methods are made from their names.
-    methods = typer.main.get_command(app).commands["assimilate"].commands
+    groups = typer.main.get_command(app).commands
+    methods = groups["assimilate"].commands | groups["cycle"].commands
     made = [e for command in methods.values() for e in EXAMPLE.findall(command.help)]
     assert len(made) >= len(methods) > 8
     examples += made

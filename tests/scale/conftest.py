@@ -3,8 +3,9 @@ import pytest
 import xarray as xr
 
 from tf4dvar.data import DIMS, write_dataset
+from tf4dvar.evaluation.reconstruction import Reconstruction
 from tf4dvar.experiments import true_flow
-from tf4dvar.layers import GradientSolver, LSTMCell
+from tf4dvar.layers import AttentionFirstGuess, GaussianPosterior, GradientSolver, LSTMCell
 from tf4dvar.models import FourDVarNet
 
 # Windows a file: whole batches, batches and a rest, less than one.
@@ -26,8 +27,14 @@ def cluster():
 
 @pytest.fixture(scope="session")
 def model_file(tmp_path_factory):
-    """A small model, untrained."""
-    model = FourDVarNet(true_flow("l63"), GradientSolver(LSTMCell(units=4), iterations=2))
+    """A small model, untrained, that says how sure it is."""
+    network = AttentionFirstGuess(8, 8, 1, 2, weighted=True, background=True, outputs=2)
+    model = FourDVarNet(
+        true_flow("l63"),
+        GradientSolver(LSTMCell(units=4), iterations=2),
+        noise_variance=1e-3,  # so little that untrained states do not fit
+        uncertainty=GaussianPosterior(network),
+    )
     model.adapt(np.random.default_rng(0).normal(scale=8.0, size=(8, 24, 3)))
     path = tmp_path_factory.mktemp("model") / "model.keras"
     model.save(path)
@@ -61,4 +68,5 @@ def write(path, windows, seed=0, window_numbers=True):
 def first_guesses(chunks):
     """A reconstructor that is quick: 0 where nothing is observed."""
     for chunk in chunks:
-        yield chunk, np.nan_to_num(chunk.data["observations"].values).astype("float32")
+        states = np.nan_to_num(chunk.data["observations"].values).astype("float32")
+        yield chunk, Reconstruction(states, np.zeros(len(states), bool))

@@ -13,7 +13,13 @@ import xarray as xr
 
 from tf4dvar.data import Signature
 from tf4dvar.export import save
-from tf4dvar.layers import GENN, GradientSolver, LSTMCell
+from tf4dvar.layers import (
+    GENN,
+    AttentionFirstGuess,
+    GaussianPosterior,
+    GradientSolver,
+    LSTMCell,
+)
 from tf4dvar.models import FourDVarNet
 from tf4dvar.serving import Client
 
@@ -89,7 +95,14 @@ class Server:
 
 
 def new_model(iterations=2):
-    model = FourDVarNet(GENN(), GradientSolver(LSTMCell(4), iterations))
+    """So sure of its observations that its states, untrained, do not fit them."""
+    network = AttentionFirstGuess(8, 8, 1, 2, weighted=True, background=True, outputs=2)
+    model = FourDVarNet(
+        GENN(),
+        GradientSolver(LSTMCell(4), iterations),
+        noise_variance=1e-6,
+        uncertainty=GaussianPosterior(network),
+    )
     model.build((None, None, 3))
     model.signature = Signature.of(labelled(np.random.default_rng(1).normal(size=(4, 24, 3))))
     return model

@@ -45,6 +45,17 @@ def test_iterations_go_with_their_signature():
     assert parse({"signature_name": "reconstruct_with", "inputs": inputs}).iterations == 7
 
 
+@pytest.mark.parametrize("by_rows", [True, False])
+def test_what_else_is_known_goes_with_its_signatures(by_rows):
+    known = {"observations": WINDOW, "noise_variance": [[2, None, 2], [1, 1, 1]]}
+    columns = {name: [of, of] for name, of in known.items()}
+    inputs = {"instances": [known, known]} if by_rows else {"inputs": columns}
+    call = parse({"signature_name": "posterior", **inputs}, windows=2, steps=2)
+    assert call.signature == "posterior"
+    expected = np.float32([[[2, np.nan, 2], [1, 1, 1]]] * 2)
+    np.testing.assert_equal(call.given, {"noise_variance": expected})
+
+
 @pytest.mark.parametrize(
     ("request_", "word"),
     [
@@ -62,6 +73,38 @@ def test_iterations_go_with_their_signature():
         ({"signature": "reconstruct_with", "instances": [WINDOW]}, "'signature'"),
         ({"signature_name": "train", "instances": [WINDOW]}, "signature_name"),
         ({"signature_name": ["x"], "instances": [WINDOW]}, "signature_name"),
+        ({"inputs": {"observations": [WINDOW], "noise_variance": [WINDOW]}}, "posterior"),
+        (
+            {
+                "signature_name": "posterior",
+                "inputs": {"observations": [WINDOW], "noise_variance": [[[1, 0, 1], [1, 1, 1]]]},
+            },
+            "not positive",
+        ),
+        (
+            {
+                "signature_name": "posterior",
+                "inputs": {"observations": [WINDOW], "background": [WINDOW, WINDOW]},
+            },
+            "the same windows",
+        ),
+        (
+            {
+                "signature_name": "posterior",
+                "instances": [
+                    {"observations": WINDOW},
+                    {"observations": WINDOW, "background": WINDOW},
+                ],
+            },
+            "same inputs by name",
+        ),
+        (
+            {
+                "signature_name": "posterior",
+                "inputs": {"observations": [WINDOW], "noise_variance": [[]]},
+            },
+            "noise_variance of shape",
+        ),
         ({"instances": 3.0}, "shape"),
         ({"instances": []}, "shape"),
         ({"instances": [[]]}, "shape"),

@@ -4,8 +4,20 @@ import time
 import numpy as np
 import pytest
 
+from tf4dvar.export import save
+from tf4dvar.layers import GENN, GradientSolver, LSTMCell
+from tf4dvar.models import FourDVarNet
+from tf4dvar.models.state_checks import suspect_windows
 from tf4dvar.serving import replica as replica_module
-from tf4dvar.serving.protocol import Call, Limits, Refusal
+from tf4dvar.serving.protocol import (
+    DEFAULT,
+    GIVEN,
+    POSTERIOR,
+    WITH_ITERATIONS,
+    Call,
+    Limits,
+    Refusal,
+)
 from tf4dvar.serving.replica import Prediction, Question, Replica
 from tf4dvar.serving.rest import Rest
 from tf4dvar.serving.versions import Versions
@@ -24,7 +36,9 @@ def replica(exported):
 
 
 def question(observations, iterations=None, version=None, seconds=60.0):
-    return Question(version, Call(observations, iterations, True), time.monotonic() + seconds)
+    name = DEFAULT if iterations is None else WITH_ITERATIONS
+    call = Call(observations, True, name, iterations)
+    return Question(version, call, time.monotonic() + seconds)
 
 
 def test_windows_of_one_length_are_computed_together(replica, model, observations):
@@ -62,6 +76,62 @@ def test_each_failure_is_the_answer_to_its_own_question(replica, observations):
     assert [refusal.status for refusal in refusals] == [504, 400, 404, 422]
     (answer,) = replica.predict([question(observations)])
     assert isinstance(answer, Prediction)
+
+
+def asked(observations, signature, **given):
+    return Question(None, Call(observations, False, signature, None, given), time.monotonic() + 60)
+
+
+def test_what_is_known_of_each_window_goes_with_it(replica, model, observations, rng):
+    variance = rng.uniform(0.5, 2.0, observations.shape).astype("float32")
+    background = rng.normal(size=observations.shape).astype("float32")
+    known = {"noise_variance": variance, "background": background}
+    first, rest = (
+        {name: of[part] for name, of in known.items()} for part in (slice(2), slice(2, 5))
+    )
+    answers = replica.predict(
+        [
+            asked(observations[:2], POSTERIOR, **first),
+            asked(observations, POSTERIOR),
+            asked(observations[2:], POSTERIOR, **rest),
+            asked(observations, GIVEN, noise_variance=variance),
+        ]
+    )
+    mean, std = model.posterior({"observations": observations, **known})
+    for answer, part in ((answers[0], slice(2)), (answers[2], slice(2, 5))):
+        np.testing.assert_allclose(answer.outputs["state"], mean[part], atol=1e-4)
+        np.testing.assert_allclose(answer.outputs["std"], std[part], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(answers[1].outputs["std"], model.posterior(observations).std, 1e-4)
+    told = {"observations": observations, "noise_variance": variance}
+    expected = model.predict(told, verbose=0)
+    np.testing.assert_allclose(answers[3].outputs["state"], expected, atol=1e-4)
+    suspects = suspect_windows(model, told, expected)
+    assert answers[3].suspect == np.flatnonzero(suspects).tolist()
+
+
+def test_states_that_do_not_fit_are_told(replica, observations):
+    """Those of all windows but of the one that has no observation."""
+    (answer,) = replica.predict([question(observations)])
+    assert answer.suspect == [0, 1, 3, 4]
+    replica.versions.get(None)[1]._observation = "LinearObservation"
+    (answer,) = replica.predict([question(observations)])
+    assert answer.suspect == []
+
+
+def test_what_a_model_does_not_have_is_refused(observations, tmp_path):
+    plain = FourDVarNet(GENN(), GradientSolver(LSTMCell(4), 1))
+    plain.build((None, None, 3))
+    save(plain, tmp_path)
+    replica = Replica(tmp_path, BATCH, Limits().values, force=False)
+    replica.versions = Versions(tmp_path)
+    replica.versions.refresh()
+    few = observations[..., :2]
+    refusals = replica.predict(
+        [asked(observations, POSTERIOR), asked(observations, GIVEN, background=few)]
+    )
+    assert [refusal.status for refusal in refusals] == [400, 400]
+    assert "no signature 'posterior'" in refusals[0].message
+    assert "'background' of 2 components" in refusals[1].message
 
 
 @pytest.mark.parametrize("iterations", [None, 0, 5])

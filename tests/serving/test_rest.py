@@ -34,7 +34,7 @@ class Answering:
     ready = True
 
     async def ask(self, question):
-        return Prediction({"state": STATE}, 1, 1)
+        return Prediction({"state": STATE}, 1, 1, [False])
 
 
 @pytest.fixture

@@ -234,6 +234,26 @@ def test_the_client_finds_labels_in_the_order_of_the_training(server, model, obs
             client.predict(given.isel(time=slice(None, None, 2)))
 
 
+def test_error_bars_and_what_does_not_fit(server, model, observations, caplog):
+    given = labelled(observations).sel(component=["z", "x", "y"])
+    variance = np.full(observations.shape, 2.0, "float32")
+    variance[..., 1] = np.nan
+    expected = model.posterior({"observations": observations, "noise_variance": variance})
+    with server.client() as client:
+        found = client.posterior(observations, variance)
+        turned = client.posterior(given, variance[..., [2, 0, 1]])
+        caplog.clear()
+        client.predict(observations)
+    assert "states of the windows 0,1,3,4 do not fit" in caplog.text
+    for one, other, of in zip(found, turned, expected, strict=True):
+        np.testing.assert_allclose(one, of, rtol=1e-4, atol=1e-4)
+        assert other.dims == given.dims
+        np.testing.assert_array_equal(other.sel(component=["x", "y", "z"]), one)
+    line = next(line for line in reversed(server.log()) if line.get("windows"))
+    assert line["suspect"] == 4
+    assert "tf4dvar_suspect_windows_total" in server.get("/metrics")[1]
+
+
 def test_health_metrics_and_log(server):
     assert server.get("/health") == (200, "ok")
     server.get("/v1/models/other")

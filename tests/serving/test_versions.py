@@ -16,6 +16,7 @@ from tf4dvar.errors import InputError
 from tf4dvar.export import save
 from tf4dvar.serving import versions as versions_module
 from tf4dvar.serving.directory import check_directory
+from tf4dvar.serving.protocol import WITH_ITERATIONS, Call
 from tf4dvar.serving.versions import Version, Versions
 
 pytestmark = pytest.mark.long
@@ -26,7 +27,7 @@ def test_a_stranger_is_refused_unless_forced(exported, model, observations, tmp_
     shutil.rmtree(tmp_path / "1" / "assets.extra")
     with pytest.raises(InputError, match="force=True"):
         Version(tmp_path / "1")
-    state = Version(tmp_path / "1", force=True)(observations, None)["state"]
+    state = Version(tmp_path / "1", force=True)(Call(observations, False))["state"]
     np.testing.assert_allclose(state, model.predict(observations, verbose=0), atol=1e-5)
 
 
@@ -141,7 +142,7 @@ def test_another_version_in_the_place_of_one_is_noticed(exported, tmp_path, obse
 
     take_the_place(tmp_path / "other" / "1")
     assert states(versions) == {1: "AVAILABLE"}
-    state = versions.get(1)[1](observations, None)["state"]
+    state = versions.get(1)[1](Call(observations, False))["state"]
     np.testing.assert_allclose(state, other.predict(observations, verbose=0), atol=1e-5)
 
     graph = tmp_path / "other" / "1" / "saved_model.pb"
@@ -241,7 +242,7 @@ def test_a_compiled_graph_sees_few_sizes_of_batches(observations, tmp_path):
     shapes = recorded(version)
     expected = model.predict(observations, verbose=0)
     for windows in (5, 4, 3):
-        state = version(observations[:windows], None)["state"]
+        state = version(Call(observations[:windows], False))["state"]
         np.testing.assert_allclose(state, expected[:windows], atol=1e-5)
     assert [shape[0] for shape in shapes] == [8, 4, 4]
 
@@ -255,13 +256,13 @@ def test_requests_cannot_have_ever_more_compiled(exported, model, observations, 
     shapes = recorded(version)
     for steps in (24, 23, 22, 21, 24, 22):
         windows = observations[:1, :steps]
-        outputs = version(windows, None)
+        outputs = version(Call(windows, False))
         assert outputs.keys() == {"state"}
         np.testing.assert_allclose(
             outputs["state"], model.predict(windows, verbose=0), rtol=1e-5, atol=1e-5
         )
     assert [shape[1] for shape in shapes] == [24, 23, 24]
-    assert version(observations, 1)["cost"].shape == (5, 2)
+    assert version(Call(observations, False, WITH_ITERATIONS, 1))["cost"].shape == (5, 2)
 
 
 def fail(*arguments):

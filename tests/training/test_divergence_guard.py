@@ -152,3 +152,19 @@ def test_the_window_that_overflows_is_named(caplog):
 def test_without_patience_it_stops_at_once(patience):
     _, _, history = fit([2], patience)
     assert len(history["loss"]) == 1
+
+
+def test_epochs_without_a_loss_do_not_make_it_blind():
+    """Neither one that is not finite nor one that was restored says how small a loss was."""
+    model = FourDVarNet(keras.layers.Dense(3), GradientSolver(FixedStepCell(0.1), iterations=1))
+    model.build((None, None, 3))
+    model.compile("sgd")
+    for first in (np.nan, np.inf, 0.0):
+        guard = DivergenceGuard(history=[{"loss": first}, {"loss": 0.5}])
+        guard.set_model(model)
+        guard.on_train_begin()
+        guard.on_epoch_begin(2)
+        guard.on_epoch_end(2, {"loss": 400.0})
+        assert guard.restores == 0
+        guard.on_epoch_end(2, {"loss": 600.0})
+        assert guard.restores == 1

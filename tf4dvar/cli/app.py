@@ -3,11 +3,12 @@
 import logging
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from tf4dvar.cli.assimilate import assimilate
+from tf4dvar.cli.benchmark import benchmark
 from tf4dvar.cli.common import (
     AddressOption,
     ForceOption,
@@ -24,6 +25,7 @@ from tf4dvar.cli.common import (
     system_of,
 )
 from tf4dvar.cli.compare import compare, limit
+from tf4dvar.cli.cycle import cycles
 from tf4dvar.cli.data import DataOption, TruthOption, WindowOption, opens_files
 from tf4dvar.cli.export import export
 from tf4dvar.cli.fields import evaluate_on_fields
@@ -36,6 +38,7 @@ from tf4dvar.cli.serve import serve
 from tf4dvar.cli.train import train
 from tf4dvar.data import (
     plan_of,
+    read_errors,
     read_states,
     simulate_dataset,
     write_dataset,
@@ -70,9 +73,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(assimilate, name="assimilate")
+app.add_typer(cycles, name="cycle")
 for command in (
     *(experiments, tables, figures),
-    *(publish, models, compare, limit),
+    *(publish, models, compare, limit, benchmark),
     *(train, reconstruct, fill, export, serve),
 ):
     app.command()(command)
@@ -174,6 +178,12 @@ def evaluate(
     model: ModelArgument,
     data: DataOption,
     truth: TruthOption = None,
+    calibration: Annotated[
+        bool, typer.Option("--calibration", help="Score the model's error bars, too.")
+    ] = False,
+    samples: Annotated[
+        int, typer.Option(min=0, help="Samples of each window, which are scored, too.")
+    ] = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Score a model on windows, a series or maps whose truth is known.
@@ -183,19 +193,32 @@ def evaluate(
     A series of one's own is cut into windows, and its true states are in a file beside it.
 
     Example: `tf4dvar evaluate runs/x --data stations.nc --truth truth.nc`
+
+    Of a model that says how sure it is, the error bars and samples; `limit --draws` tells what is
+    possible.
+
+    Example: `tf4dvar evaluate l63 --data windows.nc --calibration --samples 50`
     """
+    if samples == 1 or (samples and not calibration):
+        raise InputError(f"Received --samples {samples}; expected 2 or more, with --calibration.")
     load_tensorflow()
+    from tf4dvar.evaluation.calibration import model_calibration
     from tf4dvar.evaluation.scores import evaluate as score_model
+    from tf4dvar.evaluation.scores import system_of as known_system_of
     from tf4dvar.evaluation.scores import warn_of_training_windows
     from tf4dvar.models import load_model
 
     loaded = load_model(model)
     if not data.is_of_windows and data.is_of_fields:
+        if calibration:
+            raise InputError(f"Received --calibration and {data.path} of maps; expected windows.")
         evaluate_on_fields(loaded, data, truth, as_json)
         return
     dataset = data.windows(loaded.window, truth, loaded.transforms, loaded.covariate_names)
     warn_of_training_windows(model, dataset)
     scores = score_model(loaded, dataset)
+    if calibration:
+        scores |= model_calibration(loaded, dataset, samples, system=known_system_of(dataset))
     # In which, where there are some, the errors are.
     report(scores | ({"transforms": loaded.transforms} if loaded.transforms else {}), as_json)
 
@@ -213,16 +236,21 @@ def plot(
 ) -> None:
     """Draw example windows and error densities.
 
+    States of files of windows that have `state_std` come with bands of 90 %.
+
     Example: `tf4dvar plot --data windows.nc --states a.nc --states b.nc --out figure.png`
     """
     from tf4dvar.evaluation.plots import plot_reconstructions
 
     check_output(out, force)
     dataset = data.windows(window, truth)
-    reconstructions = {}
+    reconstructions: dict[str, Any] = {}
+    stds: dict[str, Any] = {}
     for path in states:
         if data.is_of_windows:
             reconstructions[path.stem] = read_states(path, dataset)
+            errors = read_errors(path, dataset)
+            stds |= {} if errors is None else {path.stem: errors}
             continue
         state = data.beside(str(path)).windows(window)["observations"]
         if state.shape != dataset["observations"].shape:
@@ -231,7 +259,7 @@ def plot(
                 f"{data.path} has windows of shape {dataset['observations'].shape}."
             )
         reconstructions[path.stem] = state.values
-    figure = plot_reconstructions(dataset, reconstructions)
+    figure = plot_reconstructions(dataset, reconstructions, stds)
     with atomic_path(out) as temporary:
         figure.savefig(temporary, dpi=150)
     report({"out": str(out)}, as_json)

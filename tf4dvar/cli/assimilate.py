@@ -1,7 +1,7 @@
 """`tf4dvar assimilate METHOD`: reconstruct windows, a series or maps by a classical method."""
 
 from collections.abc import Callable
-from inspect import Parameter, Signature
+from inspect import Parameter
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -22,6 +22,7 @@ from tf4dvar.cli.common import (
     refuse_given,
     report,
     system_of,
+    with_options,
 )
 from tf4dvar.cli.data import DataFile, DataOption, WindowOption, opens_files, write_series
 from tf4dvar.cli.fields import assimilate_fields
@@ -120,7 +121,7 @@ def command_of(name: str) -> Callable[..., None]:
         for each in kind.settings():
             option = typer.Option(help=_help(each.name, kinds), min=each.metadata["at_least"])
             options.setdefault(
-                each.name, (Annotated[_on_the_line(hints[each.name]), option], each.default)
+                each.name, (Annotated[on_the_line(hints[each.name]), option], each.default)
             )
     if any(kind.takes_first_guess for kind in kinds):
         options["first_guess"] = FirstGuessOption, None
@@ -130,13 +131,7 @@ def command_of(name: str) -> Callable[..., None]:
         options["states"] = StatesOption, None
     options["noise_variance"] = NoiseVarianceOption, None
     options |= {"force": (ForceOption, False), "as_json": (JsonOption, False)}
-    parameters = [
-        Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-        for name, (annotation, default) in options.items()
-    ]
-    command.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
-    command.__annotations__ = {name: annotation for name, (annotation, _) in options.items()}
-    return opens_files(command)
+    return opens_files(with_options(command, options))
 
 
 def _help(name: str, kinds: list[Any]) -> str:
@@ -159,8 +154,12 @@ def _help(name: str, kinds: list[Any]) -> str:
     return f"{shared}." if told == own else f"{shared}: {told}"
 
 
-def _on_the_line(hint: Any) -> Any:
-    """The type of an option: an array cannot be written there."""
+def on_the_line(hint: Any) -> Any:
+    """The type of an option: an array cannot be written there.
+
+    Args:
+        hint: of a setting.
+    """
     if get_origin(hint) is Literal:
         return hint
     return Union[tuple(each for each in get_args(hint) or (hint,) if each is not np.ndarray)]  # noqa: UP007
@@ -245,7 +244,7 @@ def states_and_spread(source: xr.Dataset, analysis: Analysis, method: str) -> xr
 
 def _states(path: Path, source: xr.Dataset) -> np.ndarray:
     """The states of a file, or those that a model makes of the observations."""
-    from tf4dvar.evaluation.scores import reconstruct
+    from tf4dvar.evaluation.reconstruction import reconstruct
     from tf4dvar.models import load_model
     from tf4dvar.models.loading import is_model
 

@@ -1,7 +1,8 @@
 """What the commands share: options, one-line errors, reports."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from inspect import Parameter, Signature
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -125,6 +126,24 @@ def system_of(text: str) -> System:
     return found
 
 
+def with_options(
+    command: Callable[..., None], options: dict[str, tuple[Any, Any]]
+) -> Callable[..., None]:
+    """A command whose options follow from data.
+
+    Args:
+        command: takes them as keywords.
+        options: annotation and default of each by its name.
+    """
+    parameters = [
+        Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+        for name, (annotation, default) in options.items()
+    ]
+    command.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {name: annotation for name, (annotation, _) in options.items()}
+    return command
+
+
 def refuse_given(context: typer.Context, names: Iterable[str], why: str) -> None:
     """Refuse options of a command that would not be used.
 
@@ -174,7 +193,8 @@ def report(values: dict[str, Any] | list[Any], as_json: bool) -> None:
         return
     for name, value in values.items():
         if isinstance(value, dict):
-            typer.echo(f"{name:22} " + ", ".join(f"{key} {_shown(value[key])}" for key in value))
+            told = {key: of for key, of in value.items() if not isinstance(of, list)}
+            typer.echo(f"{name:22} " + ", ".join(f"{key} {_shown(told[key])}" for key in told))
         elif not isinstance(value, list):
             typer.echo(f"{name:22} {_shown(value)}")
 

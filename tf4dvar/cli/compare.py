@@ -101,12 +101,20 @@ def limit(
     seed: Annotated[
         int, typer.Option(min=0, help="Of the trajectories.")
     ] = ImportanceSampling.seed,
+    draws: Annotated[
+        int, typer.Option(min=0, help="Trajectories to draw from the posterior of each window.")
+    ] = ImportanceSampling.draws,
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """The Bayes limit: the smallest error that the observations allow, by importance sampling.
 
     Example: `tf4dvar limit l63 --data windows.nc`
+
+    With draws it tells how good these are as samples of the truth, as `evaluate --calibration` does
+    of a model's, and they are the variable `sample` of the file.
+
+    Example: `tf4dvar limit l63 --data windows.nc --draws 50 --out limit.nc`
     """
     nature = system_of(system)
     components = len(nature.components)
@@ -125,12 +133,13 @@ def limit(
             f"{nature.name!r}."
         )
     load_tensorflow()
+    from tf4dvar.evaluation.calibration import full_calibration, sample_calibration, sample_scores
     from tf4dvar.evaluation.comparison import problem_of
     from tf4dvar.evaluation.scores import in_order, score
 
     ordered = in_order(source, nature)
     with progress_bar("limit") as progress:
-        analysis = ImportanceSampling(samples, seed).analyse(
+        analysis = ImportanceSampling(samples, seed, draws).analyse(
             problem_of(ordered, system=nature), progress
         )
     sizes = analysis.effective_sample_size
@@ -140,14 +149,21 @@ def limit(
     if "truth" in source:
         scores = score(analysis.states, ordered, nature)
         values |= {name: scores[name] for name in ("r_score", "r_score_se")}
+        truth = ordered["truth"].values
+        values["calibration"] = full_calibration(analysis.states - truth, analysis.spread)
+        if analysis.samples is not None:
+            drawn = sample_scores(np.moveaxis(analysis.samples, 1, 0), truth)
+            values["calibration_of_samples"] = sample_calibration(drawn)
     values |= {
         "posterior_variance": float(np.square(analysis.spread).mean()),
         "median_sample_size": float(np.median(sizes)),
         "windows_of_small_sample": int((~analysis.converged).sum()),
     }
     if out is not None:
-        states = like(states_and_spread(ordered, analysis, "Bayes limit"), source)
+        states = states_and_spread(ordered, analysis, "Bayes limit")
         states["effective_sample_size"] = ("window", sizes)
-        write_dataset(states, out, force)
+        if analysis.samples is not None:
+            states["sample"] = (("window", "sample", "time", "component"), analysis.samples)
+        write_dataset(like(states, source), out, force)
         values["out"] = str(out)
     report(values, as_json)

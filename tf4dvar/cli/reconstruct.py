@@ -22,6 +22,7 @@ from tf4dvar.cli.data import OPENING, DataOption, opens_files, write_series
 from tf4dvar.cli.fields import PageOption, write_page_of
 from tf4dvar.cli.progress import progress_bar
 from tf4dvar.data import states_dataset, write_dataset
+from tf4dvar.data.series import with_errors
 from tf4dvar.errors import InputError
 from tf4dvar.runtime import load_tensorflow
 from tf4dvar.storage import check_output
@@ -37,6 +38,9 @@ def reconstruct(
     ],
     workers: WorkersOption = None,
     address: AddressOption = None,
+    samples: Annotated[
+        int, typer.Option(min=0, help="Of each window, how many to draw from what is possible.")
+    ] = 0,
     page: PageOption = False,
     force: ForceOption = False,
     as_json: JsonOption = False,
@@ -44,6 +48,10 @@ def reconstruct(
     """Reconstruct the states of observed windows, or of a series of one's own, with a model.
 
     Example: `tf4dvar reconstruct runs/x --data windows.nc --out states.nc`
+
+    A model that says how sure it is gives `state_std`, too, and, if asked, the variable `sample`.
+
+    Example: `tf4dvar reconstruct l63 --data windows.nc --out states.nc --samples 20`
 
     A table, or maps in time, come out as they went in, with a value at every time and place off
     land, of each member by itself.
@@ -64,13 +72,13 @@ def reconstruct(
             f"for example {out.with_suffix('')}."
         )
     load_tensorflow()
-    from tf4dvar.evaluation.scores import reconstruct as reconstruct_states
+    from tf4dvar.evaluation.reconstruction import reconstruct as reconstruct_states
     from tf4dvar.models import load_model
 
     if archive:
         refuse_given(
             context,
-            [*OPENING, "page"],
+            [*OPENING, "page", "samples"],
             "the files of an archive are of windows; expected none of these. Files of one series "
             f"are reconstructed together, into one file: --out {out}.nc.",
         )
@@ -81,25 +89,48 @@ def reconstruct(
     if page and (data.is_of_windows or not data.is_of_fields):
         refuse_given(context, ["page"], f"{data.path} is no file of maps; expected one.")
     if not data.is_of_windows:
+        refuse_given(context, ["samples"], f"{data.path} is no file of windows; expected one.")
         _reconstruct_series(loaded, data, out, force, as_json)
         if page:
             write_page_of(data, out, str(model))
         return
     source = data.windows()
-    states, seconds = reconstruct_states(loaded, source)
-    write_dataset(states_dataset(source, states, method=str(model)), out, force)
-    report({"out": str(out), "windows": len(states), "seconds_per_window": seconds}, as_json)
+    found = reconstruct_states(loaded, source, timed=True)
+    written = states_dataset(source, **found.written, method=str(model))
+    if samples:
+        drawn = loaded.sample(source, samples)
+        written["sample"] = (("sample", *written["state"].dims), drawn, written["state"].attrs)
+        written["sample"].attrs["long_name"] = "state as it may have been"
+    write_dataset(written, out, force)
+    report(
+        {
+            "out": str(out),
+            "windows": len(found.states),
+            "suspect": int(found.suspect.sum()),
+            "seconds_per_window": found.seconds_per_window,
+        },
+        as_json,
+    )
 
 
 def _reconstruct_series(model, data, out, force, as_json):
-    from tf4dvar.evaluation.scores import predicted
-    from tf4dvar.models.series import members_for, states_of_members
+    from tf4dvar.evaluation.reconstruction import posterior, predicted
+    from tf4dvar.models.series import (
+        members_for,
+        states_and_errors_of_members,
+        states_of_members,
+    )
 
     started = time.monotonic()
     members = members_for(model, data.members(covariates=model.covariate_names))
+    like = members.like
     with progress_bar("series") as bar:
-        slabs = states_of_members(model, members, partial(predicted, model), bar)
-        write_series(members.like, slabs, members.first.layout.time, out, force)
+        if model.uncertainty is None:
+            slabs = states_of_members(model, members, partial(predicted, model), bar)
+        else:
+            like = with_errors(like, like, members.first.transforms)
+            slabs = states_and_errors_of_members(model, members, partial(posterior, model), bar)
+        write_series(like, slabs, members.first.layout.time, out, force)
     report({"out": str(out), "seconds": time.monotonic() - started}, as_json)
 
 

@@ -16,7 +16,7 @@ from tf4dvar.errors import InputError, first_line
 from tf4dvar.evaluation.metrics import fourdvar_score, r_score
 from tf4dvar.experiments import true_flow
 from tf4dvar.storage import atomic_path, locked
-from tf4dvar.systems import rk4_step, system_by_name
+from tf4dvar.systems import system_by_name
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +102,7 @@ def _descend_at_once(system, dataset, flow, steps) -> DescentRun:
     started = time.monotonic()
     for iterate in FixedStepDescent(steps).iterates(problem):
         states = iterate.states
-        cost = fourdvar_score(states, observations, lambda x: rk4_step(nature, x))
+        cost = fourdvar_score(states, observations, nature.step)
         pathway.append(np.stack([r_score(states, truth), cost], axis=-1))
     report_convergence(iterate.converged)
     return DescentRun(states, np.stack(pathway, axis=1), steps, time.monotonic() - started)

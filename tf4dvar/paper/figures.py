@@ -14,13 +14,13 @@ from tf4dvar.data import default_protocol
 from tf4dvar.errors import InputError
 from tf4dvar.evaluation.metrics import fourdvar_score, r_score
 from tf4dvar.evaluation.plots import COLOURS, plot_densities, plot_windows, unit_of
-from tf4dvar.evaluation.scores import BATCH
+from tf4dvar.evaluation.reconstruction import BATCH
 from tf4dvar.experiments import Experiment
 from tf4dvar.models import load_model
 from tf4dvar.paper.descent import load_descent
 from tf4dvar.paper.tables import held_out_windows, rows_of
 from tf4dvar.storage import atomic_path
-from tf4dvar.systems import rk4_step, system_by_name
+from tf4dvar.systems import system_by_name
 
 logger = logging.getLogger(__name__)
 
@@ -131,10 +131,7 @@ def iterates(experiment: Experiment, path: Path, dataset: xr.Dataset) -> Iterate
     ]
     pathway = np.concatenate(batches, axis=1).astype("float64")
     errors = [r_score(states, truth).mean() for states in pathway]
-    costs = [
-        fourdvar_score(states, observations, lambda x: rk4_step(system, x)).mean()
-        for states in pathway
-    ]
+    costs = [fourdvar_score(states, observations, system.step).mean() for states in pathway]
     return Iterates(experiment, pathway[-1], np.array(errors), np.array(costs))
 
 
@@ -258,7 +255,7 @@ def plot_pathways(axes: Axes, dataset: xr.Dataset, rows: list[Iterates]) -> None
         axes.plot(row.costs[-1:], row.errors[-1:], "*", color=colour, markersize=11)
     truth = dataset["truth"].values
     system = system_by_name(dataset.attrs["system"])
-    cost = fourdvar_score(truth, dataset["observations"].values, lambda x: rk4_step(system, x))
+    cost = fourdvar_score(truth, dataset["observations"].values, system.step)
     unit = unit_of(dataset["observations"], power=2)
     axes.axvline(cost.mean(), color="grey", linewidth=1.0, label="cost of the truth")
     axes.set(

@@ -21,7 +21,7 @@ from tf4dvar.data import open_windows, readable, write_states
 from tf4dvar.data.covariates import COVARIATES
 from tf4dvar.data.noise_variance import VARIANCES
 from tf4dvar.errors import InputError
-from tf4dvar.evaluation.scores import BATCH, checked_states
+from tf4dvar.evaluation.reconstruction import BATCH, Reconstruction, reconstruct
 from tf4dvar.models import FourDVarNet, load_model
 from tf4dvar.scale.manifest import Manifest
 from tf4dvar.scale.workers import ray_workers
@@ -66,7 +66,7 @@ class _File:
 
     def part(self, chunk: slice) -> Path:
         """The states of a chunk, until those of all are there."""
-        return self.unfinished / self.version / f"{chunk.start}-{chunk.stop}.npy"
+        return self.unfinished / self.version / f"{chunk.start}-{chunk.stop}.npz"
 
 
 class Chunk(NamedTuple):
@@ -83,7 +83,7 @@ class Chunk(NamedTuple):
     data: xr.Dataset
 
 
-Reconstructor = Callable[[Iterable[Chunk]], Iterator[tuple[Chunk, np.ndarray | InputError]]]
+Reconstructor = Callable[[Iterable[Chunk]], Iterator[tuple[Chunk, Reconstruction | InputError]]]
 """Reconstructs chunks, in any order, as many ahead as it needs: each with its states or its error.
 """
 
@@ -95,12 +95,14 @@ class Summary(NamedTuple):
         files: number of files whose states are there now.
         already_there: number of them that were there before.
         windows: number of windows that were reconstructed.
+        suspect: number of them whose states do not fit the observations.
         errors: by the name of the file, why it has no states.
     """
 
     files: int
     already_there: int
     windows: int
+    suspect: int
     errors: dict[str, str]
 
 
@@ -145,11 +147,19 @@ def reconstruct_archive(
     with locked(out, wait=False) as claim:
         manifest = Manifest(out / "manifest.jsonl", digest, force)
         run = _Run(files, manifest, str(model), force, progress or (lambda share, windows: None))
-        for chunk, states in reconstructor(run.chunks()):
+        for chunk, found in reconstructor(run.chunks()):
             claim.check()
-            run.accept(chunk, states)
+            run.accept(chunk, found)
         shutil.rmtree(out / UNFINISHED, ignore_errors=True)
-    return Summary(len(files) - len(run.errors), run.already_there, run.windows, run.errors)
+    if run.suspect:
+        logger.warning(
+            "The states of %d of %d windows do not fit their observations: the variable `suspect` "
+            "tells which.",
+            run.suspect,
+            run.windows,
+        )
+    there = len(files) - len(run.errors)
+    return Summary(there, run.already_there, run.windows, run.suspect, run.errors)
 
 
 def with_model(model: FourDVarNet) -> Reconstructor:
@@ -161,7 +171,7 @@ def with_model(model: FourDVarNet) -> Reconstructor:
 
     def reconstruct_all(chunks):
         for chunk in chunks:
-            yield chunk, states_or_error(model, chunk.data, chunk.windows.start == 0)
+            yield chunk, reconstruction_or_error(model, chunk.data, chunk.windows.start == 0)
 
     return reconstruct_all
 
@@ -180,17 +190,19 @@ def with_workers(model: Path, workers: int, address: str | None) -> Iterator[Rec
         )
 
 
-def _load_in_worker(keras_file: bytes) -> Callable[[xr.Dataset, bool], np.ndarray | InputError]:
+def _load_in_worker(
+    keras_file: bytes,
+) -> Callable[[xr.Dataset, bool], Reconstruction | InputError]:
     with TemporaryDirectory() as folder:
         path = Path(folder, "model.keras")
         path.write_bytes(keras_file)
-        return partial(states_or_error, load_model(path))
+        return partial(reconstruction_or_error, load_model(path))
 
 
-def states_or_error(
+def reconstruction_or_error(
     model: FourDVarNet, data: xr.Dataset, warnings: bool
-) -> np.ndarray | InputError:
-    """As `checked_states`; an error is returned.
+) -> Reconstruction | InputError:
+    """As `reconstruct`; an error is returned.
 
     Args:
         model: a trained model.
@@ -198,7 +210,7 @@ def states_or_error(
         warnings: whether to warn of observations that are likely wrong.
     """
     try:
-        return checked_states(model, data, warnings)
+        return reconstruct(model, data, warnings)
     except (ValueError, tf.errors.OpError) as error:
         return InputError(str(error))
 
@@ -235,7 +247,7 @@ class _Run:
         ]
         self.already_there = len(files) - len(self.files)
         self.errors: dict[str, str] = {}
-        self.windows = 0
+        self.windows = self.suspect = 0
         self.size = sum(file.size for file in self.files)
         self.size_done = 0.0
 
@@ -270,19 +282,20 @@ class _Run:
                     chunk = told.isel(window=windows).load()
                 yield Chunk(file, windows, chunk)
 
-    def accept(self, chunk: Chunk, states: np.ndarray | InputError) -> None:
+    def accept(self, chunk: Chunk, found: Reconstruction | InputError) -> None:
         """Keep what became of a chunk."""
         file, windows, _ = chunk
         if file.failed:
             return
-        if isinstance(states, InputError):
-            self._fail(file, f"Windows {windows.start} to {windows.stop - 1}: {states}")
+        if isinstance(found, InputError):
+            self._fail(file, f"Windows {windows.start} to {windows.stop - 1}: {found}")
             return
         file.part(windows).parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(file.part(windows)) as temporary:
-            np.save(temporary, states)
+            np.savez(temporary, **found.written)
         file.missing -= 1
-        self.windows += len(states)
+        self.windows += len(found.states)
+        self.suspect += int(found.suspect.sum())
         self._advance(file, 1 / len(file.chunks))
         if not file.missing:
             try:
@@ -293,7 +306,7 @@ class _Run:
     def _finish(self, file: _File) -> None:
         """Put the parts together."""
         file.states.parent.mkdir(parents=True, exist_ok=True)
-        parts = (np.load(file.part(chunk)) for chunk in file.chunks)
+        parts = (_arrays(file.part(chunk)) for chunk in file.chunks)
         with open_windows(file.source) as source:
             write_states(source, parts, file.states, method=self.method)
         self.manifest.add(file.name, version=file.version, windows=file.chunks[-1].stop)
@@ -311,6 +324,11 @@ class _Run:
         # In bytes: the number of windows of files to come is not known yet.
         self.size_done += share * file.size
         self.progress(self.size_done / max(1, self.size), self.windows)
+
+
+def _arrays(part):
+    with np.load(part) as arrays:
+        return dict(arrays)
 
 
 def _chunks(windows: int, *of_each: int) -> list[slice]:

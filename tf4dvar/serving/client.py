@@ -15,6 +15,8 @@ from tf4dvar.data import Signature
 
 logger = logging.getLogger(__name__)
 
+# Numbers of the windows whose states do not fit their observations, in an answer that has some.
+SUSPECT_HEADER = "Tf4dvar-Suspect-Windows"
 _CONNECTIONS = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
 
 
@@ -43,10 +45,22 @@ class Reconstruction(NamedTuple):
     cost: np.ndarray
 
 
+class Posterior(NamedTuple):
+    """What `posterior` gives.
+
+    Attributes:
+        mean: the state, as of `predict`.
+        std: standard deviation of its error, same shape and labels.
+    """
+
+    mean: np.ndarray | xr.DataArray
+    std: np.ndarray | xr.DataArray
+
+
 class Client:
     """Reconstructs windows on a server, over one connection that is kept open.
 
-    One client is for one thread.
+    One client is for one thread. Windows whose states do not fit their observations are warned of.
 
     Args:
         url: of the server, as `http://127.0.0.1:8501`; `https://` of a proxy before it, whose
@@ -102,6 +116,26 @@ class Client:
         state, cost = (np.array(answer[name], "float32") for name in ("state", "cost"))
         return Reconstruction(labelled(state), cost)
 
+    def posterior(
+        self,
+        observations: np.ndarray | xr.DataArray,
+        noise_variance: np.ndarray | None = None,
+    ) -> Posterior:
+        """States and how sure they are, by a model that says so; as for `predict`.
+
+        Args:
+            observations: of windows.
+            noise_variance: of each of them, in their own order; NaN: the model's own.
+        """
+        values, labelled = self._arranged(observations)
+        inputs = {"observations": _nested(values)}
+        if noise_variance is not None:
+            inputs["noise_variance"] = _nested(self._beside(noise_variance, observations))
+        answer = self._predict({"signature_name": "posterior", "inputs": inputs})
+        return Posterior(
+            *(labelled(np.array(answer[name], "float32")) for name in ("state", "std"))
+        )
+
     def status(self) -> list[dict[str, Any]]:
         """The versions of the model and their states, newest first."""
         return self._request("GET", self._path)["model_version_status"]
@@ -150,6 +184,14 @@ class Client:
 
         return arranged.values, labelled
 
+    def _beside(self, values: np.ndarray, observations: Any) -> np.ndarray:
+        """What is known of each observation, in the model's order."""
+        signature = self.signature() if isinstance(observations, xr.DataArray) else None
+        if signature is None:
+            return values
+        arrangement = signature.arrangement(observations)
+        return observations.copy(data=values).isel(arrangement).values
+
     def _predict(self, request: dict[str, Any]) -> Any:
         return self._request("POST", f"{self._path}:predict", json.dumps(request))["outputs"]
 
@@ -173,6 +215,14 @@ class Client:
             answer = {"error": text[:200].decode(errors="replace")}
         if response.status != 200:
             raise ServerError(response.status, answer.get("error", "no message"))
+        suspect = response.headers.get(SUSPECT_HEADER)
+        if suspect:
+            logger.warning(
+                "The states of the windows %s do not fit their observations: they are farther off "
+                "than noise can be. The windows are others than those of the model's training, in "
+                "their units, their time step or in when and where they are observed.",
+                suspect,
+            )
         return answer
 
 

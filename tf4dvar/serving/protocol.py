@@ -1,8 +1,8 @@
 """TensorFlow Serving's REST bodies: JSON to arrays and back."""
 
 import re
-from dataclasses import dataclass
-from typing import Any, Generic, NamedTuple, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
 
 import msgspec
 import numpy as np
@@ -11,6 +11,8 @@ import orjson
 from tf4dvar.errors import shown
 
 DEFAULT, WITH_ITERATIONS = "serving_default", "reconstruct_with"
+# Those that are told what else is known of the windows.
+GIVEN, POSTERIOR = "reconstruct_given", "posterior"
 SERIES, FIELDS = "[batch, time, component]", "[batch, time, y, x, component]"
 
 
@@ -50,18 +52,23 @@ class Limits:
     requests: int = 128
 
 
-class Call(NamedTuple):
+@dataclass(frozen=True)
+class Call:
     """What a `:predict` request asks for.
 
     Attributes:
         observations: [batch, time, *space, component], float32, NaN = missing.
-        iterations: K of `reconstruct_with`, None for `serving_default`.
         by_rows: whether it came, and is answered, in row format ("instances").
+        signature: of the exported graph.
+        iterations: K of `reconstruct_with`, None for all others.
+        given: what else is known, by name, [batch, time, *space, component], NaN = not known.
     """
 
     observations: np.ndarray
-    iterations: int | None
     by_rows: bool
+    signature: str = DEFAULT
+    iterations: int | None = None
+    given: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 Window = TypeVar("Window")
@@ -71,11 +78,18 @@ Window = TypeVar("Window")
 # objects become dictionaries of 800 MB.
 class _Row(msgspec.Struct, Generic[Window], forbid_unknown_fields=True):
     observations: Window
+    noise_variance: Window | None = None
+    background: Window | None = None
 
 
 class _Columns(msgspec.Struct, Generic[Window], forbid_unknown_fields=True):
     observations: list[Window]
+    noise_variance: list[Window] | None = None
+    background: list[Window] | None = None
     iterations: int | None = None
+
+
+KNOWN = ("noise_variance", "background")
 
 
 class _Request(msgspec.Struct, Generic[Window], forbid_unknown_fields=True):
@@ -102,18 +116,22 @@ def parse_call(body: bytes, limits: Limits) -> Call:
     by_rows = request.instances is not None
     if by_rows == (request.inputs is not None):
         raise Refusal(400, "Expected a JSON object with either 'instances' or 'inputs'.")
-    with_iterations = request.signature_name == WITH_ITERATIONS
-    if not with_iterations and request.signature_name != DEFAULT:
-        raise Refusal(400, f"Unknown signature_name; expected {DEFAULT!r} or {WITH_ITERATIONS!r}.")
-    if by_rows and with_iterations:
+    name = request.signature_name
+    if name not in (DEFAULT, WITH_ITERATIONS, GIVEN, POSTERIOR):
+        raise Refusal(
+            400,
+            f"Unknown signature_name; expected {DEFAULT!r}, {WITH_ITERATIONS!r}, {GIVEN!r} or "
+            f"{POSTERIOR!r}.",
+        )
+    if by_rows and name == WITH_ITERATIONS:
         raise Refusal(
             400, f"{WITH_ITERATIONS!r} has a scalar input: give it in column format, 'inputs'."
         )
     inputs = request.inputs
     if not isinstance(inputs, _Columns):
-        inputs = _Columns(inputs or _windows(request.instances or []))
+        inputs = _columns(inputs or request.instances or [])
     iterations = inputs.iterations
-    if with_iterations == (iterations is None):
+    if (name == WITH_ITERATIONS) == (iterations is None):
         raise Refusal(
             400, f"Expected the input 'iterations' with {WITH_ITERATIONS!r}, and with it alone."
         )
@@ -123,7 +141,24 @@ def parse_call(body: bytes, limits: Limits) -> Call:
             f"Received iterations = {shown(iterations)}; "
             f"expected an integer from 0 to {limits.iterations}.",
         )
-    return Call(_observations(inputs.observations, limits), iterations, by_rows)
+    observations = _windows("observations", inputs.observations, limits)
+    told = {of: getattr(inputs, of) for of in KNOWN}
+    told = {of: windows for of, windows in told.items() if windows is not None}
+    if told and name not in (GIVEN, POSTERIOR):
+        raise Refusal(
+            400, f"Expected {' and '.join(map(repr, told))} with {GIVEN!r} or {POSTERIOR!r} alone."
+        )
+    given = {of: _windows(of, windows, limits) for of, windows in told.items()}
+    if np.any(given.get("noise_variance", 1.0) < np.finfo("float32").tiny):
+        raise Refusal(400, "Received a noise_variance that is not positive.")
+    for of, windows in given.items():
+        if windows.shape[:-1] != observations.shape[:-1]:
+            raise Refusal(
+                400,
+                f"Received {of!r} of shape {list(windows.shape)} for observations of shape "
+                f"{list(observations.shape)}; expected the same windows, times and places.",
+            )
+    return Call(observations, by_rows, name, iterations, given)
 
 
 def render_answer(outputs: dict[str, np.ndarray], by_rows: bool) -> bytes:
@@ -146,7 +181,8 @@ def _decode(body: bytes, limits: Limits) -> _Request[Any]:
     """JSON in which NaN is also a number, as TensorFlow Serving and Python have it."""
     # A list takes many times its two brackets, and is built before it can be counted.
     lists = body.count(b"[")
-    if lists > 1 + limits.windows * (1 + limits.steps):
+    inputs = 1 + sum(f'"{name}"'.encode() in body for name in KNOWN)
+    if lists > inputs * (1 + limits.windows * (1 + limits.steps)):
         raise _too_large(f"{lists} lists", limits)
     decoder, shape = (_of_fields, FIELDS) if _NESTED.search(body) else (_of_series, SERIES)
     try:
@@ -161,11 +197,21 @@ def _decode(body: bytes, limits: Limits) -> _Request[Any]:
         raise Refusal(400, f"The body is not JSON: {error}.") from None
 
 
-def _windows(rows: list[Any]) -> list[Any]:
-    """Instances, or instances that are objects with the one input."""
-    if len(set(map(type, rows))) > 1:
-        raise Refusal(400, "Expected every instance to have 'observations', or none.")
-    return [row.observations if isinstance(row, _Row) else row for row in rows]
+def _columns(rows: list[Any]) -> _Columns[Any]:
+    """Of instances, or of instances that are objects with what is known of each."""
+    told = {
+        tuple(of for of in KNOWN if getattr(row, of) is not None) if isinstance(row, _Row) else None
+        for row in rows
+    }
+    if len(told) > 1:
+        raise Refusal(400, "Expected every instance to have the same inputs by name, or none.")
+    named = next(iter(told), None)
+    if named is None:
+        return _Columns(rows)
+    columns = _Columns([row.observations for row in rows])
+    for of in named:
+        setattr(columns, of, [getattr(row, of) for row in rows])
+    return columns
 
 
 def _too_large(received: str, limits: Limits) -> Refusal:
@@ -175,21 +221,21 @@ def _too_large(received: str, limits: Limits) -> Refusal:
     )
 
 
-def _observations(windows: list[Any], limits: Limits) -> np.ndarray:
+def _windows(name: str, windows: list[Any], limits: Limits) -> np.ndarray:
     steps = max(map(len, windows), default=0)
     if len(windows) > limits.windows or steps > limits.steps:
         raise _too_large(f"{len(windows)} windows of {steps} times", limits)
     try:
         with np.errstate(over="ignore"):
-            observations = np.array(windows, "float32")
+            values = np.array(windows, "float32")
     except ValueError:
-        observations = np.empty(0, "float32")
-    if observations.ndim not in (3, 5) or observations.size == 0:
+        values = np.empty(0, "float32")
+    if values.ndim not in (3, 5) or values.size == 0:
         raise Refusal(
             400,
-            f"Received observations of shape {observations.shape}; expected {SERIES}, of fields "
-            f"{FIELDS}, windows of one length, null where nothing was observed.",
+            f"Received {name} of shape {values.shape}; expected {SERIES}, of fields {FIELDS}, "
+            "windows of one length, null where nothing is known.",
         )
-    if np.isinf(observations).any():
-        raise Refusal(400, "Received an observation beyond the largest float32 number.")
-    return observations
+    if np.isinf(values).any():
+        raise Refusal(400, f"Received {name} with a number beyond the largest of float32.")
+    return values

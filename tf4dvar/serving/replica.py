@@ -9,7 +9,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,11 +49,13 @@ class Prediction(NamedTuple):
         outputs: arrays by name.
         version: that gave them.
         batch: windows that were computed together.
+        suspect: numbers of the windows whose states do not fit their observations.
     """
 
     outputs: dict[str, np.ndarray]
     version: int
     batch: int
+    suspect: list[int]
 
 
 @dataclass
@@ -89,8 +91,8 @@ class Replica:
     def predict(self, questions: Sequence[Question]) -> list[Any]:
         """Answer questions, each with a `Prediction`, what was asked for, or a `Refusal`.
 
-        Calls of one version, window length and K are computed together: a window's state does
-        not depend on the others in its batch.
+        Calls of one version, signature, window length and K are computed together: a window's
+        state does not depend on the others in its batch.
         """
         answers: list[Any] = [None] * len(questions)
         groups = defaultdict(list)
@@ -102,10 +104,12 @@ class Replica:
                     answers[i] = self._describe(question)
             except Refusal as refusal:
                 answers[i] = refusal
-        for (number, version, iterations, _), members in groups.items():
-            calls = [questions[i].about.observations for i in members]
+        for (number, version, *_), members in groups.items():
+            calls = [questions[i].about for i in members]
             try:
-                predictions = self._compute(number, version, iterations, calls)
+                predictions = self._compute(number, version, calls)
+            except Refusal as refusal:
+                predictions = [refusal] * len(calls)
             except Exception as error:
                 logger.exception("The model failed")
                 failure = Refusal(500, f"The model failed: {first_line(error)}")
@@ -128,14 +132,15 @@ class Replica:
                 f"{components}]: {components} components on the last axis, an unobserved one "
                 "filled with null.",
             )
-        asked = question.about.iterations
-        iterations = version.iterations if asked is None else asked
+        call = question.about
+        iterations = version.iterations if call.iterations is None else call.iterations
         values = math.prod(shape) * (iterations + 1)
         if values > self.values:
             raise Refusal(
                 413, f"The request needs {values} values; the limit is {self.values}. Split it."
             )
-        return number, version, asked, shape[1:]
+        given = tuple((name, of.shape[1:]) for name, of in sorted(call.given.items()))
+        return number, version, call.signature, call.iterations, shape[1:], given
 
     def _describe(self, question: Question) -> Any:
         if question.about == "status":
@@ -143,24 +148,35 @@ class Replica:
         number, version = self.versions.get(question.version)
         return number, version.metadata()
 
-    def _compute(
-        self, number: int, version: Any, iterations: int | None, calls: list[np.ndarray]
-    ) -> list[Prediction | Refusal]:
-        windows = np.concatenate(calls)
+    def _compute(self, number: int, version: Any, calls: list[Call]) -> list[Prediction | Refusal]:
+        windows = np.concatenate([call.observations for call in calls])
+        given = {
+            name: np.concatenate([call.given[name] for call in calls]) for name in calls[0].given
+        }
         size = self.batch
-        parts = [
-            version(windows[start : start + size], iterations)
-            for start in range(0, len(windows), size)
-        ]
-        ends = np.cumsum([len(call) for call in calls])[:-1]
+
+        def part(start):
+            some = slice(start, start + size)
+            known = {name: of[some] for name, of in given.items()}
+            return version(replace(calls[0], observations=windows[some], given=known))
+
+        parts = [part(start) for start in range(0, len(windows), size)]
+        ends = np.cumsum([len(call.observations) for call in calls])[:-1]
         outputs = {
             name: np.split(np.concatenate([part[name] for part in parts]), ends)
             for name in parts[0]
         }
         batch = min(size, len(windows))
+
+        def answer(call, outputs):
+            if refusal := _not_finite(outputs):
+                return refusal
+            suspect = np.flatnonzero(version.suspect(call, outputs["state"]))
+            return Prediction(outputs, number, batch, suspect.tolist())
+
         return [
-            _checked(Prediction({name: of[i] for name, of in outputs.items()}, number, batch))
-            for i in range(len(calls))
+            answer(call, {name: of[i] for name, of in outputs.items()})
+            for i, call in enumerate(calls)
         ]
 
     def _follow(self) -> None:
@@ -208,13 +224,13 @@ def run() -> None:
         sys.exit(1)
 
 
-def _checked(prediction: Prediction) -> Prediction | Refusal:
+def _not_finite(outputs: dict[str, np.ndarray]) -> Refusal | None:
+    """What is said of an answer that is not finite."""
     finite = np.all(
-        [np.isfinite(of).reshape(len(of), -1).all(axis=1) for of in prediction.outputs.values()],
-        axis=0,
+        [np.isfinite(of).reshape(len(of), -1).all(axis=1) for of in outputs.values()], axis=0
     )
     if finite.all():
-        return prediction
+        return None
     return Refusal(
         422,
         f"The model's answer is not finite in window {np.flatnonzero(~finite)[0]}: its solver "

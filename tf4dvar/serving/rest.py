@@ -16,6 +16,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from tf4dvar.serving.client import SUSPECT_HEADER
 from tf4dvar.serving.pool import Pool
 from tf4dvar.serving.protocol import Limits, Refusal, parse_call, render_answer
 from tf4dvar.serving.replica import Prediction, Question
@@ -29,6 +30,7 @@ REQUESTS = Counter("tf4dvar_requests", "Requests answered.", ["endpoint", "statu
 SECONDS = Histogram("tf4dvar_request_seconds", "From request to answer.", ["endpoint"])
 IN_PROGRESS = Gauge("tf4dvar_requests_in_progress", "Requests not yet answered.")
 WINDOWS = Counter("tf4dvar_windows", "Windows reconstructed.")
+SUSPECT = Counter("tf4dvar_suspect_windows", "Windows whose states do not fit their observations.")
 BATCH = Histogram(
     "tf4dvar_batch_windows",
     "Windows computed together, seen by each request.",
@@ -87,10 +89,17 @@ class Rest:
         self._check_name(request)
         call = parse_call(await _body(request, self.limits.body), self.limits)
         prediction: Prediction = await self._ask(request, call)
-        request.state.log = {"windows": len(call.observations), "version": prediction.version}
+        suspect = prediction.suspect
+        request.state.log = {
+            "windows": len(call.observations),
+            "suspect": len(suspect),
+            "version": prediction.version,
+        }
         WINDOWS.inc(len(call.observations))
+        SUSPECT.inc(len(suspect))
         BATCH.observe(prediction.batch)
-        return _json(render_answer(prediction.outputs, call.by_rows))
+        headers = {SUSPECT_HEADER: ",".join(map(str, suspect))} if suspect else None
+        return _json(render_answer(prediction.outputs, call.by_rows), headers=headers)
 
     async def _ask(self, request: Request, about: Any) -> Any:
         """Put a question to a replica and wait for the answer."""

@@ -10,18 +10,21 @@ from google.protobuf.json_format import MessageToDict
 from tensorflow.core.protobuf import saved_model_pb2
 
 from tf4dvar.data import Signature
+from tf4dvar.data.misfit import implausible
 from tf4dvar.errors import InputError, first_line
 from tf4dvar.serving.directory import version_card, version_numbers
-from tf4dvar.serving.protocol import DEFAULT, WITH_ITERATIONS, Refusal
+from tf4dvar.serving.protocol import DEFAULT, WITH_ITERATIONS, Call, Refusal
 from tf4dvar.storage import open_regular
 from tf4dvar.storage.version_directory import check_digests, files_of
 
 logger = logging.getLogger(__name__)
 
+# Inputs and outputs of what every export has.
 SIGNATURES = {
     DEFAULT: ({"observations"}, {"state"}),
     WITH_ITERATIONS: ({"observations", "iterations"}, {"state", "cost"}),
 }
+OUTPUTS = ("state", "std", "cost")
 # Shapes of an unrolled export that are compiled: XLA keeps every one, and requests choose them.
 COMPILED_SHAPES = 16
 
@@ -48,6 +51,9 @@ class Version:
         # Exports of before do not tell it.
         trained_on = card.get("trained_on")
         self.signature = None if trained_on is None else Signature.from_json(trained_on)
+        # What is observed where it is not the state, and the noise that the model counts with.
+        self._observation = card.get("observation", "not told")
+        self._noise_variance = card.get("noise_variance")
         try:
             self._load(directory)
         except InputError:
@@ -71,13 +77,16 @@ class Version:
         shape = self._signatures[DEFAULT].inputs["observations"].tensor_shape
         # Of what a time has: the sizes of space, and the number of components.
         self.places = tuple(dim.size for dim in shape.dim[2:])
-        self(np.full((1, 2, *self.places), np.nan, "float32"), None)
+        self(Call(np.full((1, 2, *self.places), np.nan, "float32"), by_rows=False))
 
-    def __call__(self, observations: np.ndarray, iterations: int | None) -> dict[str, np.ndarray]:
-        """Run `serving_default`, or `reconstruct_with` if there is a number of iterations."""
+    def __call__(self, call: Call) -> dict[str, np.ndarray]:
+        """Run the signature of a call.
+
+        Raises:
+            Refusal: the model has no such signature, or takes something else.
+        """
+        observations, name, iterations = call.observations, call.signature, call.iterations
         windows = len(observations)
-        name = DEFAULT if iterations is None else WITH_ITERATIONS
-        wanted = SIGNATURES[name][1]
         if self._compiled and name == DEFAULT:
             # A few sizes of batches, not all.
             missing = (1 << (windows - 1).bit_length()) - windows
@@ -88,11 +97,57 @@ class Version:
             else:
                 # The same states, by the loop.
                 name, iterations = WITH_ITERATIONS, self.iterations
-        inputs = {"observations": tf.constant(observations)}
+        inputs: dict[str, Any] = {"observations": observations, **call.given}
         if iterations is not None:
-            inputs["iterations"] = tf.constant(iterations)
-        outputs = self._loaded.signatures[name](**inputs)
-        return {key: outputs[key].numpy()[:windows] for key in ("state", "cost") if key in wanted}
+            inputs["iterations"] = np.int32(iterations)
+        elif name not in SIGNATURES:
+            inputs = self._completed(name, inputs)
+        outputs = self._loaded.signatures[name](
+            **{of: tf.constant(values) for of, values in inputs.items()}
+        )
+        wanted = self._signatures[call.signature].outputs
+        return {of: outputs[of].numpy()[:windows] for of in OUTPUTS if of in wanted}
+
+    def suspect(self, call: Call, states: np.ndarray) -> np.ndarray:
+        """Whether states do not fit their observations, as far as that is known; see `implausible`.
+
+        Args:
+            call: what was asked.
+            states: the answer's, [batch, time, *space, component].
+        """
+        given, variance = call.given.get("noise_variance"), self._noise_variance
+        if variance is not None:
+            variance = variance if given is None else np.where(np.isnan(given), variance, given)
+        elif given is None and self.signature is not None:
+            variance = self.signature.noise_variance
+        if variance is None or self._observation is not None:
+            return np.zeros(len(states), bool)
+        return implausible(call.observations - states, np.asarray(variance))
+
+    def _completed(self, name, inputs):
+        """With what the signature takes besides, of which nothing is known."""
+        if name not in self._signatures:
+            raise Refusal(
+                400,
+                f"The model has no signature {name!r}; it has {', '.join(sorted(self._signatures))}"
+                ".",
+            )
+        shape = inputs["observations"].shape
+        completed = {}
+        for of, spec in self._signatures[name].inputs.items():
+            *places, size = (dim.size for dim in spec.tensor_shape.dim)
+            if of == "land":
+                completed[of] = np.zeros((len(inputs["observations"]), *places[1:], size), "f4")
+                continue
+            values = inputs.get(of)
+            if values is None:
+                values = np.full((*shape[:-1], size), np.nan, "float32")
+            if values.shape[-1] != size:
+                raise Refusal(
+                    400, f"Received {of!r} of {values.shape[-1]} components; expected {size}."
+                )
+            completed[of] = values
+        return completed
 
     def metadata(self) -> dict[str, Any]:
         """The signatures as TensorFlow Serving shows them, and what the model was trained on."""

@@ -17,8 +17,8 @@ EXPLODED = 1000.0
 class DivergenceGuard(keras.callbacks.Callback):
     """Restores the weights when the loss explodes or they are NaN, and lowers the learning rate.
 
-    Exploded is a loss that is NaN or infinite, or an epoch's that is a thousand times the least
-    positive one of the epochs before.
+    Exploded is a loss that is NaN or infinite, or an epoch's that is a thousand times the size of
+    the least of the epochs before: a likelihood's is below 0.
 
     Weights and optimiser go back to the beginning of the epoch, and the learning rate is halved
     for good. After `patience` such restores training stops, with the last good weights. What
@@ -43,7 +43,7 @@ class DivergenceGuard(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         """Create the optimiser's variables, so that the first epoch remembers them too."""
-        self._least = min((loss for loss in self._losses if loss > 0), default=float("inf"))
+        self._least = min((loss for loss in self._losses if _counts(loss)), default=float("inf"))
         self.model.optimizer.build(self.model.trainable_variables)
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -69,11 +69,10 @@ class DivergenceGuard(keras.callbacks.Callback):
         loss = (logs or {}).get("loss", self._least)
         if not all(np.isfinite(weight).all() for weight in self.model.get_weights()):
             self._restore(f"Weights became NaN or infinite at the end of epoch {epoch + 1}")
-        elif loss > EXPLODED * self._least:
+        elif loss > EXPLODED * abs(self._least):
             rise = f"{loss:.2g} in epoch {epoch + 1}, from {self._least:.2g}"
             self._restore(f"The loss became {rise}")
-        elif loss > 0:
-            # Of an epoch that was restored in its last batch nothing is left, which reads as 0.
+        elif _counts(loss):
             self._least = min(self._least, loss)
         if logs is not None:
             logs["restores"] = self.restores
@@ -109,3 +108,8 @@ class DivergenceGuard(keras.callbacks.Callback):
         # The step count goes on: the epoch is derived from it when a training resumes.
         kept = (id(optimizer.iterations), id(optimizer.learning_rate))
         return self.model.variables + [v for v in optimizer.variables if id(v) not in kept]
+
+
+def _counts(loss):
+    # Of an epoch that was restored in its last batch nothing is left, which reads as 0.
+    return loss and np.isfinite(loss)

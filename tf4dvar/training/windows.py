@@ -9,10 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from tf4dvar.data import Signature, protocol_plan, simulate_dataset
-from tf4dvar.data.pipeline import batches_of, fixed_windows, simulated_windows
-from tf4dvar.evaluation.metrics import RScore
+from tf4dvar.data.pipeline import batches_of, fixed_windows, simulated_windows, weighted
 from tf4dvar.experiments import Experiment
-from tf4dvar.models import FourDVarNet
+from tf4dvar.models import FourDVarNet, RScore
 from tf4dvar.systems import random_stream, system_by_name
 
 # At most as many, and at most a twentieth of the training windows: they cost time every epoch.
@@ -106,7 +105,8 @@ class SimulatedWindows(TrainingWindows):
         self._inputs = _inputs(data)
         self.metrics = [RScore()]
         held_out = self._simulated(validation, self._seed + VALIDATION_SEED)
-        self.validation = _inputs(held_out), held_out["truth"].values
+        inputs = _inputs(held_out)
+        self.validation = weighted(inputs, held_out["truth"].values, self._plan.weights(inputs))
 
     def _simulated(self, number, seed):
         return simulate_dataset(self._system, self._plan, number, self._steps, seed=seed)
@@ -120,7 +120,8 @@ class SimulatedWindows(TrainingWindows):
         """See `TrainingWindows`."""
         order = (batch_size, self._seed, first_pass, share)
         if not self._fresh:
-            return fixed_windows(self._inputs, self.truth, *order)
+            weights = self._plan.weights(self._inputs)
+            return fixed_windows(self._inputs, self.truth, *order, weights)
         steps = self.truth.shape[1]
         return simulated_windows(self._system, self._plan, self.number, steps, *order)
 
