@@ -19,7 +19,7 @@ class Members(NamedTuple):
 
 @dataclass(frozen=True)
 class EnsembleFilter(Filter):
-    """What ensemble Kalman filters share: only their analysis of a series differs."""
+    """What ensemble Kalman filters share; of most only the analysis of a series differs."""
 
     kind = Members
     members: int = setting(40, "Size of the ensemble.", at_least=2)

@@ -113,7 +113,8 @@ class Filter(Settings):
         """Go through series, time by time.
 
         A series is lost where what is known is not finite, or where innovations are far larger
-        than it has them, over ten observed times. The log says so, once of each series.
+        than it has them, over ten observed times. The log says so, once of each series, or each
+        time that it begins anew.
 
         Args:
             problem: of the series; a long one is given in pieces, each beginning with the last
@@ -191,7 +192,7 @@ class Filter(Settings):
             )
         if restart and lost.size:
             return self._anew(problem, position, lost, rng)
-        counts, recent = position.lost.copy(), recent.copy()
+        counts = position.lost.copy()
         counts[lost] += 1
         recent[lost] = np.nan
         return position._replace(lost=counts, recent=recent)

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tf4dvar.classical.cycled.ensemble_filters import rotation
-from tf4dvar.classical.cycled.filter import Filter, misfit_of
+from tf4dvar.classical.cycled.ensemble_filters import EnsembleFilter, rotation
+from tf4dvar.classical.cycled.filter import misfit_of
 from tf4dvar.classical.method import setting
 from tf4dvar.errors import InputError
 
@@ -29,7 +29,7 @@ class Lagged(NamedTuple):
 
 
 @dataclass(frozen=True)
-class IEnKS(Filter):
+class IEnKS(EnsembleFilter):
     """Iterative ensemble Kalman smoother, 4D-Var in the space of an ensemble.
 
     What is observed now corrects the ensemble as it was several observations ago, by Gauss-Newton
@@ -40,9 +40,6 @@ class IEnKS(Filter):
 
     name = "ienks"
     kind = Lagged
-    members: int = setting(40, "Size of the ensemble.", at_least=2)
-    inflation: float = setting(1.02, "Of the spread, after each analysis.", positive=True)
-    rotation: bool = setting(True, "Turn the ensemble at random, with its mean and covariance.")
     lag: int = setting(2, "Observed times from the beginning of the window on.", at_least=1)
     iterations: int = setting(10, "Gauss-Newton steps at most.", at_least=1)
 
@@ -113,10 +110,6 @@ class IEnKS(Filter):
         intervals = np.roll(state.intervals, -1, axis=1)
         intervals[:, -1] = 0
         return Lagged(self._ahead(start, first, move), now, intervals), misfit
-
-    def estimate(self, state):
-        """Mean and standard deviation of the members."""
-        return state.members.mean(axis=1), state.members.std(axis=1, ddof=1)
 
     def _ahead(self, states, steps, move):
         for _ in range(steps):
