@@ -34,7 +34,7 @@ def setting(default: Any, help: str, *, at_least: int | None = None, positive: b
 class Settings(Entry):
     """What a method is told: a frozen dataclass of fields made by `setting`, each checked.
 
-    Types are int, float, bool and `Literal` of names; or one of them or None. Other fields are
+    Types are int, float, bool, str and `Literal` of names; or one of them or None. Other fields are
     given in Python alone.
     """
 
@@ -137,6 +137,8 @@ def _check(each: Field, hint: Any, value: Any) -> None:
         return
     if get_origin(hint) is Literal:
         fits, expected = value in types, f"one of {', '.join(types)}"
+    elif str in types:
+        fits, expected = isinstance(value, str), "a text"
     elif bool in types:
         fits, expected = isinstance(value, bool | np.bool_), "True or False"
     else:

@@ -4,6 +4,7 @@ Nothing here imports TensorFlow.
 """
 
 from tf4dvar.cycling.benchmark import Benchmark, Case, Result
+from tf4dvar.cycling.learned import LearnedFilter
 from tf4dvar.cycling.settings import BENCHMARKS
 
-__all__ = ["BENCHMARKS", "Benchmark", "Case", "Result"]
+__all__ = ["BENCHMARKS", "Benchmark", "Case", "LearnedFilter", "Result"]

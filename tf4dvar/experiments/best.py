@@ -7,6 +7,9 @@ from tf4dvar.experiments.experiment import Experiment
 from tf4dvar.layers import (
     GENN,
     AttentionFirstGuess,
+    EachTime,
+    FilterFirstGuess,
+    FixedStepCell,
     GaussianPosterior,
     GradientSolver,
     LSTMCell,
@@ -56,6 +59,41 @@ def _on_a_circle() -> FourDVarNet:
     return FourDVarNet(true_flow("l96"), solver, first_guess=PeriodicFirstGuess())
 
 
+def _cycled(system: str, network, sure) -> FourDVarNet:
+    return FourDVarNet(
+        true_flow(system),
+        GradientSolver(FixedStepCell(0.1), iterations=0),
+        first_guess=FilterFirstGuess(network(outputs=1)),
+        noise_variance=1.0,
+        uncertainty=GaussianPosterior(EachTime(sure(outputs=2))),
+    )
+
+
+def _cycled_lorenz63() -> FourDVarNet:
+    network = partial(AttentionFirstGuess, segment=1, weighted=True, background=True)
+    return _cycled("l63", partial(network, width=64, depth=3), partial(network, width=32, depth=2))
+
+
+def _cycled_lorenz96() -> FourDVarNet:
+    network = partial(PeriodicFirstGuess, segment=1, weighted=True, background=True)
+    return _cycled("l96", partial(network, width=40, depth=5), partial(network, width=24, depth=2))
+
+
+_Cycled = partial(
+    Experiment,
+    setting="sup",
+    prior="rk4",
+    update="fsgd",
+    cycled=True,
+    windows=24_576,
+    epochs=200,
+    learning_rate=1.5e-3,
+    warm_up=0.02,
+    stages=((0.0, 0),),
+    protocol="cycles",
+)
+
+
 EXPERIMENTS = (
     _Lorenz63(
         "l63",
@@ -86,5 +124,18 @@ EXPERIMENTS = (
         warm_up=0.02,
         stages=((0.0, 0), (0.4, 4)),
         protocol="T",
+    ),
+    _Cycled(
+        "l63-cycle",
+        "a learned filter on the known dynamics (RK4), all observed every 25 steps",
+        system="l63",
+        build=_cycled_lorenz63,
+        batch_size=256,
+    ),
+    _Cycled(
+        "l96-cycle",
+        "a learned filter on the known dynamics (RK4), of three observing systems",
+        system="l96",
+        build=_cycled_lorenz96,
     ),
 )

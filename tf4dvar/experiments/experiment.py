@@ -40,6 +40,7 @@ class Experiment:
         epochs: default length of a training without a time budget.
         windows: number of training windows, the same in every pass (the paper's data budget).
         fresh: simulate new windows with new noise for every pass instead.
+        cycled: windows are single times instead, of cycles that the model goes through itself.
         batch_size: windows a step.
         steps_per_epoch: steps of an epoch, by which schedule, time budget and checkpoints go;
             all windows once by default.
@@ -68,6 +69,7 @@ class Experiment:
     epochs: int = 40
     windows: int = 10_000
     fresh: bool = False
+    cycled: bool = False
     batch_size: int = 128
     steps_per_epoch: int | None = None
     learning_rate: float = 2e-3

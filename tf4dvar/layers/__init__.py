@@ -3,6 +3,8 @@
 from tf4dvar.layers.contracts import ODE, FirstGuess, ObservationOperator, Prior, Update
 from tf4dvar.layers.cost import VariationalCost
 from tf4dvar.layers.first_guesses.attention import AttentionFirstGuess
+from tf4dvar.layers.first_guesses.each_time import EachTime
+from tf4dvar.layers.first_guesses.filter import FilterFirstGuess
 from tf4dvar.layers.first_guesses.interpolation import LinearInterpolation
 from tf4dvar.layers.first_guesses.nearest import NearestFirstGuess
 from tf4dvar.layers.first_guesses.optimal_interpolation import OptimalInterpolation
@@ -45,7 +47,9 @@ __all__ = [
     "ConvCell",
     "Convolution",
     "CostGradient",
+    "EachTime",
     "EulerFlow",
+    "FilterFirstGuess",
     "FirstGuess",
     "FixedStepCell",
     "FunctionODE",

@@ -81,6 +81,8 @@ class FirstGuess(ConfiguredLayer):
         weighted: whether it is given the weight of every entry in place of the mask; by default
             not.
         background: whether it is given a state to go by; by default not.
+        forecasts: whether it is given the prior of the model, a flow, to forecast by; by default
+            not.
         outputs: numbers that it gives of every variable, one after the other; by default one.
         tolerance: by how much x0 may differ with the rounding of another processor or batch, where
             an iteration ends at some accuracy; 0 by default.
@@ -91,6 +93,7 @@ class FirstGuess(ConfiguredLayer):
             noise, in squared deviations, 1 where it is not known; 0 where not observed.
         covariates: [batch, time, covariate], as the user gives them; only if it takes some.
         background: [batch, time, *space, variable], normalised; only if it takes one.
+        prior: of normalised states, by its name; only if it forecasts.
 
     Returns:
         x0, [batch, time, *space, variable], normalised, no gaps.
@@ -100,6 +103,7 @@ class FirstGuess(ConfiguredLayer):
     covariates = 0
     weighted = False
     background = False
+    forecasts = False
     outputs = 1
     tolerance = 0.0
 

@@ -6,34 +6,54 @@ from typing import Any
 import keras
 
 from tf4dvar.errors import InputError
-from tf4dvar.layers import GradientSolver, Normalisation, NormalisedObservation, NormalisedPrior
+from tf4dvar.layers import (
+    GradientSolver,
+    Normalisation,
+    NormalisedObservation,
+    NormalisedPrior,
+    OneStepFlow,
+)
 from tf4dvar.layers.contracts import FirstGuess, ObservationOperator, Prior, trait
 from tf4dvar.layers.several_priors import priors_of
 
 
-def check_parts(prior: Any, solver: Any, first_guess: Any) -> None:
-    """Refuse what is no layer of its kind.
+def check_parts(prior: Any, solver: Any, first_guess: Any, observation: Any) -> None:
+    """Refuse what is no layer of its kind, or not of its neighbours'.
 
     Args:
-        prior, solver, first_guess: as of `FourDVarNet`.
+        prior, solver, first_guess, observation: as of `FourDVarNet`.
     """
     priors_of(prior)
     if not isinstance(first_guess, keras.layers.Layer | None):
         raise InputError(
             f"Received first_guess={first_guess!r}; expected a Keras layer, built or not."
         )
-    if (
-        trait(first_guess, FirstGuess, "background")
-        or trait(first_guess, FirstGuess, "outputs") > 1
-    ):
+    if trait(first_guess, FirstGuess, "outputs") > 1:
         raise InputError(
-            "Received a first guess that takes a background or gives several outputs; expected one "
-            "that gives the state of observations alone. The other is for GaussianPosterior."
+            f"Received a first guess with {first_guess.outputs} outputs; expected one, the state. "
+            "Others are for GaussianPosterior."
         )
+    if trait(first_guess, FirstGuess, "forecasts"):
+        _check_forecasts(prior, first_guess, observation)
     if not isinstance(solver, GradientSolver):
         raise InputError(
             f"Received solver={solver!r}; expected a GradientSolver, for example "
             "GradientSolver(LSTMCell(), iterations=10)."
+        )
+
+
+def _check_forecasts(prior, first_guess, observation):
+    kind = type(first_guess).__name__
+    flows = [each for each in priors_of(prior) if isinstance(each, OneStepFlow)]
+    if not flows or flows[0].covariates:
+        raise InputError(
+            f"Received the first guess {kind}, which forecasts, with the prior {prior!r}; expected "
+            "a flow without covariates, for example RK4Flow, or a list with one."
+        )
+    if observation is not None:
+        raise InputError(
+            f"Received the first guess {kind} with an observation operator; it corrects components "
+            "that are observed themselves. Mark those that are not with NaN."
         )
 
 

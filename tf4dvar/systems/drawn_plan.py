@@ -1,4 +1,4 @@
-"""A plan that observes every window in another way."""
+"""Plans that observe every window in another way."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -63,11 +63,7 @@ class DrawnPlan:
         Args:
             **parts: none.
         """
-        if parts:
-            raise InputError(
-                f"Received {' and '.join(parts)} with a protocol that draws the pattern of each "
-                "window; expected one that is the same in all of them."
-            )
+        _refuse_parts(parts)
         return self
 
     @property
@@ -141,5 +137,75 @@ class DrawnPlan:
         return json.dumps(asdict(self))
 
 
-Plan = ObservationPlan | DrawnPlan
+@dataclass(frozen=True)
+class MixedPlan:
+    """Several plans in turn: what a filter of several observing systems is trained on.
+
+    Attributes:
+        plans: of the first window, of the second, and so on, and again from the first.
+
+    Usage:
+
+        from tf4dvar.systems import random_stream
+        from tf4dvar.systems.drawn_plan import MixedPlan
+
+        plan = MixedPlan((ObservationPlan((0,), 1, 2.0), ObservationPlan((1,), 4, 0.5)))
+        drawn = plan.inputs(np.zeros((2, 8, 2)), random_stream("example", 0))
+        assert (~np.isnan(drawn["observations"])).sum(axis=1).tolist() == [[8, 0], [0, 2]]
+    """
+
+    plans: tuple[ObservationPlan, ...]
+
+    def __post_init__(self) -> None:
+        if not self.plans:
+            raise InputError("Received no plans; expected one or more.")
+
+    def changed(self, **parts: object) -> "MixedPlan":
+        """Itself: it mixes what others are given.
+
+        Args:
+            **parts: none.
+        """
+        _refuse_parts(parts)
+        return self
+
+    @property
+    def largest_noise(self) -> float:
+        """The largest variance of the noise."""
+        return max(plan.noise_variance for plan in self.plans)
+
+    def inputs(self, truth: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """What a model is given of true states; see `DrawnPlan.inputs`.
+
+        Args:
+            truth, rng: as there.
+        """
+        observations, variance = np.empty_like(truth), np.empty_like(truth)
+        for number, plan in enumerate(self.plans):
+            rows = slice(number, None, len(self.plans))
+            observations[rows] = plan.observe(truth[rows], rng)
+            variance[rows] = plan.noise_variance
+        return {"observations": observations, "noise_variance": variance}
+
+    def weights(self, inputs: Any) -> None:
+        """By which squares of windows count in a training: all the same.
+
+        Args:
+            inputs: of `inputs`.
+        """
+
+    def to_json(self) -> str:
+        """The plan as JSON, as written into the attributes of a data set."""
+        return json.dumps(asdict(self))
+
+
+def _refuse_parts(parts):
+    if parts:
+        raise InputError(
+            f"Received {' and '.join(parts)} with a protocol that draws the pattern of each "
+            "window; expected one that is the same in all of them."
+        )
+
+
+Plan = ObservationPlan | DrawnPlan | MixedPlan
 """What of windows is observed, when, and how well."""

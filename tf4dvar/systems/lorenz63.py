@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tf4dvar.systems.drawn_plan import DrawnPlan
+from tf4dvar.systems.drawn_plan import DrawnPlan, MixedPlan
 from tf4dvar.systems.observation_plan import ObservationPlan
 from tf4dvar.systems.system import System
 
@@ -43,6 +43,8 @@ class Lorenz63(System):
             # The signs of x and y: 51.6 on the average, where x alone leaves 0.7.
             hard=(((2,), 70.0),),
         ),
+        # That of a benchmark of filters, see `tf4dvar.cycling.settings`.
+        "cycles": MixedPlan((ObservationPlan((0, 1, 2), every=25, noise_variance=2.0),)),
     }
 
     def rates(self, state: Any) -> list[Any]:

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tf4dvar.systems.drawn_plan import DrawnPlan
+from tf4dvar.systems.drawn_plan import DrawnPlan, MixedPlan
 from tf4dvar.systems.observation_plan import ObservationPlan
 from tf4dvar.systems.system import System
 from tf4dvar.systems.tendency import library_of
@@ -37,6 +37,14 @@ class Lorenz96(System):
             noise_variance=(0.5, 4.0),
             edge=(0, 8),
             share=(0.2, 1.0),
+        ),
+        # Those of benchmarks of filters, see `tf4dvar.cycling.settings`.
+        "cycles": MixedPlan(
+            (
+                ObservationPlan(tuple(range(40)), every=1, noise_variance=1.0),
+                ObservationPlan(tuple(range(0, 40, 2)), every=1, noise_variance=2.25),
+                ObservationPlan(tuple(range(0, 40, 2)), every=8, noise_variance=0.5),
+            )
         ),
     }
 

@@ -100,6 +100,7 @@ def fit_windows(
             keras.callbacks.TensorBoard(run.path / "tensorboard", write_graph=False),
         ]
     done = first_epoch * steps_per_epoch
+    callbacks += windows.callbacks(model, done // steps_per_pass)
     batches = windows.batches(batch_size, done // steps_per_pass, worker.share)
     # Every worker has some to validate on: those of all, where there is not one for each.
     share = worker.share if len(windows.validation[1]) >= worker.workers else slice(None)

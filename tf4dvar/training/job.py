@@ -12,10 +12,11 @@ from tf4dvar.errors import InputError
 from tf4dvar.experiments import Experiment
 from tf4dvar.models import FourDVarNet
 from tf4dvar.systems import TEST_SEED
+from tf4dvar.training.cycled_windows import CycledWindows
 from tf4dvar.training.fitting import fit_windows, recorded_loss
 from tf4dvar.training.run_directory import RunDirectory
 from tf4dvar.training.simulated_fields import SimulatedFields
-from tf4dvar.training.windows import SimulatedWindows
+from tf4dvar.training.windows import SimulatedWindows, TrainingWindows
 from tf4dvar.training.worker_share import ALONE, WorkerShare
 
 # What a training may be asked beyond its experiment; of it a run directory keeps a record.
@@ -123,6 +124,8 @@ def definition_of(experiment: Experiment) -> dict[str, Any]:
     definition = {name: getattr(experiment, name) for name in (*names, "identification_epochs")}
     if len(experiment.refinements) > 1:  # which earlier versions did not know
         definition["refinements"] = experiment.refinements
+    if experiment.cycled:
+        definition["cycled"] = True
     definition["loss"] = recorded_loss(experiment.loss)
     return json.loads(json.dumps(definition))
 
@@ -142,7 +145,8 @@ def work(
         worker: whose share of the work it is, for one of several workers.
         verbose: of Keras' `fit`, which one process alone calls.
     """
-    kind = SimulatedFields if experiment.system in FIELDS else SimulatedWindows
+    kind: type[TrainingWindows] = CycledWindows if experiment.cycled else SimulatedWindows
+    kind = SimulatedFields if experiment.system in FIELDS else kind
     windows = kind(experiment, options)
     return fit_windows(experiment, run, options, windows, worker, verbose)
 

@@ -47,6 +47,15 @@ class TrainingWindows(ABC):
             model: not yet adapted.
         """
 
+    def callbacks(self, model: FourDVarNet, first_pass: int) -> list[keras.callbacks.Callback]:
+        """Of the training, before its first step: what draws passes by the model; none by default.
+
+        Args:
+            model: that is trained.
+            first_pass: number of the pass to begin with.
+        """
+        return []
+
     @abstractmethod
     def batches(self, batch_size: int, first_pass: int, share: slice) -> tf.data.Dataset:
         """Endless batches of what `fit` takes; what a pass holds follows from its number alone.

@@ -221,6 +221,8 @@ def _reaches(kernel):
 
 def _convolve_extended(values, kernel):
     """A convolution over time, zero beyond the window, and over the axes of space, extended."""
+    if values.shape[1] == 1:  # which has no neighbours in time
+        kernel = kernel[kernel.shape[0] // 2 :][:1]
     width, *widths, _, _ = kernel.shape
     if not widths:
         return tf.nn.conv1d(values, kernel, stride=1, padding="SAME")

@@ -1,0 +1,113 @@
+"""A model as a filter."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from tf4dvar.classical.cycled import Filter
+from tf4dvar.classical.method import setting
+from tf4dvar.errors import InputError
+
+if TYPE_CHECKING:
+    from tf4dvar.models import FourDVarNet
+
+# Of the noise's variance, which the analysis' own is less than.
+MOST_OF_NOISE = 0.9
+
+
+class MeanAndSpread(NamedTuple):
+    """The state, and the deviation of its error, 0 where it is not known; [series, component]."""
+
+    mean: np.ndarray
+    spread: np.ndarray
+
+
+@dataclass(frozen=True)
+class LearnedFilter(Filter):
+    """A learned analysis: a model whose first guess takes the forecast as a background.
+
+    What is known is the mean alone. The deviation that is stated is of observed times, by the
+    model's uncertainty; a forecast has none.
+    """
+
+    name = "learned"
+    kind = MeanAndSpread
+    model: str = setting("l96-cycle", "A published model, or a file or folder of one.")
+
+    def begin(self, problem, rng):
+        """The background."""
+        operator = problem.observation_operator
+        if operator is not None or problem.covariates is not None:
+            what = "covariates" if operator is None else "an observation operator"
+            raise InputError(
+                f"Received {what}; a learned filter takes neither covariates nor an observation "
+                "operator. Mark components that are not observed with NaN, or take another method."
+            )
+        prior, count = problem.required_prior(), len(problem.observations)
+        mean = np.tile(prior.mean, (count, 1))
+        return MeanAndSpread(mean, np.zeros_like(mean))
+
+    def forecast(self, problem, state, move, time, rng):
+        """The mean by the dynamics."""
+        return MeanAndSpread(move(state.mean, time), np.zeros_like(state.mean))
+
+    def update(self, problem, state, seen, move, rng):
+        """By the model, of windows of this one time."""
+        observed = [series for series, of in enumerate(seen) if of.entries.size]
+        observations = np.full((len(observed), 1, problem.components), np.nan, "float32")
+        variance = np.ones_like(observations)
+        for row, series in enumerate(observed):
+            of = seen[series]
+            if not of.alone:
+                raise InputError(
+                    "Received a covariance of the observations' errors; a learned filter takes "
+                    "variances alone."
+                )
+            deviations = 1 / np.diag(of.root)
+            observations[row, 0, of.entries] = of.values * deviations
+            variance[row, 0, of.entries] = np.square(deviations)
+        model = loaded(self.model)
+        given = {"observations": observations, "noise_variance": variance}
+        given["background"] = state.mean[observed, np.newaxis].astype("float32")
+        found = [each.numpy()[:, 0].astype("float64") for each in model.posterior_of(given)]
+        mean, spread, misfit = state.mean.copy(), state.spread.copy(), np.full(len(seen), np.nan)
+        mean[observed], spread[observed] = found
+        simulated = problem.operator(state.mean)
+        for series in observed:
+            of = seen[series]
+            innovations = of.values - of.of(simulated[series])
+            # With the forecast's variance P and noise of 1 the analysis has P / (1 + P).
+            share = np.square(spread[series, of.entries] * np.diag(of.root))
+            expected = 1 / (1 - np.minimum(share, MOST_OF_NOISE))
+            misfit[series] = np.mean(np.square(innovations) / expected)
+        return MeanAndSpread(mean, spread), misfit
+
+    def estimate(self, state):
+        """The mean, and the deviation where it is known."""
+        return state.mean, np.where(state.spread > 0, state.spread, np.nan)
+
+
+@lru_cache(maxsize=4)
+def loaded(name: str) -> "FourDVarNet":
+    """A model that can be a filter.
+
+    Args:
+        name: of a published one, or its path.
+
+    Raises:
+        InputError: it takes no background, or says not how sure it is.
+    """
+    from tf4dvar.layers import FirstGuess
+    from tf4dvar.layers.contracts import trait
+    from tf4dvar.models import load_model
+
+    model = load_model(name)
+    if not trait(model.first_guess, FirstGuess, "background") or model.uncertainty is None:
+        raise InputError(
+            f"{name} is no filter; expected a model with a first guess that takes a background, as "
+            "FilterFirstGuess, and an uncertainty of single times. Published ones are l63-cycle "
+            "and l96-cycle."
+        )
+    return model
