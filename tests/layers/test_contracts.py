@@ -18,6 +18,10 @@ KINDS = (layers.Prior, layers.ODE, layers.ObservationOperator, layers.FirstGuess
 # What has no defaults: the class, or what makes one, and its arguments.
 EXAMPLES = {
     layers.EulerFlow: lambda **dtype: layers.EulerFlow(layers.Lorenz63ODE(**dtype), 0.01, **dtype),
+    layers.EachTime: lambda **dtype: layers.EachTime(layers.NearestFirstGuess(**dtype), **dtype),
+    layers.FilterFirstGuess: lambda **dtype: layers.FilterFirstGuess(
+        layers.AttentionFirstGuess(1, 16, 1, 2, background=True, **dtype), **dtype
+    ),
     layers.FixedStepCell: lambda **dtype: layers.FixedStepCell(0.1, **dtype),
     layers.FunctionODE: lambda **dtype: layers.ode_layer(decay, components=3, **dtype),
     layers.LinearObservation: lambda **dtype: layers.LinearObservation(np.eye(3)[:2], **dtype),
@@ -60,6 +64,7 @@ SIZES = [(1, 2), (3, 24), (2, 37)]
 OF_SERIES = [
     layers.AttentionFirstGuess,
     layers.AutoEncoder,
+    layers.FilterFirstGuess,
     layers.Lorenz96ODE,
     layers.PeriodicFirstGuess,
     layers.PeriodicGENN,

@@ -112,6 +112,7 @@ def batches_of(
     first_pass: int,
     part: slice,
     shapes: Any,
+    ahead: int = 2,
 ) -> tf.data.Dataset:
     """Endless batches of arrays in single precision, drawn for each pass over the windows.
 
@@ -123,6 +124,7 @@ def batches_of(
         first_pass: number of the pass to begin with.
         part: of every batch, this worker's.
         shapes: of one window, in the same structure.
+        ahead: batches that are made before they are asked for.
     """
     batches = _batch_rows(windows, batch_size, part)
 
@@ -136,7 +138,8 @@ def batches_of(
         return tf.TensorSpec((batches.shape[1], *shape), tf.float32)
 
     specs = keras.tree.map_shape_structure(spec, shapes)
-    dataset = tf.data.Dataset.from_generator(generate, output_signature=specs).prefetch(2)
+    dataset = tf.data.Dataset.from_generator(generate, output_signature=specs)
+    dataset = dataset.prefetch(ahead) if ahead else dataset
     options = tf.data.Options()
     # There is nothing to tune, and a training that followed one which had failed was seen to wait
     # for ever for the tuning thread of the former's pipeline.

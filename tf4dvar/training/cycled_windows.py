@@ -1,6 +1,5 @@
 """Windows of single times, from cycles that the model goes through as it learns."""
 
-import threading
 from typing import Any
 
 import keras
@@ -15,8 +14,10 @@ from tf4dvar.systems import random_stream, sample_windows, system_by_name
 from tf4dvar.systems.drawn_plan import MixedPlan
 from tf4dvar.training.windows import VALIDATION_SEED, TrainingWindows
 
-# Cycles of a series before those that are trained on, and these.
-BEFORE, KEPT = 32, 32
+# Of a series in a pass.
+CYCLES = 64
+# Deviation of the first forecast's errors, in that of the observations'.
+START = 0.3
 # Windows of many times on which a training is validated, and to which the model is adapted.
 VALIDATION_WINDOWS = 48
 
@@ -26,7 +27,8 @@ class CycledWindows(TrainingWindows):
 
     For every pass series begin anew, near the truth, and the model as it is then goes through their
     cycles, the forecasts by the system. Gradients are of one analysis. Squares count by those of
-    the forecasts' errors, so that no observing system has more to say than another.
+    the forecasts' errors, the mean of an observing system and of how many cycles were before: so a
+    model that soon loses the truth learns from the cycles in which it has not.
 
     Args:
         experiment: with a system, and a protocol that is a `MixedPlan`.
@@ -39,9 +41,9 @@ class CycledWindows(TrainingWindows):
         self._system, self._plans = system_by_name(experiment.system), plan.plans
         self.seed = options["seed"]
         # As many of each observing system.
-        self._series = max(1, options["windows"] // (KEPT * len(self._plans)))
-        self.number = self._series * KEPT * len(self._plans)
-        self._drawn, self._changed = (-1, None), threading.Condition()
+        self._series = max(1, options["windows"] // (CYCLES * len(self._plans)))
+        self.number = self._series * CYCLES * len(self._plans)
+        self._drawn: tuple[int, Any] = -1, None
 
         def simulated(seed):
             return simulate_dataset(
@@ -79,47 +81,45 @@ class CycledWindows(TrainingWindows):
         place = 1, len(self._system.components)
         names = "observations", "noise_variance", "background"
         shapes = dict.fromkeys(names, place), place, ()
-        return batches_of(self._pass, self.number, batch_size, first_pass, share, shapes)
+        # None ahead: what a pass holds is known when the one before has been learned from.
+        return batches_of(self._pass, self.number, batch_size, first_pass, share, shapes, ahead=0)
 
     def _pass(self, number):
-        """What was drawn of a pass, as soon as it is."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._drawn[0] >= number)
-            return self._drawn[1]
+        drawn, windows = self._drawn
+        assert drawn == number, f"Pass {number} was asked for when {drawn} had been drawn."
+        return windows
 
     def _draw(self, model, number):
         rng = random_stream("cycles", self.seed, number)
         parts = [self._cycled(model, plan, rng) for plan in self._plans]
         order = rng.permutation(self.number)
-        drawn = tf.nest.map_structure(lambda *of: np.concatenate(of)[order], *parts)
-        with self._changed:
-            self._drawn = number, drawn
-            self._changed.notify_all()
+        self._drawn = (
+            number,
+            tf.nest.map_structure(lambda *of: np.concatenate(of)[order], *parts),
+        )
 
     def _cycled(self, model: FourDVarNet, plan, rng):
         """Cycles of one observing system: inputs, truth and weights, [series * cycle, ...]."""
-        system, noise = self._system, np.sqrt(plan.noise_variance)
+        system, deviation = self._system, START * np.sqrt(plan.noise_variance)
         truth = sample_windows(system, self._series, 2, rng)[:, -1]
-        forecast = truth + noise * rng.normal(size=truth.shape)
+        forecast = truth + deviation * rng.normal(size=truth.shape)
         rows = []
-        for _ in range(BEFORE + KEPT):
+        for _ in range(CYCLES):
             now, background = truth[:, np.newaxis], forecast[:, np.newaxis]
             inputs = {
                 "observations": plan.observe(now, rng),
                 "noise_variance": np.full_like(now, plan.noise_variance),
                 "background": background,
             }
-            rows.append((inputs, now))
+            errors = (background - now) / self.truth.std(axis=(0, 1))
+            rows.append((inputs, now, np.full(len(now), 1 / np.square(errors).mean())))
             given = {name: of.astype("float32") for name, of in inputs.items()}
             analysis = model.predict_on_batch(given)[:, 0].astype("float64")
             # What is as far from the truth as another state begins anew.
             far = np.square(analysis - truth).mean(axis=1) > 2 * self.truth.var()
             astray = far | ~np.isfinite(analysis).all(axis=1)
-            begun = truth + noise * rng.normal(size=truth.shape)
+            begun = truth + deviation * rng.normal(size=truth.shape)
             forecast = np.where(astray[:, np.newaxis], begun, analysis)
             for _ in range(plan.every):
                 truth, forecast = system.step(truth), system.step(forecast)
-        inputs, truths = tf.nest.map_structure(lambda *of: np.concatenate(of), *rows[BEFORE:])
-        errors = (inputs["background"] - truths) / self.truth.std(axis=(0, 1))
-        squares = np.square(errors).mean()
-        return inputs, truths, np.full(len(truths), 1 / squares)
+        return tf.nest.map_structure(lambda *of: np.concatenate(of), *rows)

@@ -1,0 +1,103 @@
+"""What a learned filter is trained on."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.training.jobs import epochs_of, interrupted, run
+from tf4dvar.experiments import experiment_by_name
+from tf4dvar.experiments.dynamics import true_flow
+from tf4dvar.layers import (
+    AttentionFirstGuess,
+    EachTime,
+    FilterFirstGuess,
+    FixedStepCell,
+    GaussianPosterior,
+    GradientSolver,
+)
+from tf4dvar.models import FourDVarNet
+from tf4dvar.systems import Lorenz63
+from tf4dvar.training.cycled_windows import CYCLES, CycledWindows
+
+SERIES = 5
+
+
+def small():
+    told = {"weighted": True, "background": True}
+    return FourDVarNet(
+        true_flow("l63"),
+        GradientSolver(FixedStepCell(0.1), iterations=0),
+        FilterFirstGuess(AttentionFirstGuess(1, 16, 1, 2, **told)),
+        noise_variance=1.0,
+        uncertainty=GaussianPosterior(EachTime(AttentionFirstGuess(1, 8, 1, 2, outputs=2, **told))),
+    )
+
+
+EXPERIMENT = replace(
+    experiment_by_name("l63-cycle"), build=small, batch_size=32, steps=30, learning_rate=1e-2
+)
+OPTIONS = {"windows": SERIES * CYCLES, "seed": 3}
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    windows = CycledWindows(EXPERIMENT, OPTIONS)
+    model = small()
+    windows.adapt(model)
+    windows.callbacks(model, 0)
+    return windows, model, windows._pass(0)
+
+
+def test_backgrounds_are_forecasts_of_the_models_own_analyses(drawn):
+    windows, model, (inputs, truth, _) = drawn
+    given = {name: of.astype("float32") for name, of in inputs.items()}
+    state, true = model.predict_on_batch(given)[:, 0].astype("float64"), truth[:, 0]
+    # What is as far from the truth as another state of the climate begins anew.
+    astray = np.square(state - true).mean(axis=1) > 2 * windows.truth.var()
+    for _ in range(25):
+        state, true = Lorenz63().step(state), Lorenz63().step(true)
+    # The order is drawn: of most rows the next cycle is another row.
+    distances = np.abs(true[:, np.newaxis] - truth[np.newaxis, :, 0]).max(axis=-1)
+    row, following = np.nonzero(distances < 1e-9)
+    assert len(row) == SERIES * (CYCLES - 1)
+    forecast = inputs["background"][following, 0]
+    kept = ~astray[row]
+    np.testing.assert_allclose(forecast[kept], state[row[kept]], rtol=1e-4, atol=1e-4)
+    assert kept.mean() > 0.5
+
+
+def test_they_are_observed_as_the_plan_says(drawn):
+    windows, _, (inputs, truth, weights) = drawn
+    assert truth.shape == (windows.number, 1, 3) == (SERIES * CYCLES, 1, 3)
+    noise = inputs["observations"] - truth
+    assert np.square(noise).mean() == pytest.approx(2.0, rel=0.25)
+    np.testing.assert_array_equal(inputs["noise_variance"], 2.0)
+    errors = (inputs["background"] - truth) / windows.truth.std(axis=(0, 1))
+    squares = np.square(errors).mean(axis=(1, 2))
+    # Of each of the cycles the squares are 1 on the average.
+    assert len(np.unique(weights)) == CYCLES
+    for weight in np.unique(weights):
+        assert weight * squares[weights == weight].mean() == pytest.approx(1)
+    assert np.isnan(windows.validation[0]["background"][:, 1:]).all()
+
+
+def test_passes_follow_from_the_model_and_their_number(drawn):
+    _, model, first = drawn
+    others = CycledWindows(EXPERIMENT, OPTIONS)
+    others.callbacks(model, 0)
+    np.testing.assert_array_equal(others._pass(0)[1], first[1])
+    others.callbacks(model, 1)
+    assert (others._pass(1)[1] != first[1]).any()
+
+
+@pytest.mark.long
+def test_a_training_that_is_resumed_ends_as_one_that_was_not(tmp_path, monkeypatch):
+    options = {"row": EXPERIMENT, "windows": SERIES * CYCLES, "verbose": 0}
+    whole = run(tmp_path / "whole", **options)
+    interrupted(monkeypatch, tmp_path / "parts", last_epoch=1, **options)
+    parts = run(tmp_path / "parts", resume=True, **options)
+    assert epochs_of(tmp_path / "parts") == [0, 1, 2, 3]
+    assert whole.signature.noise_variance == 2.0
+    for one, other in zip(parts.get_weights(), whole.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=0.1 * EXPERIMENT.learning_rate)
