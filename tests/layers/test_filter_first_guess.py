@@ -122,6 +122,33 @@ def test_it_is_trained_through_the_window(observations):
     assert any(np.abs(each).max() > 0 for each in gradients)
 
 
+def test_a_correction_is_a_share_of_the_noise(model, observations):
+    """Of the same network: departures and corrections are in its units."""
+
+    def told(variance):
+        seen = []
+
+        @keras.saving.register_keras_serializable(package="tests")
+        class Told(Gain):
+            def call(self, observations, mask, background):
+                seen.append(observations)
+                return tf.ones_like(observations)
+
+        values = (observations[1:2, :1] - MEAN) / STD
+        weights = np.where(np.isnan(values), 0.0, np.array([1.0, 1.0, 4.0]) / variance)
+        corrected = FilterFirstGuess(Told(dtype="float64"), dtype="float64")(
+            np.nan_to_num(values), weights
+        )
+        return seen[-1].numpy()[0, 0], corrected[0, 0].numpy(), values[0, 0], weights[0, 0]
+
+    departures, corrected, values, weights = told(4.0)
+    observed = weights > 0
+    scale = (1 / np.sqrt(weights[observed])).mean()
+    np.testing.assert_allclose(departures, np.where(observed, values, 0.0) / scale)
+    np.testing.assert_allclose(corrected, scale)
+    np.testing.assert_allclose(told(16.0)[1], 2 * scale)
+
+
 def test_each_time_is_seen_alone(rng):
     network = AttentionFirstGuess(1, 8, 1, 2, background=True, outputs=2)
     each = EachTime(network)

@@ -76,7 +76,7 @@ def _cycled_lorenz63() -> FourDVarNet:
 
 def _cycled_lorenz96() -> FourDVarNet:
     network = partial(PeriodicFirstGuess, segment=1, weighted=True, background=True)
-    return _cycled("l96", partial(network, width=40, depth=5), partial(network, width=24, depth=2))
+    return _cycled("l96", partial(network, width=32, depth=4), partial(network, width=24, depth=2))
 
 
 _Cycled = partial(
@@ -87,7 +87,7 @@ _Cycled = partial(
     cycled=True,
     windows=24_576,
     epochs=200,
-    learning_rate=1.5e-3,
+    learning_rate=1e-3,
     warm_up=0.02,
     stages=((0.0, 0),),
     protocol="cycles",

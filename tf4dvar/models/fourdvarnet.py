@@ -19,6 +19,7 @@ from tf4dvar.layers import (
 from tf4dvar.layers.checks import build_once, held_layers
 from tf4dvar.layers.contracts import FirstGuess, Prior, trait
 from tf4dvar.layers.several_priors import priors_of
+from tf4dvar.models.forecasting import ForecastingModel
 from tf4dvar.models.inputs import by_name, normalised, observations_of, sea_of
 from tf4dvar.models.losses import loss_of
 from tf4dvar.models.parts import (
@@ -29,12 +30,11 @@ from tf4dvar.models.parts import (
     normalised_prior,
     state_components,
 )
-from tf4dvar.models.probabilistic import ProbabilisticModel
 from tf4dvar.models.saved_model import check_export, write_saved_model
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
-class FourDVarNet(ProbabilisticModel):
+class FourDVarNet(ForecastingModel):
     """Psi_{Phi,Gamma}: from observations to the whole state (Section 3.1).
 
     Physical units in and out. Inside: normalisation, first guess, K iterations of the solver on the

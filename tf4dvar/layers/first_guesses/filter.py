@@ -16,9 +16,10 @@ class FilterFirstGuess(FirstGuess):
     a network corrects the forecast, without an ensemble (as in Bocquet et al. 2024,
     doi:10.1063/5.0230837):
 
-        f_t = Phi(x_{t-1}),  x_t = f_t + network(y_t - f_t, weights, f_t)
+        f_t = Phi(x_{t-1}),  x_t = f_t + s_t network((y_t - f_t) / s_t, weights, f_t)
 
-    No state depends on what is observed later. Trained on the squared error the network tends to
+    with s_t the mean deviation of the noise of what is observed, of which corrections are some share;
+    1 for a network that is not told it. No state depends on what is observed later. Trained on the squared error the network tends to
     the best correction of forecasts of its own. It takes any window length.
 
     Args:
@@ -80,9 +81,10 @@ class FilterFirstGuess(FirstGuess):
             observed = tf.reduce_any(weights > 0, axis=-1, keepdims=True)
 
             def corrected():
-                departures = tf.where(weights > 0, observations[time] - forecast, 0.0)
+                scale = self._scale(weights)
+                departures = tf.where(weights > 0, observations[time] - forecast, 0.0) / scale
                 given = (each[:, tf.newaxis] for each in (departures, weights, forecast))
-                correction = tf.cast(self.network(*given)[:, 0], forecast.dtype)
+                correction = scale * tf.cast(self.network(*given)[:, 0], forecast.dtype)
                 return forecast + tf.where(observed, correction, tf.zeros_like(correction))
 
             return tf.cond(tf.reduce_any(observed), corrected, lambda: tf.identity(forecast))
@@ -97,6 +99,14 @@ class FilterFirstGuess(FirstGuess):
         states = tf.TensorArray(state.dtype, steps, element_shape=state.shape).write(0, state)
         *_, states = tf.while_loop(lambda time, *_: time < steps, step, (1, state, states))
         return tf.transpose(states.stack(), (1, 0, 2))
+
+    def _scale(self, weights):
+        """Mean deviation of the noise of what is observed at a time, [batch, 1]."""
+        seen = tf.cast(weights > 0, weights.dtype)
+        deviations = tf.math.divide_no_nan(seen, tf.sqrt(weights))
+        number = tf.reduce_sum(seen, axis=-1, keepdims=True)
+        mean = tf.reduce_sum(deviations, axis=-1, keepdims=True) / tf.maximum(number, 1)
+        return tf.where(number > 0, mean, tf.ones_like(mean))
 
     def _first_correction(self, values):
         return self.network(values, values, values)

@@ -1,0 +1,130 @@
+"""A model as a filter, beside the model on the whole window."""
+
+import numpy as np
+import pytest
+
+from tests.cli.test_app import fail, succeed
+from tf4dvar.classical import Gaussian, Problem
+from tf4dvar.cycling import BENCHMARKS, LearnedFilter
+from tf4dvar.data import open_windows, simulate_dataset, write_dataset
+from tf4dvar.errors import InputError
+from tf4dvar.experiments.dynamics import true_flow
+from tf4dvar.layers import (
+    AttentionFirstGuess,
+    EachTime,
+    FilterFirstGuess,
+    FixedStepCell,
+    GaussianPosterior,
+    GradientSolver,
+)
+from tf4dvar.models import FourDVarNet, load_model
+from tf4dvar.systems import Lorenz63
+from tf4dvar.systems.observation_plan import ObservationPlan
+
+PLAN = ObservationPlan((0, 1, 2), every=4, noise_variance=2.0)
+
+
+@pytest.fixture(scope="module")
+def data():
+    return simulate_dataset(Lorenz63(), PLAN, windows=3, steps=18, seed=4)
+
+
+@pytest.fixture(scope="module")
+def path(data, tmp_path_factory):
+    told = {"weighted": True, "background": True}
+    network = AttentionFirstGuess(1, 16, 1, 2, outputs=2, **told)
+    model = FourDVarNet(
+        true_flow("l63"),
+        GradientSolver(FixedStepCell(0.1), iterations=0),
+        FilterFirstGuess(AttentionFirstGuess(1, 16, 1, 2, **told)),
+        noise_variance=1.0,
+        uncertainty=GaussianPosterior(EachTime(network)),
+    )
+    model.adapt(data["observations"].values, data["truth"].values)
+    path = tmp_path_factory.mktemp("model") / "model.keras"
+    model.save(path)
+    return str(path)
+
+
+def problem(data, **settings):
+    return Problem(data["observations"].values, None, 2.0, system=Lorenz63(), **settings)
+
+
+def test_it_is_the_model_of_the_whole_window(path, data):
+    model = load_model(path)
+    # Both begin with the mean of what the model was adapted to.
+    background = Gaussian(model.normalisation.mean.numpy().astype("float64"), 1.0)
+    run = LearnedFilter(model=path).run(problem(data, background=background))
+    estimates = [estimate for _, estimate in run]
+    observations = data["observations"].values.astype("float32")
+    given = {"observations": observations, "noise_variance": np.full_like(observations, 2.0)}
+    whole = model.posterior(given, warnings=False)
+    means = np.stack([each.mean for each in estimates], axis=1)
+    np.testing.assert_allclose(means, whole.mean, rtol=1e-3, atol=2e-3)
+    spread = np.stack([each.spread for each in estimates], axis=1)
+    observed = np.arange(18) % 4 == 0
+    np.testing.assert_allclose(spread[:, observed], whole.std[:, observed], rtol=1e-3, atol=1e-4)
+    assert np.isnan(spread[:, ~observed]).all()
+    misfits = np.stack([each.misfit for each in estimates], axis=1)
+    assert np.isfinite(misfits[:, observed]).all()
+    assert np.isnan(misfits[:, ~observed]).all()
+
+
+def test_some_series_observed_and_others_not(path, data):
+    both = data.copy(deep=True)
+    both["observations"][1] = np.nan
+    background = Gaussian(np.zeros(3), 1.0)
+    run = LearnedFilter(model=path).run(problem(both, background=background))
+    found = np.stack([estimate.mean for _, estimate in run], axis=1)
+    run = LearnedFilter(model=path).run(problem(data, background=background))
+    expected = np.stack([estimate.mean for _, estimate in run], axis=1)
+    np.testing.assert_allclose(found[::2], expected[::2], rtol=1e-4, atol=1e-4)
+    free = np.zeros((1, 3))
+    for time in range(18):
+        np.testing.assert_allclose(found[1, time], free[0], atol=1e-9)
+        free = Lorenz63().step(free)
+
+
+def test_what_it_does_not_take_is_refused(path, data):
+    of_sum = problem(data, observation_operator=np.eye(3), background=Gaussian(np.zeros(3), 1.0))
+    with pytest.raises(InputError, match="neither covariates nor an observation operator"):
+        next(LearnedFilter(model=path).run(of_sum))
+    correlated = Problem(
+        data["observations"].values, None, np.eye(3)[None, None] + 0.5, system=Lorenz63()
+    )
+    with pytest.raises(InputError, match="takes variances alone"):
+        next(LearnedFilter(model=path).run(correlated))
+    with pytest.raises(InputError, match="l63-c is no filter"):
+        next(LearnedFilter(model="l63-c").run(problem(data)))
+    with pytest.raises(InputError, match="Received model=3; expected a text"):
+        LearnedFilter(model=3)
+
+
+@pytest.mark.long
+def test_its_command_is_that_of_the_other_filters(path, data, tmp_path):
+    write_dataset(data, tmp_path / "long.nc")
+    told = ("--data", tmp_path / "long.nc", "--out", tmp_path / "analyses.nc")
+    assert "misfit" in succeed("cycle", "learned", "--model", path, *told)
+    with open_windows(tmp_path / "analyses.nc", "state") as found:
+        assert found["state"].shape == (3, 18, 3)
+        assert np.isfinite(found["state"]).all()
+        assert np.isfinite(found["state_std"][:, ::4]).all()
+    assert "is no filter" in fail("cycle", "learned", "--model", "l63-c", *told, "--force")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("name", "model", "cycles", "most"),
+    [
+        ("sakov2008", "l96-cycle", 150, 0.25),
+        ("bocquet2010", "l96-cycle", 150, 0.66),
+        ("sakov2012", "l63-cycle", 150, 0.45),
+    ],
+)
+def test_published_ones_have_the_errors_of_ensembles(name, model, cycles, most):
+    """Over fewer cycles than those of the table, with what that may be off by."""
+    case = f"learned:model={model}"
+    found = BENCHMARKS[name].run([case], cycles=cycles, seed=5)[case]
+    assert found.rmse.mean < most
+    assert found.spread == pytest.approx(found.rmse.mean, rel=0.35)
+    assert found.misfit == pytest.approx(1.0, abs=0.3)
