@@ -122,7 +122,7 @@ def test_it_is_trained_through_the_window(observations):
     assert any(np.abs(each).max() > 0 for each in gradients)
 
 
-def test_a_correction_is_a_share_of_the_noise(model, observations):
+def test_a_correction_is_a_share_of_the_noise(observations):
     """Of the same network: departures and corrections are in its units."""
 
     def told(variance):

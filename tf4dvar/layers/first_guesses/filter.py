@@ -18,9 +18,10 @@ class FilterFirstGuess(FirstGuess):
 
         f_t = Phi(x_{t-1}),  x_t = f_t + s_t network((y_t - f_t) / s_t, weights, f_t)
 
-    with s_t the mean deviation of the noise of what is observed, of which corrections are some share;
-    1 for a network that is not told it. No state depends on what is observed later. Trained on the squared error the network tends to
-    the best correction of forecasts of its own. It takes any window length.
+    with s_t the mean deviation of the noise of what is observed, of which corrections are some
+    share; 1 for a network that is not told it. No state depends on what is observed later. Trained
+    on the squared error the network tends to the best correction of forecasts of its own. It takes
+    any window length.
 
     Args:
         network: of single times, a layer of the contract `FirstGuess` that takes a background, with
