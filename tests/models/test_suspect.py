@@ -9,7 +9,13 @@ import xarray as xr
 
 from tests.cli.test_app import succeed
 from tf4dvar.data import protocol_plan, simulate_dataset
-from tf4dvar.layers import GENN, FixedStepCell, GradientSolver, LinearObservation
+from tf4dvar.layers import (
+    GENN,
+    AttentionFirstGuess,
+    FixedStepCell,
+    GradientSolver,
+    LinearObservation,
+)
 from tf4dvar.models import FourDVarNet, load_model
 from tf4dvar.models.state_checks import suspect_windows
 from tf4dvar.systems import Lorenz63
@@ -104,3 +110,23 @@ def test_a_published_model_says_on_which_windows_it_is_wrong(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         load_model("l63-c").predict(later["observations"].values, verbose=0)
     assert "40 of 40 windows do not fit their observations" in caplog.text
+
+
+@pytest.mark.parametrize(("steps", "warned"), [(20, False), (22, False), (30, True), (10, True)])
+@pytest.mark.parametrize("labelled", [True, False])
+def test_windows_of_a_length_that_the_guess_does_not_know_are_told(steps, warned, labelled, caplog):
+    plan = protocol_plan("l63", "T")
+    model = FourDVarNet(
+        GENN(4), GradientSolver(FixedStepCell(0.1), 0), AttentionFirstGuess(4, 8, 1, 2)
+    )
+    model.adapt(simulate_dataset(Lorenz63(), plan, 4, steps=20, seed=3))
+    data = simulate_dataset(Lorenz63(), plan, 4, steps=steps, seed=4)
+    model.predict(data if labelled else data["observations"].values, verbose=0)
+    told = [record for record in caplog.records if "Received windows of" in record.message]
+    assert len(told) == warned
+    # A convolution knows no place.
+    other = make_model()
+    other.signature = model.signature
+    caplog.clear()
+    other.predict(data if labelled else data["observations"].values, verbose=0)
+    assert not [record for record in caplog.records if "Received windows of" in record.message]

@@ -83,6 +83,8 @@ class FirstGuess(ConfiguredLayer):
         background: whether it is given a state to go by; by default not.
         forecasts: whether it is given the prior of the model, a flow, to forecast by; by default
             not.
+        any_length: whether it is as good for windows of other lengths than those of its training,
+            as by default.
         outputs: numbers that it gives of every variable, one after the other; by default one.
         tolerance: by how much x0 may differ with the rounding of another processor or batch, where
             an iteration ends at some accuracy; 0 by default.
@@ -104,6 +106,7 @@ class FirstGuess(ConfiguredLayer):
     weighted = False
     background = False
     forecasts = False
+    any_length = True
     outputs = 1
     tolerance = 0.0
 

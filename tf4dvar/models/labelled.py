@@ -11,12 +11,15 @@ from tf4dvar.data import as_array, covariates_of, noise_variance_of
 from tf4dvar.data.covariates import COVARIATES, names_of
 from tf4dvar.data.domain import at_sea, land_of
 from tf4dvar.errors import InputError
+from tf4dvar.layers.contracts import FirstGuess, trait
 from tf4dvar.models.inputs import as_arrays, observations_of
 
 logger = logging.getLogger(__name__)
 
 # How many times the noise of the training is said to be more.
 NOISE = 2.0
+# Share by which windows may be longer or shorter than those of the training.
+ROOM = 0.1
 
 if TYPE_CHECKING:
     from tf4dvar.models import FourDVarNet
@@ -39,9 +42,12 @@ def arranged(model: "FourDVarNet", data: Any, warnings: bool = True) -> tuple[An
     Raises:
         InputError: labels, units, time step or grid are not those of the training.
     """
-    if isinstance(data, xr.Dataset):
+    of_dataset = isinstance(data, xr.Dataset)
+    observations = data.get("observations") if of_dataset else observations_of(data)
+    if warnings:
+        _warn_of_length(model, observations)
+    if of_dataset:
         return _of_dataset(model, data, warnings)
-    observations = observations_of(data)
     if model.signature is None or not _has_components(observations):
         return as_arrays(data), lambda states: states
     order, restored = _order(model, observations, warnings)
@@ -55,6 +61,22 @@ def arranged(model: "FourDVarNet", data: Any, warnings: bool = True) -> tuple[An
     orders = {"background": of_the_state, "covariates": places, "land": of_space}
     inputs = as_arrays(data)
     return {name: _taken(of, orders.get(name, order)) for name, of in inputs.items()}, restored
+
+
+def _warn_of_length(model, observations):
+    """Of windows of a length that the first guess was not trained on."""
+    shape = getattr(observations, "shape", ())
+    if model.signature is None or len(shape) < 3:
+        return
+    steps, trained = shape[1], model.signature.window
+    if trait(model.first_guess, FirstGuess, "any_length") or abs(steps - trained) <= ROOM * trained:
+        return
+    logger.warning(
+        "Received windows of %d steps; the model was trained on %d, and its first guess, %s, knows "
+        "none of other lengths: states may be far off. Cut windows of %d steps, or take another "
+        "model.",
+        *(steps, trained, type(model.first_guess).__name__, trained),
+    )
 
 
 def arranged_truth(model: "FourDVarNet", truth: Any) -> Any:

@@ -23,7 +23,8 @@ class AttentionFirstGuess(FirstGuess):
     becomes a vector; the vectors, with their place in the window, go through transformer blocks
     (Vaswani et al. 2017), and each becomes the states at the times of its segment. Trained on the
     squared error it tends to the mean of the states given the observations. It takes any
-    pattern of observations and any window length, and is as good as its training on such ones.
+    pattern of observations and any window length, and is as good as its training on such ones: it
+    knows places in windows of the lengths that it was trained on.
 
     Args:
         segment: number of times of a segment; zeros fill the last one.
@@ -46,6 +47,8 @@ class AttentionFirstGuess(FirstGuess):
         The first guess x0, [batch, time, component]; of several outputs, [batch, time,
         component * outputs].
     """
+
+    any_length = False
 
     def __init__(
         self,
