@@ -83,7 +83,7 @@ def test_a_large_batch_trains_through_many_iterations(rng):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("recompute", [False, True])
+@pytest.mark.parametrize("recompute", [True, pytest.param(False, marks=pytest.mark.slow)])
 @pytest.mark.usefixtures("graph_optimiser")
 def test_large_windows_of_a_known_shape_train(recompute, rng):
     # Of these the graph optimiser knows how much memory they take; see `_of_any_batch`.

@@ -91,7 +91,7 @@ def test_the_reconstruction_is_trained_as_without_it(data):
     assert all((a != b).any() for a, b in zip(after, before, strict=True) if b.ndim > 1)
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_it_learns_what_is_not_known(rng, tmp_path):
     """A constant of variance 1, observed once: given that, its variance is noise / (1 + noise)."""
     noise = rng.choice([0.25, 1.0], size=(2000, 1, 1))
