@@ -64,6 +64,8 @@ class FilterFirstGuess(FirstGuess):
             )
         self.network = network
         self.weighted = trait(network, FirstGuess, "weighted")
+        # XLA does not compile the gradient of a loop of any length.
+        self.supports_jit = False
 
     def build(self, observations_shape, *_):
         """Build the network."""
