@@ -29,6 +29,7 @@ kernel = {"covariance": "gaussian", "length": 75, "days": 9, "variance": 0.01, "
 iterations = 1
 """,
     "07_your_cloudy_file": "points, days, spin_up, minutes = 10, 12, 30, 0.01",
+    "08_cycling": "cycles, ahead = 24, 4",
 }
 LARGEST = 500_000  # bytes
 MODEL = re.compile(r"\.\./saved_models/([\w-]+)")
