@@ -97,7 +97,9 @@ def main() -> None:
     environment = {**os.environ, **THREADS, "DAPPER_LIVEPLOTTING": "false"}
 
     def run(*command):
-        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+        done = subprocess.run(
+            command, env=environment, stdout=subprocess.PIPE, text=True, check=True
+        )
         return json.loads(done.stdout.splitlines()[-1])
 
     print("| seed | ours | DAPPER's | ours, ms a cycle | DAPPER's | ratio |")

@@ -76,7 +76,7 @@ def _cycled_lorenz63() -> FourDVarNet:
 
 def _cycled_lorenz96() -> FourDVarNet:
     network = partial(PeriodicFirstGuess, segment=1, weighted=True, background=True)
-    return _cycled("l96", partial(network, width=32, depth=4), partial(network, width=24, depth=2))
+    return _cycled("l96", partial(network, width=32, depth=6), partial(network, width=24, depth=2))
 
 
 _Cycled = partial(
@@ -134,7 +134,7 @@ EXPERIMENTS = (
     ),
     _Cycled(
         "l96-cycle",
-        "a learned filter on the known dynamics (RK4), of three observing systems",
+        "a learned filter on the known dynamics (RK4), all observed at every step",
         system="l96",
         build=_cycled_lorenz96,
     ),
