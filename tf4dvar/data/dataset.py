@@ -75,7 +75,7 @@ def simulate_dataset(
         attrs={
             "system": system.name,
             "time_step": system.time_step,
-            **({} if of_entries else {"noise_variance": plan.noise_variance}),
+            **({} if of_entries else {"noise_variance": plan.largest_noise}),
             "plan": plan.to_json(),
             "seed": seed,
             "integrator": integrator,

@@ -13,7 +13,6 @@ from tf4dvar.layers import (
     Iterates,
     LinearInterpolation,
     Normalisation,
-    OneStepFlow,
     VariationalCost,
 )
 from tf4dvar.layers.checks import build_once, held_layers
@@ -25,6 +24,7 @@ from tf4dvar.models.losses import loss_of
 from tf4dvar.models.parts import (
     check_parts,
     covariates_taken,
+    given_beside,
     given_covariates,
     normalised_operator,
     normalised_prior,
@@ -70,8 +70,8 @@ class FourDVarNet(ForecastingModel):
 
             - `noise_variance`: of every observation, shaped as they are; NaN: the model's own.
             - `background`: a state to start from in place of the first guess, [batch, time,
-              component], physical units; NaN: the first guess. A first guess that takes a
-              background is given it instead, with the mean for NaN.
+              component], physical units; NaN: the first guess. One that takes a background is
+              given it instead, with the mean for NaN.
             - `covariates`: [batch, time, covariate], as the first guess and priors take them, if
               one does; the others do not see them.
             - `land`: true on land, [batch, *space]: whatever is there takes no part in the cost,
@@ -266,40 +266,23 @@ class FourDVarNet(ForecastingModel):
         return loss_of(self, x, y, y_pred, sample_weight, training)
 
     def _prepare(self, inputs):
-        """What the solver takes: first guess, normalised observations with 0 for NaN, and more.
-
-        That is the weight of each, 0 for NaN, and the covariates, if a prior takes some.
-        """
+        """First guess, normalised observations, their weights, and what covariates priors take."""
         inputs = by_name(inputs)
         values, weights = self.normalised_observations(inputs)
         covariates = given_covariates(inputs, self.first_guess, self.priors)
         guessed_by = covariates if covariates_taken(FirstGuess, self.first_guess) else []
         weighted = trait(self.first_guess, FirstGuess, "weighted")
         seen = weights if weighted else tf.cast(weights > 0, values.dtype)
-        background = None
-        if "background" in inputs:
-            background = self.normalisation(tf.cast(inputs["background"], values.dtype))
-        start = self.first_guess(values, seen, *guessed_by, **self._beside(values, background))
-        start = tf.cast(start, values.dtype)
+        background = inputs.get("background")
+        if background is not None:
+            background = self.normalisation(tf.cast(background, values.dtype))
+        beside = given_beside(self, values, background)
+        start = tf.cast(self.first_guess(values, seen, *guessed_by, **beside), values.dtype)
         if self.operator is not None and trait(self.first_guess, FirstGuess, "of_observations"):
             start = self.operator.pseudo_inverse(start)
         if background is not None and not trait(self.first_guess, FirstGuess, "background"):
             start = tf.where(tf.math.is_nan(background), start, background)
         return start, values, weights, *self.prior_covariates(inputs)
-
-    def _beside(self, values, background):
-        """What the first guess is given beside observations and covariates, by name."""
-        given = {}
-        if trait(self.first_guess, FirstGuess, "background"):
-            if background is None:
-                components = self.normalisation.mean.shape[0]
-                background = tf.repeat(tf.zeros_like(values[..., :1]), components, axis=-1)
-            known = ~tf.math.is_nan(background)
-            given["background"] = tf.where(known, background, tf.zeros_like(background))
-        if trait(self.first_guess, FirstGuess, "forecasts"):
-            normalised = zip(self.priors, self.cost_gradient.cost.priors, strict=True)
-            given["prior"] = next(of for each, of in normalised if isinstance(each, OneStepFlow))
-        return given
 
     def prior_covariates(self, inputs):
         """The covariates in a list, which is empty where no prior takes some.

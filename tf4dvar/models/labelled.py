@@ -65,7 +65,7 @@ def arranged(model: "FourDVarNet", data: Any, warnings: bool = True) -> tuple[An
 
 def _warn_of_length(model, observations):
     """Of windows of a length that the first guess was not trained on."""
-    shape = getattr(observations, "shape", ())
+    shape: tuple[int, ...] = getattr(observations, "shape", ())
     if model.signature is None or len(shape) < 3:
         return
     steps, trained = shape[1], model.signature.window

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from tf4dvar.errors import InputError
 from tf4dvar.layers import (
@@ -28,10 +29,11 @@ def check_parts(prior: Any, solver: Any, first_guess: Any, observation: Any) -> 
         raise InputError(
             f"Received first_guess={first_guess!r}; expected a Keras layer, built or not."
         )
-    if trait(first_guess, FirstGuess, "outputs") > 1:
+    outputs = trait(first_guess, FirstGuess, "outputs")
+    if outputs > 1:
         raise InputError(
-            f"Received a first guess with {first_guess.outputs} outputs; expected one, the state. "
-            "Others are for GaussianPosterior."
+            f"Received a first guess with {outputs} outputs; expected one, the state. Others are "
+            "for GaussianPosterior."
         )
     if trait(first_guess, FirstGuess, "forecasts"):
         _check_forecasts(prior, first_guess, observation)
@@ -162,3 +164,25 @@ def given_covariates(
             f"{of_guess}, {', '.join(taken)}."
         )
     return covariates
+
+
+def given_beside(model: Any, values: Any, background: Any) -> dict[str, Any]:
+    """What a model's first guess is given beside observations and covariates, by name.
+
+    Args:
+        model: a `FourDVarNet`.
+        values: its normalised observations.
+        background: normalised, NaN where not known; or None.
+    """
+    given: dict[str, Any] = {}
+    first_guess = model.first_guess
+    if trait(first_guess, FirstGuess, "background"):
+        if background is None:
+            components = model.normalisation.mean.shape[0]
+            background = tf.repeat(tf.zeros_like(values[..., :1]), components, axis=-1)
+        known = ~tf.math.is_nan(background)
+        given["background"] = tf.where(known, background, tf.zeros_like(background))
+    if trait(first_guess, FirstGuess, "forecasts"):
+        normalised = zip(model.priors, model.cost_gradient.cost.priors, strict=True)
+        given["prior"] = next(of for each, of in normalised if isinstance(each, OneStepFlow))
+    return given

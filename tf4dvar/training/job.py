@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +146,8 @@ def work(
         worker: whose share of the work it is, for one of several workers.
         verbose: of Keras' `fit`, which one process alone calls.
     """
-    kind: type[TrainingWindows] = CycledWindows if experiment.cycled else SimulatedWindows
+    kind: Callable[[Experiment, dict[str, Any]], TrainingWindows]
+    kind = CycledWindows if experiment.cycled else SimulatedWindows
     kind = SimulatedFields if experiment.system in FIELDS else kind
     windows = kind(experiment, options)
     return fit_windows(experiment, run, options, windows, worker, verbose)

@@ -1,7 +1,7 @@
 """Filters that know the state by an ensemble."""
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 
@@ -21,7 +21,7 @@ class Members(NamedTuple):
 class EnsembleFilter(Filter):
     """What ensemble Kalman filters share; of most only the analysis of a series differs."""
 
-    kind = Members
+    kind: ClassVar[type] = Members
     members: int = setting(40, "Size of the ensemble.", at_least=2)
     inflation: float = setting(1.02, "Of the spread, after each analysis.", positive=True)
     rotation: bool = setting(True, "Turn the ensemble at random, with its mean and covariance.")
