@@ -34,6 +34,7 @@ class LearnedFilter(Filter):
 
     name = "learned"
     kind = MeanAndSpread
+    advice = "take a model that was trained on series observed like these, or an ensemble"
     model: str = setting("l96-cycle", "A published model, or a file or folder of one.")
 
     def begin(self, problem, rng):

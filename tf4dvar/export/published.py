@@ -115,7 +115,7 @@ def publish(run: Path, out: Path, windows: int | None = None) -> dict[str, Any]:
             "parameters": learned_weights(experiment, trained),
             "source": {
                 "training": options,
-                "fresh_windows": experiment.fresh,
+                "fresh_windows": experiment.fresh or experiment.cycled,
                 "batch_size": experiment.batch_size,
                 "steps": int(trained.optimizer.iterations),
                 "seconds": float(directory.history()[-1]["elapsed"]),

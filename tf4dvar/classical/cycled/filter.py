@@ -101,6 +101,8 @@ class Filter(Settings):
     """Of what it knows."""
     needs_flow: ClassVar[bool] = False
     """Whether it takes derivatives of the dynamics."""
+    advice: ClassVar[str] = "take more members or more inflation"
+    """What may keep it from losing the truth."""
     seed: int = setting(0, "Same seed, same states.", at_least=0)
 
     def run(
@@ -166,8 +168,7 @@ class Filter(Settings):
         )
         if not restart:
             raise DivergenceError(
-                f"{what}. Look at the units of the observations, and take more members or more "
-                "inflation."
+                f"{what}. Look at the units of the observations, and {self.advice}."
             )
         logger.warning("%s; they begin anew with the background.", what)
         return self._anew(problem, position, diverged, rng)
@@ -186,9 +187,7 @@ class Filter(Settings):
                 "%s has lost %d of %d series at time %d, the first of them number %d: squares of "
                 "innovations are %.1f times as large as it expects; %s",
                 *(self.name, new.size, len(means), time, new[0], means[new[0]]),
-                "they begin anew with the background."
-                if restart
-                else "take more members or more inflation.",
+                "they begin anew with the background." if restart else f"{self.advice}.",
             )
         if restart and lost.size:
             return self._anew(problem, position, lost, rng)
