@@ -14,9 +14,7 @@ from tf4dvar.systems import random_stream, sample_windows, system_by_name
 from tf4dvar.systems.drawn_plan import MixedPlan
 from tf4dvar.training.windows import VALIDATION_SEED, TrainingWindows
 
-# Of a series in a pass: few, so that the model has learned from an analysis before it goes far.
-CYCLES = 4
-# Before the first pass of a training that is resumed.
+# Cycles before the first pass of a training that is resumed.
 BEFORE = 32
 # Deviation of the first forecast's errors, in that of the observations'.
 START = 0.3
@@ -27,13 +25,11 @@ VALIDATION_WINDOWS = 48
 class CycledWindows(TrainingWindows):
     """What a learned filter is given in cycles: its own forecasts, and observations of the truth.
 
-    Many series go on from pass to pass by a few cycles, the analyses by the model as it is when a
-    pass begins, the forecasts by the system. Gradients are of one analysis. Squares count by those
-    of the forecasts' errors, their mean in an observing system, so that none has more to say. In a
+    Many series go on from pass to pass by one cycle: an analysis by the model as it is when a pass
+    begins, and a forecast by the system. Over more cycles the faults of one model would add up, and
+    the next one learn to mend these alone. Gradients are of one analysis. Squares count by those of
+    the forecasts' errors, their mean in an observing system, so that none has more to say. In a
     training that is resumed series begin anew.
-
-    (With many cycles at once the faults of one model add up, and the next one only learned to mend
-    them: on Lorenz-96 errors stayed four times as large.)
 
     Args:
         experiment: with a system, and a protocol that is a `MixedPlan`.
@@ -46,8 +42,8 @@ class CycledWindows(TrainingWindows):
         self._system, self._plans = system_by_name(experiment.system), plan.plans
         self.seed = options["seed"]
         # As many of each observing system.
-        self._series = max(1, options["windows"] // (CYCLES * len(self._plans)))
-        self.number = self._series * CYCLES * len(self._plans)
+        self._series = max(1, options["windows"] // len(self._plans))
+        self.number = self._series * len(self._plans)
         self._drawn: tuple[int, Any] = -1, None
         # Of each observing system the true states and the forecasts of now.
         self._now: list[tuple[np.ndarray, np.ndarray]] = []
@@ -77,7 +73,7 @@ class CycledWindows(TrainingWindows):
         """What draws a pass by the model as it is when the pass begins."""
         rng = random_stream("series", self.seed, first_pass)
         self._now = [self._begun(plan, rng) for plan in self._plans]
-        for _ in range(BEFORE // CYCLES if first_pass else 0):
+        for _ in range(BEFORE if first_pass else 0):
             for number in range(len(self._plans)):
                 self._cycled(model, number, rng)
         self._draw(model, first_pass)
@@ -119,27 +115,23 @@ class CycledWindows(TrainingWindows):
         return truth + START * np.sqrt(plan.noise_variance) * rng.normal(size=truth.shape)
 
     def _cycled(self, model: FourDVarNet, number, rng):
-        """The next cycles of an observing system: inputs, truth, weights, [series * cycle, ...]."""
+        """The next cycle of an observing system: inputs, truth, weights, [series, ...]."""
         system, plan = self._system, self._plans[number]
         truth, forecast = self._now[number]
-        rows = []
-        for _ in range(CYCLES):
-            now = truth[:, np.newaxis]
-            inputs = {
-                "observations": plan.observe(now, rng),
-                "noise_variance": np.full_like(now, plan.noise_variance),
-                "background": forecast[:, np.newaxis],
-            }
-            rows.append((inputs, now))
-            given = {name: of.astype("float32") for name, of in inputs.items()}
-            analysis = model.predict_on_batch(given)[:, 0].astype("float64")
-            # What is as far from the truth as another state begins anew.
-            far = np.square(analysis - truth).mean(axis=1) > 2 * self.truth.var()
-            astray = far | ~np.isfinite(analysis).all(axis=1)
-            forecast = np.where(astray[:, np.newaxis], self._near(truth, plan, rng), analysis)
-            for _ in range(plan.every):
-                truth, forecast = system.step(truth), system.step(forecast)
+        now = truth[:, np.newaxis]
+        inputs = {
+            "observations": plan.observe(now, rng),
+            "noise_variance": np.full_like(now, plan.noise_variance),
+            "background": forecast[:, np.newaxis],
+        }
+        given = {name: of.astype("float32") for name, of in inputs.items()}
+        analysis = model.predict_on_batch(given)[:, 0].astype("float64")
+        # What is as far from the truth as another state begins anew.
+        far = np.square(analysis - truth).mean(axis=1) > 2 * self.truth.var()
+        astray = far | ~np.isfinite(analysis).all(axis=1)
+        forecast = np.where(astray[:, np.newaxis], self._near(truth, plan, rng), analysis)
+        for _ in range(plan.every):
+            truth, forecast = system.step(truth), system.step(forecast)
         self._now[number] = truth, forecast
-        inputs, truths = tf.nest.map_structure(lambda *of: np.concatenate(of), *rows)
-        errors = (inputs["background"] - truths) / self.truth.std(axis=(0, 1))
-        return inputs, truths, np.full(len(truths), 1 / np.square(errors).mean())
+        errors = (inputs["background"] - now) / self.truth.std(axis=(0, 1))
+        return inputs, now, np.full(len(now), 1 / np.square(errors).mean())
