@@ -35,7 +35,7 @@ class LearnedFilter(Filter):
     name = "learned"
     kind = MeanAndSpread
     advice = "take a model that was trained on series observed like these, or an ensemble"
-    model: str = setting("l96-cycle", "A published model, or a file or folder of one.")
+    model: str = setting("l63-cycle", "A published model, or a file or folder of one.")
 
     def begin(self, problem, rng):
         """The background."""
@@ -108,7 +108,6 @@ def loaded(name: str) -> "FourDVarNet":
     if not trait(model.first_guess, FirstGuess, "background") or model.uncertainty is None:
         raise InputError(
             f"{name} is no filter; expected a model with a first guess that takes a background, as "
-            "FilterFirstGuess, and an uncertainty of single times. Published ones are l63-cycle "
-            "and l96-cycle."
+            "FilterFirstGuess, and an uncertainty of single times. A published one is l63-cycle."
         )
     return model
