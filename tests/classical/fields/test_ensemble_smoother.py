@@ -256,10 +256,15 @@ def test_blocks_with_some_neighbours_are_about_as_good(rng):
 
 @pytest.mark.long
 def test_parameters_are_fitted_as_those_of_the_interpolation(rng):
-    _, given = simulated(rng, days=8)
-    settings = AutoregressiveSmoother(members=5, days=5.0, noise_factor=1.0).analyse(given).settings
+    """With so many days that rounding does not decide between kernels."""
+    _, given = simulated(rng, days=16)
+    known = {"days": 5.0, "noise_factor": 1.0}
+    settings = AutoregressiveSmoother(members=5, **known).analyse(given).settings
+    expected = FIELD_METHODS["oi"](**known).analyse(given).settings
+    assert settings["kernel"] == expected["kernel"] == "matern"
     assert settings["days"] == 5.0
-    assert 2.0 < settings["length"] < 8.0
+    assert settings["length"] == pytest.approx(expected["length"], rel=0.05)
+    assert settings["length"] == pytest.approx(4.0, rel=0.25)
     seen = given.observations[given.observed]
     np.testing.assert_allclose(settings["variance"], seen.var() - 0.1)
 
