@@ -4,20 +4,12 @@ import numpy as np
 import pytest
 
 from tests.cli.test_app import fail, succeed
+from tests.training.test_cycled_windows import small
 from tf4dvar.classical import Gaussian, Problem
 from tf4dvar.cycling import BENCHMARKS, LearnedFilter
 from tf4dvar.data import open_windows, simulate_dataset, write_dataset
 from tf4dvar.errors import InputError
-from tf4dvar.experiments.dynamics import true_flow
-from tf4dvar.layers import (
-    AttentionFirstGuess,
-    EachTime,
-    FilterFirstGuess,
-    FixedStepCell,
-    GaussianPosterior,
-    GradientSolver,
-)
-from tf4dvar.models import FourDVarNet, load_model
+from tf4dvar.models import load_model
 from tf4dvar.systems import Lorenz63
 from tf4dvar.systems.observation_plan import ObservationPlan
 
@@ -31,15 +23,7 @@ def data():
 
 @pytest.fixture(scope="module")
 def path(data, tmp_path_factory):
-    told = {"weighted": True, "background": True}
-    network = AttentionFirstGuess(1, 16, 1, 2, outputs=2, **told)
-    model = FourDVarNet(
-        true_flow("l63"),
-        GradientSolver(FixedStepCell(0.1), iterations=0),
-        FilterFirstGuess(AttentionFirstGuess(1, 16, 1, 2, **told)),
-        noise_variance=1.0,
-        uncertainty=GaussianPosterior(EachTime(network)),
-    )
+    model = small()
     model.adapt(data["observations"].values, data["truth"].values)
     path = tmp_path_factory.mktemp("model") / "model.keras"
     model.save(path)

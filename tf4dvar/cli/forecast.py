@@ -51,7 +51,7 @@ def forecast(
     reconstructs times in which nothing is observed. Where the file has true states of these times,
     errors are told beside those of the last state and of the climate.
 
-    Example: `tf4dvar forecast l63 --data windows.nc --from 100 --steps 100 --out after.nc`
+    Example: `tf4dvar forecast l63 --data windows.nc --from 190 --steps 10 --out after.nc`
     """
     check_output(out, force)
     if figure is not None:
