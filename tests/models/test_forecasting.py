@@ -47,12 +47,14 @@ def known(data):
 
 def test_a_flow_steps_on_from_the_last_state(known, data):
     observations = data["observations"].values.astype("float32")
-    state, steps = known.predict(observations, verbose=0)[:, -1].astype("float64"), []
+    last = known.predict(observations, verbose=0)[:, -1]
+    state, steps = last.astype("float64"), []
     for _ in range(20):
         state = Lorenz63().step(state)
         steps.append(state)
     found = known.forecast(observations, 20)
     assert found.std is None
+    np.testing.assert_allclose(found.last, last, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(found.mean, np.stack(steps, axis=1), rtol=1e-3, atol=1e-3)
     # What is labelled is the same.
     labelled = known.forecast(data, 20)
@@ -76,7 +78,9 @@ def test_without_a_flow_it_is_a_longer_window(data):
     given = data["observations"].values.astype("float32")
     longer = np.concatenate([given, np.full_like(given[:, :7], np.nan)], axis=1)
     whole = model.predict(longer, verbose=0)
-    np.testing.assert_allclose(model.forecast(given, 7).mean, whole[:, -7:], rtol=1e-5, atol=1e-5)
+    found = model.forecast(given, 7)
+    np.testing.assert_allclose(found.mean, whole[:, -7:], rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(found.last, whole[:, -8], rtol=1e-5, atol=1e-5)
     assert model.forecast(given, 7, samples=3).std.shape == (3, 7, 3)
 
 

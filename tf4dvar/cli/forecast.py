@@ -67,24 +67,25 @@ def forecast(
     if start > whole:
         raise InputError(f"Received --from {start}; {data.path} has {whole} times.")
     seen = source.isel(time=slice(None, start))
+    truth = None if "truth" not in source else source["truth"].values[:, start : start + steps]
+    if truth is not None and truth.shape[1] < steps:
+        truth = None
+    if truth is None and figure is not None:
+        raise InputError(
+            f"{data.path} has no true states of {steps} steps from {start} on; a figure of errors "
+            "needs them."
+        )
     found = loaded.forecast(seen, steps, samples)
     after = _after(source, start, steps)
     written = states_dataset(after, found.mean, state_std=found.std, method=str(model))
     written["state"].attrs["long_name"] = "forecast state"
     write_dataset(written, out, force)
     told = {"out": str(out), "windows": len(found.mean), "steps": steps}
-    truth = None if "truth" not in source else source["truth"].values[:, start : start + steps]
-    if truth is None or truth.shape != found.mean.shape:
-        if figure is not None:
-            raise InputError(
-                f"{data.path} has no true states of {steps} steps from {start} on; a figure of "
-                "errors needs them."
-            )
+    if truth is None:
         report(told, as_json)
         return
-    last = loaded.predict(seen, verbose=0)[:, -1]
     mean = seen["truth"].values.mean(axis=(0, 1))
-    scores = forecast_scores(found.mean, truth, last, mean, found.std)
+    scores = forecast_scores(found.mean, truth, found.last, mean, found.std)
     named = {name: of for name, of in scores._asdict().items() if of is not None}
     if figure is not None:
         from tf4dvar.evaluation.plots import plot_error_by_time

@@ -20,10 +20,12 @@ class Forecast(NamedTuple):
 
     Attributes:
         mean: [window, step, component].
+        last: the last state of the window, from which it begins, [window, component].
         std: deviation of the samples, same shape; None without samples.
     """
 
     mean: np.ndarray
+    last: np.ndarray
     std: np.ndarray | None = None
 
 
@@ -77,13 +79,13 @@ class ForecastingModel(ProbabilisticModel):
         else:
             found = self.predict(arrays, verbose=0)[np.newaxis]
         if flow is None:
-            drawn = found[:, :, -steps:]
+            last, drawn = found[:, :, -steps - 1], found[:, :, -steps:]
         else:
             last = found[:, :, -1]
             ahead = _ahead(flow, tf.constant(last.reshape(-1, last.shape[-1])), steps)
             drawn = ahead.numpy().reshape(*last.shape[:2], steps, -1)
-        mean = restored(drawn.mean(axis=0))
-        return Forecast(mean, restored(drawn.std(axis=0, ddof=1)) if samples > 1 else None)
+        std = restored(drawn.std(axis=0, ddof=1)) if samples > 1 else None
+        return Forecast(restored(drawn.mean(axis=0)), restored(last.mean(axis=0)), std)
 
 
 def _longer(values, steps):
