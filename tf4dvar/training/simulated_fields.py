@@ -15,7 +15,7 @@ from tf4dvar.training.windows import DrawnWindows
 
 # Runs of the system and the days of each; the last ones are for validation. They take some minutes
 # before a training, and again before one that is resumed.
-MEMBERS, OF_VALIDATION, DAYS = 8, 2, 600
+MEMBERS, OF_VALIDATION, DAYS = 20, 2, 600
 # Of a window its neighbours in a series know this share too: every map is near a middle.
 SHARED = 3 / 4
 # Points around a part of the box that splines between its own have to see.
