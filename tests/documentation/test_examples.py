@@ -69,6 +69,14 @@ def test_commands_of_a_page_exist(name):
             read(arguments)
 
 
+@pytest.mark.parametrize("name", PAGES)
+def test_rows_of_a_page_belong_to_a_table(name):
+    for table in re.findall(r"(?:^\|.*\n)+", PAGES[name].read_text(), re.MULTILINE):
+        rows = table.splitlines()
+        assert len(rows) > 1 and re.fullmatch(r"(\| ?:?-+:? ?)+\|", rows[1]), rows[0]
+        assert {row.count("|") - row.count("\\|") for row in rows} == {rows[1].count("|")}, rows[0]
+
+
 def test_examples_of_commands_are_right():
     examples = [e for path in SOURCES.values() for e in EXAMPLE.findall(path.read_text())]
     assert len(examples) > 15
