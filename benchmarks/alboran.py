@@ -1,15 +1,18 @@
 """Sea-surface temperature under pasted clouds: errors of maps on pixels that were withheld.
 
-python benchmarks/alboran.py PATH [--methods oi,dineof,fill:minutes=20] [--draws 0,1,2]
+python benchmarks/alboran.py PATH [--methods oi,dineof,pydineof,fill:minutes=20] [--draws 0,1,2]
 
 The file is DINEOF's example, ten days of the Alboran Sea: `SST` [time, lat, lon] with gaps, and
 `mask`, 1 = sea. On each of its five clearest days the clouds of another day are pasted, drawn by
 chance; what they cover is withheld from the method. A stated error is one of what was withheld, of
 the field and of the observation. `fill` is that of the command, which chooses without what is
-withheld here; its weights are printed.
+withheld here; its weights are printed. `pydineof` (github.com/acoque/pyDINEOF, of the extra
+`bench`) is a peer, for positive variables; it is given as many EOFs as it takes of so few days.
 """
 
 import argparse
+import contextlib
+import io
 import time
 from pathlib import Path
 
@@ -34,8 +37,28 @@ def pasted(seen, sea, rng):
     return covered
 
 
+def by_pydineof(problem):
+    """By the peer, and the mean where nothing was ever seen, as ours; without a deviation."""
+    from pydineof import run_2D
+
+    started = time.perf_counter()
+    values = problem.observations[0]
+    seen = np.isfinite(values).any(axis=0)
+    coordinates = {"time": problem.times, "y": range(seen.shape[0]), "x": range(seen.shape[1])}
+    maps = xr.DataArray(values, coordinates, dims=("time", "y", "x"))
+    eofs = min(5, len(values) - 7)
+    with contextlib.redirect_stdout(io.StringIO()):
+        filled = run_2D(maps, maps[0].copy(data=seen), nev=eofs, ncv=eofs + 6, seed=0)
+    states = filled.transpose("time", "y", "x").values
+    states = np.where(seen, states, np.nanmean(values))
+    seconds = (time.perf_counter() - started) / len(values)
+    return FieldAnalysis(states[None], None, seconds_per_map=seconds)
+
+
 def analysed(name, problem):
-    """By a method of fields, or by `fill`."""
+    """By a method of fields, by the peer, or by `fill`."""
+    if name == "pydineof":
+        return by_pydineof(problem)
     if not name.startswith("fill"):
         return method_of(name).analyse(problem)
     started, minutes = time.perf_counter(), float(name.partition(":minutes=")[2] or 20)

@@ -72,9 +72,9 @@ def test_commands_of_a_page_exist(name):
 @pytest.mark.parametrize("name", PAGES)
 def test_rows_of_a_page_belong_to_a_table(name):
     for table in re.findall(r"(?:^\|.*\n)+", PAGES[name].read_text(), re.MULTILINE):
-        rows = table.splitlines()
-        assert len(rows) > 1 and re.fullmatch(r"(\| ?:?-+:? ?)+\|", rows[1]), rows[0]
-        assert {row.count("|") - row.count("\\|") for row in rows} == {rows[1].count("|")}, rows[0]
+        head, *rows = table.splitlines()
+        assert re.fullmatch(r"(\| ?:?-+:? ?)+\|", rows[0] if rows else ""), head
+        assert {row.count("|") - row.count("\\|") for row in (head, *rows)} == {rows[0].count("|")}
 
 
 def test_examples_of_commands_are_right():

@@ -18,9 +18,9 @@ from tf4dvar.layers import (
 )
 from tf4dvar.models import FourDVarNet
 from tf4dvar.systems import Lorenz63
-from tf4dvar.training.cycled_windows import CycledWindows
+from tf4dvar.training.cycled_windows import GROUPS, CycledWindows
 
-SERIES = 160
+BATCH = 160
 
 
 def small():
@@ -35,9 +35,9 @@ def small():
 
 
 EXPERIMENT = replace(
-    experiment_by_name("l63-cycle"), build=small, batch_size=32, steps=30, learning_rate=1e-2
+    experiment_by_name("l63-cycle"), build=small, batch_size=BATCH, steps=30, learning_rate=1e-2
 )
-OPTIONS = {"windows": SERIES, "seed": 3}
+OPTIONS = {"windows": 3 * BATCH, "seed": 3}
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def drawn():
     model = small()
     windows.adapt(model)
     windows.callbacks(model, 0)
-    return windows, model, windows._pass(0)
+    return windows, model, windows._batch(0)
 
 
 def test_backgrounds_are_forecasts_of_the_models_own_analyses(drawn):
@@ -57,11 +57,11 @@ def test_backgrounds_are_forecasts_of_the_models_own_analyses(drawn):
     kept = np.square(state - true).mean(axis=1) < 2 * windows.truth.var()
     for _ in range(25):
         state, true = Lorenz63().step(state), Lorenz63().step(true)
-    following, forecast = windows._now[0]
-    # The order of a pass is drawn.
+    following, forecast = windows._now[0][0]
+    # The order in a batch is drawn.
     distances = np.abs(true[:, np.newaxis] - following[np.newaxis]).max(axis=-1)
     row, series = np.nonzero(distances < 1e-9)
-    assert len(row) == SERIES
+    assert len(row) == BATCH
     kept = kept[row]
     np.testing.assert_allclose(forecast[series[kept]], state[row[kept]], rtol=1e-4, atol=1e-4)
     assert kept.mean() > 0.5
@@ -69,38 +69,39 @@ def test_backgrounds_are_forecasts_of_the_models_own_analyses(drawn):
 
 def test_they_are_observed_as_the_plan_says(drawn):
     windows, _, (inputs, truth, weights) = drawn
-    assert truth.shape == (windows.number, 1, 3) == (SERIES, 1, 3)
+    assert truth.shape == (BATCH, 1, 3)
     noise = inputs["observations"] - truth
     assert np.square(noise).mean() == pytest.approx(2.0, rel=0.25)
     np.testing.assert_array_equal(inputs["noise_variance"], 2.0)
-    errors = (inputs["background"] - truth) / windows.truth.std(axis=(0, 1))
-    squares = np.square(errors).mean(axis=(1, 2))
-    assert (weights * squares).mean() == pytest.approx(1)
+    # Squares in units of the noise's.
+    assert weights * np.square(noise / windows.truth.std()).mean() == pytest.approx(1, rel=0.25)
     assert np.isnan(windows.validation[0]["background"][:, 1:]).all()
 
 
-def test_series_go_on_from_pass_to_pass(drawn):
-    windows, model, first = drawn
-    others = CycledWindows(EXPERIMENT, OPTIONS)
-    draw = others.callbacks(model, 0)[0]
-    np.testing.assert_array_equal(others._pass(0)[1], first[1])
-    draw.set_model(model)
-    model.stop_training = False
-    draw.on_epoch_end(0, {})
-    # Each of the last states of the first pass, twenty-five steps on, is there.
-    states = first[1][:, 0]
-    for _ in range(25):
-        states = Lorenz63().step(states)
-    distances = np.abs(states[:, np.newaxis] - others._pass(1)[1][np.newaxis, :, 0]).max(axis=-1)
-    assert (distances < 1e-9).any(axis=1).sum() == SERIES
-    with pytest.raises(AssertionError, match="Pass 0 was asked for when 1 had been drawn"):
-        others._pass(0)
-    assert windows.number == others.number
+def test_groups_of_series_take_turns_and_go_on(drawn):
+    _, model, first = drawn
+    windows = CycledWindows(EXPERIMENT, OPTIONS)
+    draw_next = windows.callbacks(model, 0)[0].on_train_batch_end
+    batches = iter(windows.batches(BATCH, 0, slice(None)))
+    inputs, truth, _ = next(batches)
+    np.testing.assert_array_equal(truth, first[1].astype("float32"))
+    for turn in range(GROUPS):
+        draw_next(turn, {})
+        _, others, _ = next(batches)
+        assert inputs["background"].shape == others.shape == truth.shape
+        # Each of the first states, twenty-five steps on, is in the last of these batches alone.
+        states = first[1][:, 0]
+        for _ in range(25):
+            states = Lorenz63().step(states)
+        distances = np.abs(states[:, np.newaxis] - others.numpy()[np.newaxis, :, 0]).max(axis=-1)
+        assert (distances < 1e-4).any(axis=1).sum() == (BATCH if turn == GROUPS - 1 else 0)
+    with pytest.raises(AssertionError, match="Batch 0 was asked for when 64 had been drawn"):
+        windows._batch(0)
 
 
 @pytest.mark.long
 def test_a_training_that_is_resumed_goes_on(tmp_path, monkeypatch):
-    options = {"row": EXPERIMENT, "windows": SERIES, "verbose": 0}
+    options = {"row": EXPERIMENT, "windows": BATCH, "verbose": 0}
     interrupted(monkeypatch, tmp_path / "parts", last_epoch=1, **options)
     parts = run(tmp_path / "parts", resume=True, **options)
     assert epochs_of(tmp_path / "parts") == [0, 1, 2, 3]

@@ -75,8 +75,10 @@ def _cycled_lorenz63() -> FourDVarNet:
 
 
 def _cycled_lorenz96() -> FourDVarNet:
-    network = partial(PeriodicFirstGuess, segment=1, weighted=True, background=True)
-    return _cycled("l96", partial(network, width=32, depth=6), partial(network, width=24, depth=2))
+    network = partial(
+        PeriodicFirstGuess, segment=1, weighted=True, background=True, kernel_size=(1, 5)
+    )
+    return _cycled("l96", partial(network, width=32, depth=4), partial(network, width=16, depth=2))
 
 
 _Cycled = partial(
@@ -138,5 +140,6 @@ EXPERIMENTS = (
         "a learned filter on the known dynamics (RK4), all observed at every step",
         system="l96",
         build=_cycled_lorenz96,
+        windows=49_152,
     ),
 )

@@ -1,5 +1,6 @@
 """Windows of single times, from cycles that the model goes through as it learns."""
 
+import math
 from typing import Any
 
 import keras
@@ -14,10 +15,15 @@ from tf4dvar.systems import random_stream, sample_windows, system_by_name
 from tf4dvar.systems.drawn_plan import MixedPlan
 from tf4dvar.training.windows import VALIDATION_SEED, TrainingWindows
 
-# Cycles before the first pass of a training that is resumed.
+# Of series, each of a batch, which take turns. With eight, errors rose again and again: a step
+# learned of what the model had been a moment before.
+GROUPS = 64
+# Cycles before the first one of a training that is resumed.
 BEFORE = 32
 # Deviation of the first forecast's errors, in that of the observations'.
 START = 0.3
+# Squared distance from the truth, in variances of the climate; of two of its states 2.
+FAR = 10
 # Windows of many times on which a training is validated, and to which the model is adapted.
 VALIDATION_WINDOWS = 48
 
@@ -25,10 +31,10 @@ VALIDATION_WINDOWS = 48
 class CycledWindows(TrainingWindows):
     """What a learned filter is given in cycles: its own forecasts, and observations of the truth.
 
-    Many series go on from pass to pass by one cycle: an analysis by the model as it is when a pass
-    begins, and a forecast by the system. Over more cycles the faults of one model would add up, and
-    the next one learn to mend these alone. Gradients are of one analysis. Squares count by those of
-    the forecasts' errors, their mean in an observing system, so that none has more to say. In a
+    Groups of series take turns: those of one go on by a cycle, an analysis by the model as it is
+    then and a forecast by the system, and what it analysed is a batch. If all of them went on at
+    once, the next steps would together learn to mend the faults of one model, and the next model
+    would have others. Gradients are of one analysis. Squares count in units of the noise's. In a
     training that is resumed series begin anew.
 
     Args:
@@ -41,12 +47,13 @@ class CycledWindows(TrainingWindows):
         assert isinstance(plan, MixedPlan)
         self._system, self._plans = system_by_name(experiment.system), plan.plans
         self.seed = options["seed"]
+        self.number = options["windows"]
+        self._batch_size = min(experiment.batch_size, self.number)
         # As many of each observing system.
-        self._series = max(1, options["windows"] // len(self._plans))
-        self.number = self._series * len(self._plans)
+        self._series = math.ceil(self._batch_size / len(self._plans))
         self._drawn: tuple[int, Any] = -1, None
-        # Of each observing system the true states and the forecasts of now.
-        self._now: list[tuple[np.ndarray, np.ndarray]] = []
+        # Of each group and observing system the true states and the forecasts of now.
+        self._now: list[list[tuple[np.ndarray, np.ndarray]]] = []
 
         def simulated(seed):
             return simulate_dataset(
@@ -70,37 +77,38 @@ class CycledWindows(TrainingWindows):
         model.signature = self.signature
 
     def callbacks(self, model, first_pass):
-        """What draws a pass by the model as it is when the pass begins."""
+        """What draws a batch by the model as it is then."""
         rng = random_stream("series", self.seed, first_pass)
-        self._now = [self._begun(plan, rng) for plan in self._plans]
+        self._now = [[self._begun(plan, rng) for plan in self._plans] for _ in range(GROUPS)]
         for _ in range(BEFORE if first_pass else 0):
-            for number in range(len(self._plans)):
-                self._cycled(model, number, rng)
-        self._draw(model, first_pass)
+            for group in self._now:
+                self._cycled(model, group, rng)
+        self._draw(model, first_pass * (self.number // self._batch_size))
 
-        def draw(epoch, logs):
-            if not model.stop_training:
-                self._draw(model, epoch + 1)
+        def draw_next(batch, logs):
+            self._draw(model, self._drawn[0] + 1)
 
-        return [keras.callbacks.LambdaCallback(on_epoch_end=draw)]
+        return [keras.callbacks.LambdaCallback(on_train_batch_end=draw_next)]
 
     def batches(self, batch_size, first_pass, share):
         """See `TrainingWindows`."""
+        assert batch_size == self._batch_size
         place = 1, len(self._system.components)
         names = "observations", "noise_variance", "background"
         shapes = dict.fromkeys(names, place), place, ()
-        # None ahead: what a pass holds is known when the one before has been learned from.
-        return batches_of(self._pass, self.number, batch_size, first_pass, share, shapes, ahead=0)
+        first = first_pass * (self.number // batch_size)
+        # None ahead: what a batch holds is known when the one before has been learned from.
+        return batches_of(self._batch, batch_size, batch_size, first, share, shapes, ahead=0)
 
-    def _pass(self, number):
+    def _batch(self, number):
         drawn, windows = self._drawn
-        assert drawn == number, f"Pass {number} was asked for when {drawn} had been drawn."
+        assert drawn == number, f"Batch {number} was asked for when {drawn} had been drawn."
         return windows
 
     def _draw(self, model, number):
         rng = random_stream("cycles", self.seed, number)
-        parts = [self._cycled(model, of, rng) for of in range(len(self._plans))]
-        order = rng.permutation(self.number)
+        parts = self._cycled(model, self._now[number % GROUPS], rng)
+        order = rng.permutation(self._series * len(self._plans))[: self._batch_size]
         self._drawn = (
             number,
             tf.nest.map_structure(lambda *of: np.concatenate(of)[order], *parts),
@@ -114,24 +122,26 @@ class CycledWindows(TrainingWindows):
     def _near(self, truth, plan, rng):
         return truth + START * np.sqrt(plan.noise_variance) * rng.normal(size=truth.shape)
 
-    def _cycled(self, model: FourDVarNet, number, rng):
-        """The next cycle of an observing system: inputs, truth, weights, [series, ...]."""
-        system, plan = self._system, self._plans[number]
-        truth, forecast = self._now[number]
-        now = truth[:, np.newaxis]
-        inputs = {
-            "observations": plan.observe(now, rng),
-            "noise_variance": np.full_like(now, plan.noise_variance),
-            "background": forecast[:, np.newaxis],
-        }
-        given = {name: of.astype("float32") for name, of in inputs.items()}
-        analysis = model.predict_on_batch(given)[:, 0].astype("float64")
-        # What is as far from the truth as another state begins anew.
-        far = np.square(analysis - truth).mean(axis=1) > 2 * self.truth.var()
-        astray = far | ~np.isfinite(analysis).all(axis=1)
-        forecast = np.where(astray[:, np.newaxis], self._near(truth, plan, rng), analysis)
-        for _ in range(plan.every):
-            truth, forecast = system.step(truth), system.step(forecast)
-        self._now[number] = truth, forecast
-        errors = (inputs["background"] - now) / self.truth.std(axis=(0, 1))
-        return inputs, now, np.full(len(now), 1 / np.square(errors).mean())
+    def _cycled(self, model: FourDVarNet, group, rng):
+        """The next cycle of a group; of each observing system inputs, truth, weights."""
+        parts = []
+        for number, plan in enumerate(self._plans):
+            truth, forecast = group[number]
+            now = truth[:, np.newaxis]
+            inputs = {
+                "observations": plan.observe(now, rng),
+                "noise_variance": np.full_like(now, plan.noise_variance),
+                "background": forecast[:, np.newaxis],
+            }
+            weight = self.truth.var(axis=(0, 1)).mean() / plan.noise_variance
+            parts.append((inputs, now, np.full(len(now), weight)))
+            given = {name: of.astype("float32") for name, of in inputs.items()}
+            analysis = model.predict_on_batch(given)[:, 0].astype("float64")
+            # What leaves the climate begins anew; what is lost in it has to be found again.
+            far = np.square(analysis - truth).mean(axis=1) > FAR * self.truth.var()
+            astray = far | ~np.isfinite(analysis).all(axis=1)
+            forecast = np.where(astray[:, np.newaxis], self._near(truth, plan, rng), analysis)
+            for _ in range(plan.every):
+                truth, forecast = self._system.step(truth), self._system.step(forecast)
+            group[number] = truth, forecast
+        return parts

@@ -1,5 +1,7 @@
 """A residual block over time and the components of a system on a circle."""
 
+from collections.abc import Sequence
+
 import keras
 import tensorflow as tf
 
@@ -16,6 +18,7 @@ class PeriodicBlock(ConfiguredLayer):
 
     Args:
         width: channels in and out.
+        kernel_size: of the convolutions, in times and components, or for each.
 
     Call arguments:
         values: [batch, time, component, width].
@@ -24,16 +27,17 @@ class PeriodicBlock(ConfiguredLayer):
         Same shape.
     """
 
-    def __init__(self, width: int, **kwargs):
+    def __init__(self, width: int, kernel_size: int | Sequence[int] = 3, **kwargs):
         super().__init__(**kwargs)
         self.width = width
+        self.kernel_size = kernel_size if isinstance(kernel_size, int) else tuple(kernel_size)
 
     def build(self, input_shape):
         """Create the norm and the convolutions."""
         kwargs = {"boundary": "periodic", "use_bias": True, "dtype": self.dtype_policy}
         self.norm = keras.layers.LayerNormalization(dtype=self.dtype_policy)
-        self.first = Convolution(self.width, **kwargs)
-        self.second = Convolution(self.width, **kwargs)
+        self.first = Convolution(self.width, self.kernel_size, **kwargs)
+        self.second = Convolution(self.width, self.kernel_size, **kwargs)
         for layer in (self.norm, self.first, self.second):
             build_once(layer, input_shape)
 
