@@ -263,5 +263,8 @@ def test_fill_writes_the_file_with_errors_and_says_how_good_it_is(folder):
     xr.testing.assert_equal(xr.load_dataset("alone.nc")["ssh"], given.fillna(kriging).where(sea))
     assert "exists" in fail(*command, "--out", "gaps.nc")
     assert "--resume without --run" in fail(*command, "--out", "none.nc", "--resume")
+    for gappy in ("--reference", "one.nc"), ("--covariate", "one.nc#ssh"):
+        told = fail(*command, *gappy, "--out", "none.nc")
+        assert f"{np.isnan(given.values[:, sea]).sum()} of whose values are missing" in told
     source.assign(other=source["ssh"] * 2).to_netcdf("both.nc", engine="h5netcdf")
     assert "--variable NAME" in fail("fill", "both.nc", "--mask", "mask", "--out", "none.nc")

@@ -58,6 +58,15 @@ def test_metres_are_kilometres():
     assert (grid.box == 0).all()
 
 
+def test_latitudes_and_longitudes_without_units_are_degrees():
+    data = field()
+    bare = data.assign_coords(lat=data["lat"].values, lon=data["lon"].values)
+    assert not bare["lat"].attrs
+    np.testing.assert_array_equal(
+        Grid.of(stacked(bare)).positions, Grid.of(stacked(data)).positions
+    )
+
+
 def in_km(data, period):
     data = data.rename(lat="y", lon="x").assign_coords(
         y=("y", np.arange(4.0), {"units": "km", "modulo": period}),
@@ -90,7 +99,7 @@ def test_what_is_no_grid_is_refused(arguments, message):
     ("change", "message"),
     [
         (lambda data: data.drop_vars("lat"), "without coordinates lat"),
-        (lambda data: data.assign_coords(lat=np.arange(4.0)), "in the units"),
+        (lambda data: data.rename(lat="y").assign_coords(y=np.arange(4.0)), "in the units"),
         (lambda data: data.isel(lat=0), "expected time, y and x"),
         (lambda data: data.assign_coords(lat=list("abcd")), "of the type <U1; expected numbers"),
         (lambda data: in_km(data, "round"), "modulo of 'y' is 'round'"),

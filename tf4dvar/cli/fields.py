@@ -221,4 +221,26 @@ def whole_fields(path: str, members: Members) -> np.ndarray:
             f"Received fields of {found.grid.shape} points, {step:g} days apart; expected "
             f"{members.grid.shape} points, {expected:g} days apart, as of the observations."
         )
+    check_whole(found.observations[..., 0], members, "fields", path)
     return found.observations
+
+
+def check_whole(fields: np.ndarray, members: Members, what: str, path: str) -> None:
+    """Refuse fields with gaps where maps have their sea.
+
+    Args:
+        fields: [..., y, x], on the grid of the maps.
+        members: the maps.
+        what: the fields are, for the error.
+        path: of their file.
+
+    Raises:
+        InputError: a value is missing.
+    """
+    missing = np.isnan(fields[..., members.grid.sea])
+    if missing.any():
+        raise InputError(
+            f"Received {what} of {path}, {missing.sum()} of whose values are missing where the "
+            "maps have no land; expected whole fields. Say where land is with --mask, or fill them "
+            f"first: tf4dvar fill {path} --mask NAME --out whole.nc."
+        )

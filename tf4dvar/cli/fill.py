@@ -18,7 +18,7 @@ from tf4dvar.cli.common import (
     report,
 )
 from tf4dvar.cli.data import DataFile, opens_files
-from tf4dvar.cli.fields import whole_fields
+from tf4dvar.cli.fields import check_whole, whole_fields
 from tf4dvar.cli.progress import progress_bar
 from tf4dvar.data import TRANSFORMS, Members, open_data, write_slabs
 from tf4dvar.data.series import with_errors
@@ -159,11 +159,10 @@ def _covariate_of(told: str, members: Members) -> np.ndarray:
     component = members.first.layout.variables[0]
     found = Members.of(open_data(path, [name]).rename({name: component}))
     values = np.stack(found.at_times_of(members))[..., 0]
-    missing = int(np.isnan(values[..., members.grid.sea]).sum())
-    if values.shape != members.observations.shape[:-1] or missing:
+    if values.shape != members.observations.shape[:-1]:
         raise InputError(
-            f"Received {name} of {path}, {found.grid.shape} points, {missing} of whose values are "
-            f"missing at the times and places of the maps, {members.grid.shape} points; expected "
-            f"it whole. Fill it first: tf4dvar fill {path} --variable {name} --out whole.nc."
+            f"Received {name} of {path}, {found.grid.shape} points; expected the grid of the maps, "
+            f"{members.grid.shape} points."
         )
+    check_whole(values, members, name, path)
     return np.where(members.grid.sea, values, 0.0).astype("float64")

@@ -27,6 +27,7 @@ _STANDARD_NAMES = {
 }
 _LETTERS = {"t": "time", "y": "y", "x": "x"}
 _DEGREES = {"y": re.compile(r"degrees?_?n(orth)?"), "x": re.compile(r"degrees?_?e(ast)?")}
+_ANGLE = re.compile(r"(nav_|r|grid_)?(lat(itude)?|lon(gitude)?)", re.I)
 _FLAG = re.compile(
     r"(^|_)(mask|masks|lsm|flag|flags|quality|qc|qf|status)(_|$)|(land|sea|cloud)mask", re.I
 )
@@ -51,6 +52,17 @@ def axes_of(dataset: xr.Dataset, dims: Mapping[str, str] | None = None) -> dict[
     named: dict[Hashable, str] = {name: axis for axis, name in given.items()}
     found = {dim: _axis_of(dataset, dim) for dim in dataset.dims if dim not in named}
     return named | {dim: axis for dim, axis in found.items() if axis and axis not in given}
+
+
+def is_angle(name: Hashable, coordinate: xr.DataArray) -> bool:
+    """Whether it is a latitude or a longitude by its names, degrees where no units are told.
+
+    Args:
+        name: of the dimension.
+        coordinate: along it.
+    """
+    names = str(name), str(coordinate.attrs.get("standard_name", ""))
+    return any(_ANGLE.fullmatch(each) for each in names)
 
 
 def _axis_of(dataset, dim):

@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 import xarray as xr
 
+from tf4dvar.data.conventions import is_angle
 from tf4dvar.data.stacked import PERIOD, dims_of
 from tf4dvar.data.units import unit_name
 from tf4dvar.errors import InputError, shown
@@ -80,9 +81,9 @@ class Grid:
         """The grid of stacked data.
 
         Args:
-            stacked: [time, y, x, component], as `Layout.stack` gives them. Coordinates in degrees
-                are of the sphere, others in m or km; one with the attribute `modulo` repeats after
-                so much.
+            stacked: [time, y, x, component], as `Layout.stack` gives them. Coordinates in degrees,
+                or without units and with the names of latitudes and longitudes, are of the sphere,
+                others in m or km; one with the attribute `modulo` repeats after so much.
             land: see the class.
 
         Raises:
@@ -99,7 +100,7 @@ class Grid:
                 f"Received a field without coordinates {' and '.join(missing)}; expected degrees, "
                 "m or km of every row and column."
             )
-        units = [unit_name(str(stacked[name].attrs.get("units", ""))) for name in space]
+        units = [_unit_of(name, stacked[name]) for name in space]
         for name in space:
             if stacked[name].dtype.kind not in "iuf":
                 raise InputError(
@@ -180,6 +181,12 @@ def distances(some: np.ndarray, others: np.ndarray, box: np.ndarray) -> np.ndarr
         apart = np.abs(np.subtract.outer(one, other))
         squares += np.square(np.minimum(apart, period - apart) if period else apart)
     return np.sqrt(squares)
+
+
+def _unit_of(name, coordinate):
+    """Of a coordinate; of a latitude or longitude that tells none degrees."""
+    told = unit_name(str(coordinate.attrs.get("units", "")))
+    return "degrees" if told in ("", "1") and is_angle(name, coordinate) else told
 
 
 def _period(coordinate, factor):
