@@ -239,8 +239,10 @@ def check_whole(fields: np.ndarray, members: Members, what: str, path: str) -> N
     """
     missing = np.isnan(fields[..., members.grid.sea])
     if missing.any():
+        none = missing.all(axis=-1)
         raise InputError(
             f"Received {what} of {path}, {missing.sum()} of whose values are missing where the "
-            "maps have no land; expected whole fields. Say where land is with --mask, or fill them "
-            f"first: tf4dvar fill {path} --mask NAME --out whole.nc."
+            f"maps have no land; of {none.size} maps {none.sum()} have none at all. Expected whole "
+            "fields at every step. Say where land is with --mask, or fill them first: "
+            f"tf4dvar fill {path} --mask NAME --out whole.nc."
         )
