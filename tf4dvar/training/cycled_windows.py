@@ -133,7 +133,7 @@ class CycledWindows(TrainingWindows):
                 "noise_variance": np.full_like(now, plan.noise_variance),
                 "background": forecast[:, np.newaxis],
             }
-            weight = self.truth.var(axis=(0, 1)).mean() / plan.noise_variance
+            weight = 1 / (plan.noise_variance / self.truth.var(axis=(0, 1))).mean()
             parts.append((inputs, now, np.full(len(now), weight)))
             given = {name: of.astype("float32") for name, of in inputs.items()}
             analysis = model.predict_on_batch(given)[:, 0].astype("float64")
