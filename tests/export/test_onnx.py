@@ -8,7 +8,12 @@ import onnxruntime
 import pytest
 import tensorflow as tf
 
-from tests.export.test_saved_model import OPERATORS, make_observing_model, make_windows
+from tests.export.test_saved_model import (
+    OPERATORS,
+    make_observing_model,
+    make_trajectory_model,
+    make_windows,
+)
 from tests.layers.test_observation_operators import Speed
 from tf4dvar.errors import InputError
 from tf4dvar.export import onnx, save
@@ -160,6 +165,13 @@ def test_how_sure_a_model_is_for_noise_of_any_size(tmp_path, rng):
         session.run(["state", "std"], given), model.posterior(given), strict=True
     ):
         np.testing.assert_allclose(found / 8, expected / 8, atol=1e-4)
+
+
+def test_a_search_for_trajectories_converts(tmp_path):
+    model, observations = make_trajectory_model()
+    session = onnxruntime.InferenceSession(save(model, tmp_path, "onnx") / "model.onnx")
+    (state,) = session.run(["state"], {"observations": observations})
+    np.testing.assert_allclose(state, model.predict(observations, verbose=0), atol=2e-3)
 
 
 @pytest.mark.parametrize("operator", ["one", pytest.param("two sources", marks=pytest.mark.slow)])

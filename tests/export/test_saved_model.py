@@ -11,19 +11,23 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tf4dvar.data import ObservationPlan, simulate_dataset
 from tf4dvar.errors import InputError
 from tf4dvar.export import save
 from tf4dvar.layers import (
     GENN,
+    AttentionFirstGuess,
     ConvCell,
     GradientSolver,
     LinearObservation,
     Lorenz63ODE,
     LSTMCell,
     RK4Flow,
+    TrajectorySolver,
 )
 from tf4dvar.models import FourDVarNet
 from tf4dvar.models.saved_model import MAX_ITERATIONS
+from tf4dvar.systems import Lorenz63
 
 pytestmark = pytest.mark.long
 
@@ -186,6 +190,34 @@ def test_unrolled_and_compiled_it_gives_the_same(model, tmp_path):
     assert result["cost"].shape == (len(observations), 2)
     with pytest.raises(tf.errors.InvalidArgumentError, match="infinite"):
         loaded["serving_default"](observations=tf.fill((1, 5, 3), np.inf))
+
+
+def make_trajectory_model():
+    """Gauss-Newton steps from interpolation, and windows near a trajectory, which it begins at."""
+    network = AttentionFirstGuess(8, 16, 1, 2, weighted=True, background=True, outputs=2)
+    model = FourDVarNet(
+        RK4Flow(Lorenz63ODE(trainable=False), 0.01),
+        TrajectorySolver(network),
+        noise_variance=2.0,
+    )
+    data = simulate_dataset(Lorenz63(), ObservationPlan((0, 1, 2), 2, 2.0), 4, 40, seed=5)
+    observations = data["observations"].values.astype("float32")
+    model.adapt(observations)
+    return model, observations
+
+
+@pytest.mark.parametrize("unroll", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_a_search_for_trajectories_is_exported_too(unroll, tmp_path):
+    model, observations = make_trajectory_model()
+    expected = model.predict(observations, verbose=0)
+    loaded = tf.saved_model.load(str(save(model, tmp_path, unroll=unroll))).signatures
+    state = loaded["serving_default"](observations=tf.constant(observations))["state"]
+    np.testing.assert_allclose(state, expected, atol=2e-3)
+    result = loaded["reconstruct_with"](
+        observations=tf.constant(observations), iterations=tf.constant(2)
+    )
+    np.testing.assert_allclose(result["state"], expected, atol=2e-3)
+    assert result["cost"].shape == (4, 3)
 
 
 def test_the_model_is_left_as_it_is_and_how_it_was_trained_does_not_matter(model, tmp_path, caplog):

@@ -29,7 +29,7 @@ def model_card(
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "packages": versions(),
         "prior": names_of(model.priors),
-        "update": type(model.solver.update).__name__,
+        "update": model.solver.method,
         "first_guess": type(model.first_guess).__name__,
         "iterations": model.iterations,
         "parameters": sum(int(weight.numpy().size) for weight in model.trainable_variables),

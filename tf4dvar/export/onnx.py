@@ -62,7 +62,7 @@ def _converted(model: "FourDVarNet", card: dict[str, Any]) -> bytes:
     from tf4dvar.models import twin
     from tf4dvar.models.saved_model import input_specs, silent
 
-    looped = twin(model, unroll=False, recompute=False, micro_batches=1)
+    looped = twin(model, model.solver.for_inference())
 
     names, outputs = _inputs(model), _outputs(model)
 
@@ -174,7 +174,7 @@ def _refusal(model: "FourDVarNet", reason: str) -> InputError:
     )
     return InputError(
         f"The model with the prior {names_of(model.priors)} and the update "
-        f"{type(model.solver.update).__name__} does not convert to ONNX: {reason}.{hint} Export a "
+        f"{model.solver.method} does not convert to ONNX: {reason}.{hint} Export a "
         "SavedModel instead."
     )
 

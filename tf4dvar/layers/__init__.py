@@ -12,6 +12,7 @@ from tf4dvar.layers.first_guesses.periodic import PeriodicFirstGuess
 from tf4dvar.layers.first_guesses.unet import UNetFirstGuess
 from tf4dvar.layers.gaussian_posterior import GaussianPosterior
 from tf4dvar.layers.gradient import CostGradient
+from tf4dvar.layers.iterations import Iterates, Solver
 from tf4dvar.layers.kernels.bilinear_convolutions import BilinearConvolutions
 from tf4dvar.layers.kernels.convolution import Convolution
 from tf4dvar.layers.kernels.periodic_block import PeriodicBlock
@@ -29,7 +30,8 @@ from tf4dvar.layers.priors.flow import EulerFlow, OneStepFlow, RK4Flow, SystemFl
 from tf4dvar.layers.priors.gibbs_energy import GENN, BilinearBlock
 from tf4dvar.layers.priors.periodic_gibbs_energy import PeriodicBilinearBlock, PeriodicGENN
 from tf4dvar.layers.priors.quasi_geostrophic import QuasiGeostrophicFlow
-from tf4dvar.layers.solver import GradientSolver, Iterates
+from tf4dvar.layers.solver import GradientSolver
+from tf4dvar.layers.trajectory_solver import TrajectorySolver
 from tf4dvar.layers.updates.conv import ConvCell
 from tf4dvar.layers.updates.fixed_step import FixedStepCell
 from tf4dvar.layers.updates.lstm import LSTMCell
@@ -77,8 +79,10 @@ __all__ = [
     "QuasiGeostrophicODE",
     "RK4Flow",
     "SegmentCell",
+    "Solver",
     "SystemFlow",
     "SystemODE",
+    "TrajectorySolver",
     "TransformerBlock",
     "UNetFirstGuess",
     "Update",

@@ -3,17 +3,16 @@
 from functools import partial
 from itertools import pairwise
 from operator import itemgetter
-from typing import NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tf4dvar.errors import InputError, shown
+from tf4dvar.errors import InputError
 from tf4dvar.layers.checks import build_once
 from tf4dvar.layers.contracts import Update
 from tf4dvar.layers.held_state import HeldState
-from tf4dvar.layers.precise_layer import PreciseLayer
+from tf4dvar.layers.iterations import Iterates, Solver
 from tf4dvar.layers.recompute import recomputed_loop
 from tf4dvar.layers.solver_data import known_of, of_any_batch
 from tf4dvar.layers.windows import at_sea, window_mean, window_sum
@@ -23,21 +22,8 @@ from tf4dvar.layers.windows import at_sea, window_mean, window_sum
 AT_REST = 1e-8
 
 
-class Iterates(NamedTuple):
-    """The iterates of a solver and their costs (the paper's energy pathways).
-
-    Attributes:
-        states: the first guess and the state after each iteration,
-            [iterations + 1, batch, time, component]; or the last alone, [1, batch, ...].
-        costs: their variational costs, [iterations + 1, batch].
-    """
-
-    states: tf.Tensor
-    costs: tf.Tensor
-
-
 @keras.saving.register_keras_serializable(package="tf4dvar")
-class GradientSolver(PreciseLayer):
+class GradientSolver(Solver):
     """Gamma: K iterations of a gradient-based solver (Algorithm of Section 3.1).
 
         increment, memory = update(gradient of the cost at x / its norm, memory)
@@ -87,7 +73,7 @@ class GradientSolver(PreciseLayer):
         micro_batches: int = 1,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        super().__init__(iterations, **kwargs)
         if unroll and (recompute or micro_batches != 1):
             raise ValueError(
                 f"Received unroll=True, recompute={recompute} and micro_batches={micro_batches}; "
@@ -103,37 +89,31 @@ class GradientSolver(PreciseLayer):
         self.normalise = normalise
         self.recompute = recompute
         self.micro_batches = int(micro_batches)
-        self._initial_iterations = _checked(iterations)
         # XLA does not compile the gradient of a loop of any length, or makes it many times slower.
         self.supports_jit = unroll
 
     @property
-    def iterations(self) -> int:
-        """K."""
-        return int(self._iterations.numpy()) if self.built else self._initial_iterations
+    def method(self) -> str:
+        """The update's class."""
+        return type(self.update).__name__
 
-    @iterations.setter
-    def iterations(self, value: int) -> None:
-        if not self.built:
-            self._initial_iterations = _checked(value)
-        elif self.unroll:
+    def check_change(self, iterations):
+        """Refuse another K, if the iterations are written out."""
+        if self.unroll:
             raise ValueError(
-                f"Received iterations={value} for an unrolled solver that is already built with "
-                f"{self.iterations}; build it with unroll=False, or anew."
+                f"Received iterations={iterations} for an unrolled solver that is already built "
+                f"with {self.iterations}; build it with unroll=False, or anew."
             )
-        else:
-            self._iterations.assign(_checked(value))
 
-    def build(self, first_guess_shape, *_):
+    def build(self, first_guess_shape, observations_shape=None, *_):
         """Build the update; K becomes a weight."""
         build_once(self.update, first_guess_shape, call=self._first_update)
-        self._iterations = self.add_weight(
-            shape=(),
-            dtype="int32",
-            initializer=keras.initializers.Constant(self._initial_iterations),
-            trainable=False,
-            name="iterations",
-        )
+        super().build(first_guess_shape)
+
+    def for_inference(self, unroll=False):
+        """Without what saves memory or time in training; see `Solver.for_inference`."""
+        settings = {"unroll": unroll, "recompute": False, "micro_batches": 1}
+        return {**self.get_config(), **settings}
 
     def call(
         self,
@@ -282,12 +262,3 @@ def _check_update(update: keras.layers.Layer) -> None:
             f"Received the update {kind.__module__}.{kind.__name__}; expected one of whole "
             "windows, derived from tf4dvar.layers.Update: LSTMCell or ConvCell, or your own."
         )
-
-
-def _checked(iterations: int) -> int:
-    whole = not isinstance(iterations, bool) and int(iterations) == iterations
-    if not (whole and 0 <= iterations < 2**31):
-        raise ValueError(
-            f"Received iterations={shown(iterations)}; expected an integer from 0 to 2^31 - 1."
-        )
-    return int(iterations)

@@ -9,10 +9,10 @@ import tensorflow as tf
 from tf4dvar.data import Signature, as_array
 from tf4dvar.layers import (
     CostGradient,
-    GradientSolver,
     Iterates,
     LinearInterpolation,
     Normalisation,
+    Solver,
     VariationalCost,
 )
 from tf4dvar.layers.checks import build_once, held_layers
@@ -46,7 +46,7 @@ class FourDVarNet(ForecastingModel):
             units, or in physical ones if it has `physical_units = True`, as flows have. Or a list
             of them, for example known dynamics and a learned prior: each has a term of its own in
             the cost.
-        solver: Gamma, a `GradientSolver`.
+        solver: Gamma, a `GradientSolver`, or of a flow a `TrajectorySolver`.
         first_guess: where the solver starts, `LinearInterpolation` by default, or another layer
             of the same contract, as `AttentionFirstGuess`, which is trained with the rest. What
             `LinearInterpolation` fills in between observations H(x) is taken back to the state
@@ -94,7 +94,7 @@ class FourDVarNet(ForecastingModel):
     def __init__(
         self,
         prior: keras.layers.Layer | Sequence[keras.layers.Layer],
-        solver: GradientSolver,
+        solver: Solver,
         first_guess: keras.layers.Layer | None = None,
         observation: keras.layers.Layer | Sequence[keras.layers.Layer] | None = None,
         noise_variance: float | Sequence[float] | None = None,
@@ -163,8 +163,9 @@ class FourDVarNet(ForecastingModel):
         build_once(self.first_guess, shape, call=self._first_first_guess)
         components = state_components(self.operator, self.first_guess, shape, self.input_dtype)
         state_shape = (*shape[:-1], components)
-        for layer in (self.normalisation, self.cost_gradient, self.solver):
+        for layer in (self.normalisation, self.cost_gradient):
             build_once(layer, state_shape)
+        build_once(self.solver, state_shape, shape)
         if self.operator is not None and sum(self.operator.sources) != shape[-1]:
             raise ValueError(
                 f"Received observations of shape {shape}; the observation operators "

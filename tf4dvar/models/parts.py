@@ -8,11 +8,11 @@ import tensorflow as tf
 
 from tf4dvar.errors import InputError
 from tf4dvar.layers import (
-    GradientSolver,
     Normalisation,
     NormalisedObservation,
     NormalisedPrior,
     OneStepFlow,
+    Solver,
 )
 from tf4dvar.layers.contracts import FirstGuess, ObservationOperator, Prior, trait
 from tf4dvar.layers.several_priors import priors_of
@@ -37,16 +37,21 @@ def check_parts(prior: Any, solver: Any, first_guess: Any, observation: Any) -> 
         )
     if trait(first_guess, FirstGuess, "forecasts"):
         _check_forecasts(prior, first_guess, observation)
-    if not isinstance(solver, GradientSolver):
+    if not isinstance(solver, Solver):
         raise InputError(
             f"Received solver={solver!r}; expected a GradientSolver, for example "
             "GradientSolver(LSTMCell(), iterations=10)."
+        )
+    if solver.of_trajectories and not flows_among(prior):
+        raise InputError(
+            f"Received the solver {type(solver).__name__} with the prior {prior!r}; expected a "
+            "flow, for example RK4Flow, or a list with one."
         )
 
 
 def _check_forecasts(prior, first_guess, observation):
     kind = type(first_guess).__name__
-    flows = [each for each in priors_of(prior) if isinstance(each, OneStepFlow)]
+    flows = flows_among(prior)
     if not flows or flows[0].covariates:
         raise InputError(
             f"Received the first guess {kind}, which forecasts, with the prior {prior!r}; expected "
@@ -57,6 +62,15 @@ def _check_forecasts(prior, first_guess, observation):
             f"Received the first guess {kind} with an observation operator; it corrects components "
             "that are observed themselves. Mark those that are not with NaN."
         )
+
+
+def flows_among(prior: keras.layers.Layer | Sequence[keras.layers.Layer]) -> list[OneStepFlow]:
+    """Those of the priors that forecast.
+
+    Args:
+        prior: as of `FourDVarNet`.
+    """
+    return [each for each in priors_of(prior) if isinstance(each, OneStepFlow)]
 
 
 def normalised_prior(

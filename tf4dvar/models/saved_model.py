@@ -52,16 +52,16 @@ def write_saved_model(model: keras.Model, path: str | Path, unroll: bool = False
         )
 
 
-def twin(model: keras.Model, **settings: Any) -> keras.Model:
-    """The same model with the same weights and a solver of other settings, for example `unroll`.
+def twin(model: keras.Model, solver: dict[str, Any] | None = None) -> keras.Model:
+    """The same model with the same weights.
 
     Args:
         model: a built `FourDVarNet`.
-        **settings: arguments of `GradientSolver` in place of those of the model's.
+        solver: a configuration of its solver in place of the model's, with the same weights.
     """
     config = model.get_config()
-    solver = config["solver"]
-    config["solver"] = {**solver, "config": {**solver["config"], **settings}}
+    if solver is not None:
+        config["solver"] = {**config["solver"], "config": solver}
     other = type(model).from_config(config)
     other.build(model.observations_shape)
     other.set_weights(model.get_weights())
@@ -109,8 +109,8 @@ class _Served(tf.Module):
         super().__init__()
         specs = input_specs(model)
         needed = [specs[name] for name in ("observations", "covariates") if name in specs]
-        looped = twin(model, unroll=False, recompute=False)
-        solver = twin(model, unroll=True, recompute=False, micro_batches=1) if unroll else looped
+        looped = twin(model, model.solver.for_inference())
+        solver = twin(model, model.solver.for_inference(unroll)) if unroll else looped
         # TensorFlow's own variables: Keras' around them are not restored in a session.
         self.weights = [variable.value for variable in (*looped.variables, *solver.variables)]
 

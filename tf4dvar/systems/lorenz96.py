@@ -10,6 +10,9 @@ from tf4dvar.systems.observation_plan import ObservationPlan
 from tf4dvar.systems.system import System
 from tf4dvar.systems.tendency import library_of
 
+# Every other component.
+EVEN = tuple(range(0, 40, 2))
+
 
 @dataclass(frozen=True)
 class Lorenz96(System):
@@ -38,8 +41,10 @@ class Lorenz96(System):
             edge=(0, 8),
             share=(0.2, 1.0),
         ),
-        # That of a benchmark of filters, see `tf4dvar.cycling.settings`.
+        # Those of benchmarks of filters, see `tf4dvar.cycling.settings`.
         "cycles": MixedPlan((ObservationPlan(tuple(range(40)), every=1, noise_variance=1.0),)),
+        "cycles-half": MixedPlan((ObservationPlan(EVEN, every=1, noise_variance=2.25),)),
+        "cycles-rare": MixedPlan((ObservationPlan(EVEN, every=8, noise_variance=0.5),)),
     }
 
     def rates(self, state: Any) -> Any:

@@ -1,0 +1,269 @@
+"""The solver that looks for a trajectory of known dynamics."""
+
+from typing import Any, NamedTuple
+
+import keras
+import tensorflow as tf
+
+from tf4dvar.errors import InputError
+from tf4dvar.layers.checks import build_once, check_series
+from tf4dvar.layers.contracts import FirstGuess, trait
+from tf4dvar.layers.iterations import Iterates, Solver
+from tf4dvar.layers.kernels.tangent import derivative, solved, tangent_trajectories
+from tf4dvar.layers.normalisation import NormalisedPrior
+from tf4dvar.layers.priors.flow import OneStepFlow
+from tf4dvar.layers.solver_data import known_of
+
+# Logarithms of weights are no larger; they tell entries apart by their deviations up to 1e5 times.
+LARGEST_LOG_WEIGHT = 12.0
+# No state is further from its first guess, in deviations: what is further off is not linear.
+FARTHEST = 1.0
+# Of a change of the first state: times at which it is more are left out, since that is not linear
+# either, and of long windows it overflows.
+LARGEST_GROWTH = 1e4
+
+
+class _Problem(NamedTuple):
+    """What is sought: the trajectory of `flow` near the states and the observations.
+
+    Attributes:
+        states: x0, [batch, time, variable].
+        weights: how much each entry of them counts.
+        shares: of the way to the trajectory, that each entry is to go.
+        observations: y, as for the call.
+        counted: how much each of them counts, the mask times lambda_1.
+        flow: of normalised states.
+        operator: H, or None.
+        covariates: of the flow, in a list that is empty where it takes none.
+    """
+
+    states: tf.Tensor
+    weights: tf.Tensor
+    shares: tf.Tensor
+    observations: tf.Tensor
+    counted: tf.Tensor
+    flow: NormalisedPrior
+    operator: Any
+    covariates: list
+
+
+@keras.saving.register_keras_serializable(package="tf4dvar")
+class TrajectorySolver(Solver):
+    """Gamma: Gauss-Newton steps towards the trajectory that fits observations and first guess.
+
+    Strong-constraint 4D-Var whose background is the first guess x0 at all times, with weights w
+    that a network learned:
+
+        min_x  lambda_1 |y - H(x)|^2_R + |x - x0|^2_w,  x_{t+1} = Phi(x_t)
+
+    A step is one of multiple shooting (Bock and Plitt 1984) with the first state as the only
+    unknown (condensed, as in Albersmeyer and Diehl 2010): all times are linearised where they are,
+    so that a good first guess is as good a beginning in the middle of a window as at its ends, and
+    two steps are near the minimum. The state is x0 + g (x - x0), with shares g that the network
+    learned, too: a mean of trajectories is none, and where none is near a window stays what it is.
+
+    Windows are to be of a few Lyapunov times, and the price grows with the square of the number of
+    components. No entry is brought further than a deviation from its first guess. In training what
+    the iterations change counts as a constant to the first guess, which learns what remains, and
+    nothing is learned of the flow.
+
+    Args:
+        network: of whole windows, a layer of the contract `FirstGuess` that takes a background,
+            with two outputs, the logarithm of w, and of g / (1 - g). It sees departures, how well
+            was observed, and x0.
+        iterations: K; with 0 the state is the first guess.
+
+    Call arguments:
+        first_guess: x0, [batch, time, component].
+        observations, mask, covariates, sea: as for the cost; of series, so that there is no sea.
+        cost_gradient: a `CostGradient`, by its name, of whose cost the first flow is taken, the
+            operator and lambda_1.
+
+    Returns:
+        The state after K iterations, same shape.
+
+    Usage:
+
+        network = AttentionFirstGuess(
+            20, width=32, depth=2, weighted=True, background=True, outputs=2
+        )
+        model = FourDVarNet(
+            RK4Flow(Lorenz63ODE(trainable=False), 0.01),
+            TrajectorySolver(network),
+            first_guess=AttentionFirstGuess(weighted=True),
+            noise_variance=2.0,
+        )
+    """
+
+    of_trajectories = True
+
+    def __init__(self, network: keras.layers.Layer, iterations: int = 2, **kwargs):
+        super().__init__(iterations, **kwargs)
+        background, outputs = (
+            trait(network, FirstGuess, name) for name in ("background", "outputs")
+        )
+        if not background or outputs != 2:
+            raise InputError(
+                f"Received a network with background={background} and outputs={outputs}; expected "
+                "one that takes the first guess as its background, with two outputs, for example "
+                "AttentionFirstGuess(background=True, outputs=2)."
+            )
+        self.network = network
+        # XLA makes the gradient of a loop many times slower.
+        self.supports_jit = False
+
+    def build(self, first_guess_shape, observations_shape=None, *_):
+        """Build the network; K becomes a weight."""
+        check_series(self, first_guess_shape)
+
+        def first_call(values):
+            state = tf.repeat(values[..., :1], first_guess_shape[-1], axis=-1)
+            return self.network(values, values, state)
+
+        build_once(self.network, observations_shape or first_guess_shape, call=first_call)
+        super().build(first_guess_shape)
+
+    def call(
+        self,
+        first_guess,
+        observations,
+        mask,
+        covariates=None,
+        sea=None,
+        *,
+        cost_gradient,
+        training=None,
+    ):
+        """Iterate K times."""
+        build_once(cost_gradient, first_guess.shape)
+        cost = cost_gradient.cost
+        counted = mask * _first_weights(cost)
+
+        def solve():
+            given = observations, mask, counted, covariates
+            problem = self._problem(first_guess, *given, cost)
+            # The gradient goes through the least squares of the last step, not to where it began:
+            # of the minimum itself that is all, to first order.
+            _, before = tf.while_loop(
+                lambda k, _: k < self._iterations,
+                lambda k, state: (k + 1, _step(problem, state)),
+                (1, problem.states),
+            )
+            return first_guess + _change(problem, _step(problem, tf.stop_gradient(before)))
+
+        # As a loop of one round or none: ONNX has no branch that reads what is around it.
+        _, state = tf.while_loop(
+            lambda k, _: k < tf.minimum(self._iterations, 1),
+            lambda k, _: (k + 1, solve()),
+            (0, first_guess),
+            maximum_iterations=1,
+        )
+        return state
+
+    def iterates(
+        self,
+        first_guess,
+        observations,
+        mask,
+        cost_gradient,
+        iterations=None,
+        every_state=True,
+        covariates=None,
+        sea=None,
+    ):
+        """The state and the cost at every iteration, not to be trained through.
+
+        Args:
+            first_guess, observations, mask, cost_gradient, covariates, sea: as for the call.
+            iterations: another K for this call, an integer or a scalar tensor.
+            every_state: keep the states of all iterations, else the last alone.
+
+        Returns:
+            `Iterates`.
+        """
+        cost, known = cost_gradient.cost, known_of(covariates, sea)
+        given = observations, mask, mask * _first_weights(cost), covariates
+        problem = self._problem(first_guess, *given, cost)
+        iterations = tf.convert_to_tensor(self._iterations if iterations is None else iterations)
+
+        def written(k, state, costs, states):
+            state = problem.states + _change(problem, state)
+            value = cost(state, observations, mask, **known)
+            return costs.write(k, value), [each.write(k, state) for each in states]
+
+        def iterate(k, state, costs, states):
+            state = _step(problem, state)
+            return k + 1, state, *written(k, state, costs, states)
+
+        size = iterations + 1
+        costs = tf.TensorArray(first_guess.dtype, size, element_shape=first_guess.shape[:1])
+        states = tf.TensorArray(first_guess.dtype, size, element_shape=first_guess.shape)
+        begun = written(0, first_guess, costs, [states] if every_state else [])
+        _, state, costs, states = tf.while_loop(
+            lambda k, *_: k <= iterations, iterate, (1, first_guess, *begun)
+        )
+        if every_state:
+            return Iterates(states[0].stack(), costs.stack())
+        return Iterates((first_guess + _change(problem, state))[tf.newaxis], costs.stack())
+
+    def _problem(self, first_guess, observations, mask, counted, covariates, cost):
+        first_guess = tf.stop_gradient(first_guess)
+        priors = [each for each in cost.priors if isinstance(each, NormalisedPrior)]
+        flow = next(each for each in priors if isinstance(each.prior, OneStepFlow))
+        simulated = first_guess if cost.operator is None else cost.operator(first_guess)
+        departures = tf.where(mask > 0, observations - simulated, tf.zeros_like(observations))
+        weighted = trait(self.network, FirstGuess, "weighted")
+        seen = mask if weighted else tf.cast(mask > 0, mask.dtype)
+        given = tf.cast(self.network(departures, seen, first_guess), first_guess.dtype)
+        given = tf.reshape(given, tf.concat([tf.shape(first_guess), [2]], axis=0))
+        logs, shares = (tf.squeeze(each, axis=-1) for each in tf.split(given, 2, axis=-1))
+        logs = tf.clip_by_value(logs, -LARGEST_LOG_WEIGHT, LARGEST_LOG_WEIGHT)
+        return _Problem(
+            first_guess,
+            tf.exp(logs),
+            tf.sigmoid(shares),
+            observations,
+            counted,
+            flow,
+            cost.operator,
+            [covariates] if flow.covariates else [],
+        )
+
+
+def _first_weights(cost):
+    """lambda_1 of what each of the observed belongs to."""
+    weights = cost.current_weights()[: len(cost.sources)]
+    return tf.concat(
+        [tf.fill([of], weight) for of, weight in zip(cost.sources, weights, strict=True)], axis=0
+    )
+
+
+def _step(problem, around):
+    """From a window to the one that is, to first order, the trajectory sought."""
+    growth, drift = tangent_trajectories(problem.flow, around, *problem.covariates)
+    sizes = tf.reduce_max(tf.abs(growth), axis=-1) + tf.abs(drift)
+    near = tf.reduce_all(sizes < LARGEST_GROWTH, axis=-1, keepdims=True)
+    growth = tf.where(near[..., tf.newaxis], growth, tf.zeros_like(growth))
+    drift = tf.where(near, drift, tf.zeros_like(drift))
+
+    shown, moved, simulated = growth, drift, around
+    if problem.operator is not None:
+        observed = problem.observations.shape[-1]
+        simulated, rows = derivative(problem.operator, observed, around)
+        shown = tf.matmul(rows, growth)
+        moved = _times(rows, drift[..., tf.newaxis])
+    first = solved(
+        (growth, problem.weights, problem.states - around - drift),
+        (shown, problem.counted, problem.observations - simulated - moved),
+    )
+    change = around + drift + _times(growth, first[:, tf.newaxis]) - problem.states
+    return problem.states + tf.clip_by_value(change, -FARTHEST, FARTHEST)
+
+
+def _times(matrices, vectors):
+    return tf.squeeze(tf.matmul(matrices, vectors), axis=-1)
+
+
+def _change(problem, found):
+    """Of the first guess, on the way to a trajectory."""
+    return problem.shares * (found - problem.states)
