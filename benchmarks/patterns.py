@@ -4,7 +4,8 @@
 
 In `--out` the windows of each pattern, which no training or choice has seen, and what importance
 sampling says of them, which takes some minutes a pattern and is kept there. Errors are mean
-squares over the state; ratios are of what both have on the same windows.
+squares over the state; ratios are of what both have on the same windows. `--figure` draws how
+right what is stated is, of the model and of the exact posterior.
 """
 
 import argparse
@@ -42,7 +43,7 @@ PLANS = {
     "random times": ObservationPlan(X, 1, 2.0, edge=10),
     "noise 0.5": ObservationPlan(X, 8, 0.5, edge=10),
     "noise 8": ObservationPlan(X, 8, 8.0, edge=10),
-    "x, y and z": ObservationPlan((0, 1, 2), 8, 2.0, edge=10),
+    "all of three": ObservationPlan((0, 1, 2), 8, 2.0, edge=10),
 }
 # How many of the observed times are left in those that draw them: of 22 and of 180.
 LEFT = {"a quarter missing": 16, "random times": 22}
@@ -107,6 +108,36 @@ def row(pattern: str, limit: dict, found: dict) -> str:
     return f"| {pattern} | {' | '.join(cells)} | {found['suspect']} |"
 
 
+def draw(limits: dict[str, dict], found: dict[str, dict], path: Path) -> None:
+    """Errors by how large they are stated, shares in intervals, ranks of samples."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 4), layout="constrained")
+    errors, shares, ranks = figure.subplots(1, 3)
+    for number, (pattern, of) in enumerate(found.items()):
+        colour = f"C{number}"
+        for scores, style in ((of, "o-"), (limits[pattern], ":")):
+            stated = [[each[name] for name in ("spread", "error")] for each in scores["by_spread"]]
+            label = pattern if scores is of else None
+            errors.loglog(*zip(*stated, strict=True), style, color=colour, ms=3, lw=1, label=label)
+        inside = [of[f"within_{percent}_percent"] for percent in (50, 90, 99)]
+        shares.plot([50, 90, 99], 100 * np.array(inside) - [50, 90, 99], "o-", ms=3, lw=1)
+        height = of["samples"]["ranks"]
+        ranks.plot(np.arange(len(height)) + 0.5, np.array(height) * len(height), lw=1)
+    least, most = errors.get_xlim()
+    errors.plot([least, most], [least, most], color="0.6", lw=0.8, zorder=0)
+    errors.set(xlabel="stated deviation", ylabel="root mean square error")
+    errors.set_title("tenths of the entries; dotted: exact posterior", fontsize=10)
+    errors.legend(fontsize=7)
+    shares.axhline(0, color="0.6", lw=0.8)
+    shares.set(xlabel="interval, %", ylabel="of the truth inside, % more", xticks=[50, 90, 99])
+    shares.set_title("intervals of the Gaussian", fontsize=10)
+    ranks.axhline(1, color="0.6", lw=0.8)
+    ranks.set(xlabel="tenth of the samples below the truth", ylabel="frequency by chance", ylim=0)
+    ranks.set_title("ranks of the truth among samples", fontsize=10)
+    figure.savefig(path, dpi=110)
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -116,6 +147,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=10_000_000, help="of the exact posterior")
     parser.add_argument("--draws", type=int, default=30, help="of each posterior")
     parser.add_argument("--patterns", default=",".join(PLANS), help="names, with commas")
+    parser.add_argument("--figure", type=Path, help="of the last model")
     asked = parser.parse_args()
     load_tensorflow()
     asked.out.mkdir(exist_ok=True, parents=True)
@@ -135,10 +167,13 @@ def main() -> None:
         print(f"\n{path}\n")
         print("| pattern | limit | error | ratio | CRPS | spread/error | 90 % | energy | step |  |")
         print("|---|---|---|---|---|---|---|---|---|---|")
+        found = {}
         for pattern, (file, limit) in limits.items():
             with open_windows(file) as dataset:
-                found = model_on(model, dataset.load(), asked.draws)
-            print(row(pattern, limit, found), flush=True)
+                found[pattern] = model_on(model, dataset.load(), asked.draws)
+            print(row(pattern, limit, found[pattern]), flush=True)
+        if asked.figure:
+            draw({pattern: limit for pattern, (_, limit) in limits.items()}, found, asked.figure)
 
 
 if __name__ == "__main__":

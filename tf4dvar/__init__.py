@@ -4,7 +4,7 @@ Given noisy, partial observations of a dynamical system over a time window, reco
 whole state with a variational cost and a gradient-based solver that are both learned
 (Fablet et al. 2021, doi:10.1029/2021MS002572).
 
-`tf4dvar.FourDVarNet` is the model, `tf4dvar.load_model("l63-c")` a trained one, and
+`tf4dvar.FourDVarNet` is the model, `tf4dvar.load_model("l63")` a trained one, and
 `tf4dvar.open_data("sst.nc")` one's own observations. All else is in the folders, each of which
 imports only those before it, and TensorFlow only where it is needed: `storage`, `systems`, `data`,
 `layers`, `models`, `experiments`, `classical`, `evaluation`, `training`, `paper`, `export`,

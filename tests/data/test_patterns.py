@@ -104,6 +104,13 @@ def test_half_as_many_random_observations_are_noticed(rng):
     assert "share" in beyond(rng.random((40, 60)) < 0.12, known)[0]
 
 
+def test_one_of_many_drawn_patterns_is_none_beyond_them(rng):
+    known = pattern_of(rng.random((500, 60)) < rng.uniform(0.05, 0.6, (500, 1)))
+    assert not beyond(rng.random((100, 60)) < 0.5, known)
+    assert not beyond(rng.random((100, 60)) < 0.1, known)
+    assert "share" in beyond(rng.random((100, 60)) < 0.98, known)[0]
+
+
 def persistent(rng, windows, share):
     """Clouds: what is seen is likely seen at the next time, too."""
     values = rng.normal(size=(windows, 60))

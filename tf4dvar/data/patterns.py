@@ -30,6 +30,9 @@ SHARE = 0.05
 # From so many windows on their mean is looked at, too. More do not count as drawn one by one:
 # those of one series are alike.
 ALONE = 16
+# Where windows of the training differ by more than this part of their mean, patterns were drawn for
+# each, and all windows of a file may be of one of them.
+VARIED = 0.5
 
 
 class Range(NamedTuple):
@@ -187,7 +190,8 @@ class Observed:
             if known is None or not values.size or not pattern.sure:
                 continue
             outside = values[_is_beyond(values, known.least, known.most, known.deviation, name)]
-            mean, own = values.mean(), known.deviation / np.sqrt(ALONE)
+            mean, drawn = values.mean(), known.deviation > VARIED * known.mean
+            own = known.deviation if drawn else known.deviation / np.sqrt(ALONE)
             if len(outside) > SHARE * len(values):
                 farthest = outside[np.abs(outside - known.mean).argmax()]
                 found.append(

@@ -136,29 +136,15 @@ class TrajectorySolver(Solver):
     ):
         """Iterate K times."""
         build_once(cost_gradient, first_guess.shape)
-        cost = cost_gradient.cost
-        counted = mask * _first_weights(cost)
-
-        def solve():
-            given = observations, mask, counted, covariates
-            problem = self._problem(first_guess, *given, cost)
+        problem = self._problem(first_guess, observations, mask, covariates, cost_gradient.cost)
+        _, state = tf.while_loop(
+            lambda k, _: k < self._iterations,
             # The gradient goes through the least squares of the last step, not to where it began:
             # of the minimum itself that is all, to first order.
-            _, before = tf.while_loop(
-                lambda k, _: k < self._iterations,
-                lambda k, state: (k + 1, _step(problem, state)),
-                (1, problem.states),
-            )
-            return first_guess + _change(problem, _step(problem, tf.stop_gradient(before)))
-
-        # As a loop of one round or none: ONNX has no branch that reads what is around it.
-        _, state = tf.while_loop(
-            lambda k, _: k < tf.minimum(self._iterations, 1),
-            lambda k, _: (k + 1, solve()),
-            (0, first_guess),
-            maximum_iterations=1,
+            lambda k, state: (k + 1, _step(problem, tf.stop_gradient(state))),
+            (0, problem.states),
         )
-        return state
+        return first_guess + _change(problem, state)
 
     def iterates(
         self,
@@ -182,8 +168,7 @@ class TrajectorySolver(Solver):
             `Iterates`.
         """
         cost, known = cost_gradient.cost, known_of(covariates, sea)
-        given = observations, mask, mask * _first_weights(cost), covariates
-        problem = self._problem(first_guess, *given, cost)
+        problem = self._problem(first_guess, observations, mask, covariates, cost)
         iterations = tf.convert_to_tensor(self._iterations if iterations is None else iterations)
 
         def written(k, state, costs, states):
@@ -206,7 +191,7 @@ class TrajectorySolver(Solver):
             return Iterates(states[0].stack(), costs.stack())
         return Iterates((first_guess + _change(problem, state))[tf.newaxis], costs.stack())
 
-    def _problem(self, first_guess, observations, mask, counted, covariates, cost):
+    def _problem(self, first_guess, observations, mask, covariates, cost):
         first_guess = tf.stop_gradient(first_guess)
         priors = [each for each in cost.priors if isinstance(each, NormalisedPrior)]
         flow = next(each for each in priors if isinstance(each.prior, OneStepFlow))
@@ -223,7 +208,7 @@ class TrajectorySolver(Solver):
             tf.exp(logs),
             tf.sigmoid(shares),
             observations,
-            counted,
+            mask * _first_weights(cost),
             flow,
             cost.operator,
             [covariates] if flow.covariates else [],

@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 # What trains best in a few minutes; five iterations are the fastest to train.
 EXPERIMENT = "l63-sup-genn-lstm"
 DESCENT_STEPS = 4000
-PUBLISHED = "l63-c"
+PUBLISHED = "l63"
 COLUMNS = ("r_score", "fourdvar_score", "ode_score", "seconds_per_window")
 
 

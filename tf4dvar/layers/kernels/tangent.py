@@ -51,7 +51,7 @@ def tangent_trajectories(flow, around, *covariates):
     _, growth, drift = tf.while_loop(
         lambda reach, *_: reach < steps, combine, (1, matrices, defects)
     )
-    return growth, drift
+    return tf.stop_gradient(growth), tf.stop_gradient(drift)
 
 
 def derivative(layer, observed, state, *covariates):
