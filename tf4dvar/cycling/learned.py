@@ -108,7 +108,7 @@ def loaded(name: str) -> "FourDVarNet":
     if not trait(model.first_guess, FirstGuess, "background") or model.uncertainty is None:
         raise InputError(
             f"{name} is no filter; expected a model with a first guess that takes a background, as "
-            "FilterFirstGuess, and an uncertainty of single times. Published ones are l63-cycle "
-            "and l96-cycle."
+            "FilterFirstGuess, and an uncertainty of single times. `tf4dvar models` lists "
+            "those that are published."
         )
     return model

@@ -8,6 +8,7 @@ shapes is taken too, as one that says nothing of itself: see `trait`.
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from tf4dvar.layers.adjoint import StateMap
 from tf4dvar.layers.configured import ConfiguredLayer
@@ -133,6 +134,17 @@ class Update(ConfiguredLayer):
     def call(self, gradient, memory):
         """The increment and the new memory."""
         raise NotImplementedError
+
+
+def seen_by(first_guess: keras.layers.Layer, weights: Any) -> Any:
+    """What a first guess is told of how well each entry was observed: weights, or the mask.
+
+    Args:
+        first_guess: see the trait `weighted`.
+        weights: of every entry, 0 where not observed.
+    """
+    weighted = trait(first_guess, FirstGuess, "weighted")
+    return weights if weighted else tf.cast(weights > 0, weights.dtype)
 
 
 def trait(layer: keras.layers.Layer, kind: type[keras.layers.Layer], name: str) -> Any:

@@ -9,7 +9,7 @@ import tensorflow as tf
 from tf4dvar.errors import InputError
 from tf4dvar.layers.checks import build_once
 from tf4dvar.layers.configured import ConfiguredLayer
-from tf4dvar.layers.contracts import FirstGuess, trait
+from tf4dvar.layers.contracts import FirstGuess, seen_by, trait
 
 # Of a component that is known best, in its deviations; and where a training begins.
 LEAST_STD = 1e-3
@@ -93,9 +93,7 @@ class GaussianPosterior(ConfiguredLayer):
 
     def call(self, departures, weights, state):
         """From what the network gives of every entry to standard deviations and loads."""
-        weighted = trait(self.network, FirstGuess, "weighted")
-        seen = weights if weighted else tf.cast(weights > 0, weights.dtype)
-        given = self.network(departures, seen, state)
+        given = self.network(departures, seen_by(self.network, weights), state)
         given = tf.cast(given, tf.as_dtype(self.variable_dtype))
         shape = tf.concat([tf.shape(state), [self.network.outputs]], axis=0)
         given = tf.reshape(given, shape)

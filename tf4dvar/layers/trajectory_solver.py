@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tf4dvar.errors import InputError
 from tf4dvar.layers.checks import build_once, check_series
-from tf4dvar.layers.contracts import FirstGuess, trait
+from tf4dvar.layers.contracts import FirstGuess, seen_by, trait
 from tf4dvar.layers.iterations import Iterates, Solver
 from tf4dvar.layers.kernels.tangent import derivative, solved, tangent_trajectories
 from tf4dvar.layers.normalisation import NormalisedPrior
@@ -189,7 +189,7 @@ class TrajectorySolver(Solver):
         )
         if every_state:
             return Iterates(states[0].stack(), costs.stack())
-        return Iterates((first_guess + _change(problem, state))[tf.newaxis], costs.stack())
+        return Iterates((problem.states + _change(problem, state))[tf.newaxis], costs.stack())
 
     def _problem(self, first_guess, observations, mask, covariates, cost):
         first_guess = tf.stop_gradient(first_guess)
@@ -197,9 +197,8 @@ class TrajectorySolver(Solver):
         flow = next(each for each in priors if isinstance(each.prior, OneStepFlow))
         simulated = first_guess if cost.operator is None else cost.operator(first_guess)
         departures = tf.where(mask > 0, observations - simulated, tf.zeros_like(observations))
-        weighted = trait(self.network, FirstGuess, "weighted")
-        seen = mask if weighted else tf.cast(mask > 0, mask.dtype)
-        given = tf.cast(self.network(departures, seen, first_guess), first_guess.dtype)
+        given = self.network(departures, seen_by(self.network, mask), first_guess)
+        given = tf.cast(given, first_guess.dtype)
         given = tf.reshape(given, tf.concat([tf.shape(first_guess), [2]], axis=0))
         logs, shares = (tf.squeeze(each, axis=-1) for each in tf.split(given, 2, axis=-1))
         logs = tf.clip_by_value(logs, -LARGEST_LOG_WEIGHT, LARGEST_LOG_WEIGHT)

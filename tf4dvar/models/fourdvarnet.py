@@ -16,7 +16,7 @@ from tf4dvar.layers import (
     VariationalCost,
 )
 from tf4dvar.layers.checks import build_once, held_layers
-from tf4dvar.layers.contracts import FirstGuess, Prior, trait
+from tf4dvar.layers.contracts import FirstGuess, Prior, seen_by, trait
 from tf4dvar.layers.several_priors import priors_of
 from tf4dvar.models.forecasting import ForecastingModel
 from tf4dvar.models.inputs import by_name, normalised, observations_of, sea_of
@@ -272,8 +272,7 @@ class FourDVarNet(ForecastingModel):
         values, weights = self.normalised_observations(inputs)
         covariates = given_covariates(inputs, self.first_guess, self.priors)
         guessed_by = covariates if covariates_taken(FirstGuess, self.first_guess) else []
-        weighted = trait(self.first_guess, FirstGuess, "weighted")
-        seen = weights if weighted else tf.cast(weights > 0, values.dtype)
+        seen = seen_by(self.first_guess, weights)
         background = inputs.get("background")
         if background is not None:
             background = self.normalisation(tf.cast(background, values.dtype))
