@@ -183,17 +183,17 @@ class Benchmark:
         for piece in self.pieces(cycles, seed):
             values = piece.observations[np.newaxis]
             problem = Problem(values, None, self.noise_variance, background, system=self.system)
-            run = case.method.run(problem, position, piece.first)
+            run = case.method.run(problem, position, piece.first, between=False)
             # Where all begins, what is known at first is made, as the climatology of a system.
             found = [next(run)]
             started = time.perf_counter()
             found += run
             seconds += time.perf_counter() - started
             position = found[-1][0]
-            # The first time of all has no observation; of other pieces it was in the one before.
-            offset = len(piece.truth) - len(found)
-            for step in range(self.every, len(piece.truth), self.every):
-                _, estimate = found[step - offset]
+            # Where all begins there is no observation; of other pieces it was in the one before.
+            observed = range(self.every, len(piece.truth), self.every)
+            analyses = found[-len(observed) :]
+            for step, (_, estimate) in zip(observed, analyses, strict=True):
                 error, spread = estimate.mean[0] - piece.truth[step], estimate.spread[0]
                 squares = np.square([error, spread]).mean(axis=1)
                 crps = gaussian_crps(error, spread).mean()

@@ -88,6 +88,8 @@ def by_name(covariates: Any, names: Sequence[str], of: str, state: Any) -> dict[
     Raises:
         InputError: it has others.
     """
+    if covariates is None and not names:
+        return {}
     given = 0 if covariates is None else covariates.shape[-1]
     if given != len(names):
         raise InputError(
@@ -109,7 +111,7 @@ def as_slopes(rates: Any, state: Any, name: str) -> Any:
     """
     library = library_of(state)
     if isinstance(rates, list | tuple):
-        rates = library.stack(rates, -1)
+        rates = _filled(rates, state) if library is np else library.stack(rates, -1)
     slopes: Any = np.asarray(rates) if library is np else rates
     # In a graph the one may know the size of the batch and the other not.
     same = (
@@ -123,4 +125,14 @@ def as_slopes(rates: Any, state: Any, name: str) -> Any:
             f"{tuple(state.shape)}; expected the same shape, or a list with the tendency of each "
             "component, `state[..., 0]` being the first component."
         )
+    return slopes
+
+
+def _filled(rates, state):
+    """The components' tendencies side by side; of a few states stacking them would take longer."""
+    if {np.shape(rate) for rate in rates} != {state.shape[:-1]}:
+        return np.stack(rates, -1)
+    slopes = np.empty((*state.shape[:-1], len(rates)), np.result_type(*rates))
+    for place, rate in enumerate(rates):
+        slopes[..., place] = rate
     return slopes

@@ -211,6 +211,21 @@ def test_pieces_are_the_whole(problem, name):
         np.testing.assert_array_equal(all_, np.stack(of, axis=1))
 
 
+@pytest.mark.parametrize("name", FILTERS)
+def test_without_the_times_between_the_others_are_the_same(problem, name):
+    method = FILTERS[name](**({"members": 50} if "members" in _settings(name) else {}))
+    whole = list(method.run(problem))
+    observed = problem.observed.any(axis=(0, 2))
+    kept = [0, *np.flatnonzero(observed[1:-1]) + 1, len(observed) - 1]
+    some = list(method.run(problem, between=False))
+    assert 2 < len(some) == len(kept) < len(whole)
+    for time, (position, estimate) in zip(kept, some, strict=True):
+        for found, expected in zip(estimate, whole[time][1], strict=True):
+            np.testing.assert_array_equal(found, expected)
+        for found, expected in zip(position.known, whole[time][0].known, strict=True):
+            np.testing.assert_array_equal(found, expected)
+
+
 def _settings(name):
     return {each.name for each in FILTERS[name].settings()}
 

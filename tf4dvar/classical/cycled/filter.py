@@ -111,6 +111,7 @@ class Filter(Settings):
         position: Position | None = None,
         first: int = 0,
         restart: bool = False,
+        between: bool = True,
     ) -> Iterator[tuple[Position, Estimate]]:
         """Go through series, time by time.
 
@@ -124,29 +125,38 @@ class Filter(Settings):
             position: where a piece goes on, at its first time; None at the beginning.
             first: the number of the problem's first time.
             restart: whether what is lost begins anew with the background.
+            between: whether to give the times between observations, too; without it goes faster.
 
         Yields:
             The position at every time, after its observations; of a piece from its second on.
+            Without those between the first, the last and every observed time.
 
         Raises:
             DivergenceError: what is known is not finite, and does not begin anew.
         """
         move = mover(problem)
-        count = len(problem.observations)
-        for time in range(problem.shape[1]):
+        count, steps = len(problem.observations), problem.shape[1]
+        is_observed: Any = problem.observed.any(axis=(0, 2))
+        reached = 0
+        for time in range(steps):
+            if not (between or is_observed[time] or time in (0, steps - 1)):
+                continue
             rng = random_stream("filter", self.seed, first + time)
             if position is None:
                 nothing = np.full((count, TOGETHER), np.nan)
                 position = Position(self.begin(problem, rng), nothing, np.zeros(count, int))
             elif time:
+                known = position.known
                 with np.errstate(**BEYOND):
-                    known = self.forecast(problem, position.known, move, time - 1, rng)
+                    for step in range(reached, time):
+                        known = self.forecast(problem, known, move, step, rng)
                 position = position._replace(known=known)
             else:
                 continue
+            reached = time
             position = self._finite(problem, position, first + time, restart, rng)
             misfit = np.full(count, np.nan)
-            if problem.observed[:, time].any():
+            if is_observed[time]:
                 seen = [seen_of(problem, series, time) for series in range(count)]
                 with np.errstate(**BEYOND):
                     known, misfit = self.update(problem, position.known, seen, move, rng)
