@@ -167,8 +167,9 @@ def test_how_sure_a_model_is_for_noise_of_any_size(tmp_path, rng):
         np.testing.assert_allclose(found / 8, expected / 8, atol=1e-4)
 
 
-def test_a_search_for_trajectories_converts(tmp_path):
-    model, observations = make_trajectory_model()
+@pytest.mark.parametrize("segment", [None, 16])
+def test_a_search_for_trajectories_converts(segment, tmp_path):
+    model, observations = make_trajectory_model(segment)
     session = onnxruntime.InferenceSession(save(model, tmp_path, "onnx") / "model.onnx")
     (state,) = session.run(["state"], {"observations": observations})
     np.testing.assert_allclose(state, model.predict(observations, verbose=0), atol=2e-3)

@@ -192,12 +192,12 @@ def test_unrolled_and_compiled_it_gives_the_same(model, tmp_path):
         loaded["serving_default"](observations=tf.fill((1, 5, 3), np.inf))
 
 
-def make_trajectory_model():
+def make_trajectory_model(segment=None):
     """Gauss-Newton steps from interpolation, and windows near a trajectory, which it begins at."""
     network = AttentionFirstGuess(8, 16, 1, 2, weighted=True, background=True, outputs=2)
     model = FourDVarNet(
         RK4Flow(Lorenz63ODE(trainable=False), 0.01),
-        TrajectorySolver(network),
+        TrajectorySolver(network, segment=segment),
         noise_variance=2.0,
     )
     data = simulate_dataset(Lorenz63(), ObservationPlan((0, 1, 2), 2, 2.0), 4, 40, seed=5)
@@ -206,9 +206,10 @@ def make_trajectory_model():
     return model, observations
 
 
+@pytest.mark.parametrize("segment", [None, 16])
 @pytest.mark.parametrize("unroll", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_a_search_for_trajectories_is_exported_too(unroll, tmp_path):
-    model, observations = make_trajectory_model()
+def test_a_search_for_trajectories_is_exported_too(unroll, segment, tmp_path):
+    model, observations = make_trajectory_model(segment)
     expected = model.predict(observations, verbose=0)
     loaded = tf.saved_model.load(str(save(model, tmp_path, unroll=unroll))).signatures
     state = loaded["serving_default"](observations=tf.constant(observations))["state"]

@@ -16,7 +16,7 @@ from tf4dvar.layers import (
     RK4Flow,
     TrajectorySolver,
 )
-from tf4dvar.layers.kernels.tangent import solved, tangent_trajectories
+from tf4dvar.layers.kernels.tangent import tangent_trajectories
 from tf4dvar.models import FourDVarNet
 from tf4dvar.systems import Lorenz63, sample_windows
 
@@ -58,12 +58,14 @@ def truth(rng):
     return sample_windows(Lorenz63(), 3, STEPS, rng)
 
 
-def model_of(truth, iterations=2, matrix=None, network=None, first_guess=None, flow=None):
+def model_of(
+    truth, iterations=2, matrix=None, network=None, first_guess=None, flow=None, segment=None
+):
     """A model of doubles whose first guess is what it is given as the background."""
     operator = None if matrix is None else LinearObservation(matrix, dtype="float64")
     model = FourDVarNet(
         flow or true_flow("l63", "float64"),
-        TrajectorySolver(network or Sure(dtype="float64"), iterations, dtype="float64"),
+        TrajectorySolver(network or Sure(dtype="float64"), iterations, segment, dtype="float64"),
         first_guess=first_guess,
         observation=operator,
         noise_variance=2.0,
@@ -86,6 +88,30 @@ def trajectory(first):
     for _ in range(STEPS - 1):
         states.append(Lorenz63().step(states[-1]))
     return np.stack(states)
+
+
+def tied_minimum(observations, background, mean, std, length, tie):
+    """Trajectories of `length` times, tied by squares of jumps, that SciPy finds from the same."""
+    log_weights = 4.0 + np.sin(3.0 * (background - mean) / std)
+    starts = background[::length]
+
+    def pieces(starts):
+        windows = [np.copy(starts.reshape(-1, 3))]
+        for _ in range(length):
+            windows.append(Lorenz63().step(windows[-1]))
+        windows = np.stack(windows, axis=1)
+        jumps = windows[1:, 0] - windows[:-1, -1]
+        return windows[:, :-1].reshape(-1, 3)[:STEPS], jumps
+
+    def residuals(starts):
+        states, jumps = pieces(starts)
+        departures = (observations - states) / np.sqrt(2.0)
+        changes = np.exp(log_weights / 2) * (states - background) / std
+        terms = departures[np.isfinite(departures)], changes.ravel(), np.sqrt(tie) * jumps / std
+        return np.concatenate([each.ravel() for each in terms])
+
+    found = least_squares(residuals, starts.ravel(), xtol=1e-12, ftol=1e-12, gtol=1e-12)
+    return pieces(found.x)[0]
 
 
 def minimum(observations, background, mean, std, weight, matrix):
@@ -116,6 +142,29 @@ def test_it_is_the_minimum_over_trajectories(truth, rng, matrix):
         expected = minimum(*given, mean, std, 0.7, matrix)
         np.testing.assert_allclose(found[window], expected, atol=2e-4)
     assert np.square(found - truth).mean() < 0.1 * np.square(background - truth).mean()
+
+
+@pytest.mark.parametrize("segment", [16, 25])
+def test_it_is_the_minimum_over_trajectories_that_are_tied(segment, truth, rng):
+    model = model_of(truth, 8, segment=segment)
+    model.build((None, None, 3))
+    model.solver.log_tie.assign(np.log(50.0))
+    observations = observed(truth, rng)
+    background = truth + 0.5 * rng.normal(size=truth.shape)
+    found = model({"observations": observations, "background": background}).numpy()
+    mean, std = model.normalisation.mean.numpy(), model.normalisation.std.numpy()
+    expected = tied_minimum(observations[0], background[0], mean, std, segment, 50.0)
+    np.testing.assert_allclose(found[0], expected, atol=2e-4)
+
+
+def test_trajectories_that_are_tied_for_good_are_one(truth, rng):
+    background = truth + 0.2 * rng.normal(size=truth.shape)
+    inputs = {"observations": observed(truth, rng), "background": background}
+    whole = model_of(truth, 8)(inputs)
+    model = model_of(truth, 8, segment=16)
+    model.build((None, None, 3))
+    model.solver.log_tie.assign(np.log(1e8))
+    np.testing.assert_allclose(model(inputs), whole, atol=1e-3)
 
 
 def test_two_steps_are_near_and_none_is_the_first_guess(truth, rng):
@@ -219,11 +268,12 @@ def test_forced_dynamics_see_their_covariates(rng):
     np.testing.assert_allclose(model.prior(found, forcing), found, atol=1e-6)
 
 
-def test_with_a_learned_first_guess_it_learns(truth, rng, tmp_path):
+@pytest.mark.parametrize("segment", [None, 16])
+def test_with_a_learned_first_guess_it_learns(segment, truth, rng, tmp_path):
     attention = {"segment": 8, "width": 16, "depth": 1, "heads": 2, "dtype": "float64"}
     network = AttentionFirstGuess(**attention, weighted=True, background=True, outputs=2)
     guess = AttentionFirstGuess(**attention, weighted=True)
-    model = model_of(truth, 2, network=network, first_guess=guess)
+    model = model_of(truth, 2, network=network, first_guess=guess, segment=segment)
     observations = observed(truth, rng)
     model.compile("adam")
     assert not model.jit_compile
@@ -235,6 +285,8 @@ def test_with_a_learned_first_guess_it_learns(truth, rng, tmp_path):
         gradients = tape.gradient(loss, layer.trainable_variables)
         assert all(np.isfinite(each).all() for each in gradients)
         assert all(np.abs(each).max() > 0 for each in gradients[-4:])
+    if segment is not None:
+        assert np.abs(tape.gradient(loss, model.solver.log_tie)) > 0
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(loaded(observations), model(observations))
@@ -268,22 +320,11 @@ def test_defects_of_a_window_go_on_with_the_dynamics(flow, truth, rng):
         np.testing.assert_allclose(drift[:, time], moved, atol=1e-6)
 
 
-def test_small_equations_are_solved_as_by_numpy(rng):
-    matrix, target = rng.normal(size=(4, 7, 5, 3)), rng.normal(size=(4, 7, 5))
-    weights = rng.uniform(0.1, 10.0, (4, 7, 5))
-    found = solved((matrix, weights, target), (matrix[:, :2], weights[:, :2], target[:, :2]))
-    for window in range(4):
-        scaled = [np.sqrt(weights[window])[..., None] * matrix[window]]
-        scaled = np.concatenate([scaled[0], scaled[0][:2]]).reshape(-1, 3)
-        right = np.sqrt(weights[window]) * target[window]
-        right = np.concatenate([right, right[:2]]).ravel()
-        expected = np.linalg.lstsq(scaled, right, rcond=None)[0]
-        np.testing.assert_allclose(found[window, :, 0], expected, rtol=1e-6)
-
-
 def test_what_cannot_be_one_is_refused():
     with pytest.raises(InputError, match="background=False and outputs=1"):
         TrajectorySolver(AttentionFirstGuess())
+    with pytest.raises(InputError, match="segment=0; expected a number of times"):
+        TrajectorySolver(Sure(), segment=0)
     with pytest.raises(InputError, match="background=True and outputs=3"):
         TrajectorySolver(AttentionFirstGuess(background=True, outputs=3))
     solver = TrajectorySolver(AttentionFirstGuess(background=True, outputs=2))

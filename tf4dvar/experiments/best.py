@@ -14,7 +14,6 @@ from tf4dvar.layers import (
     GradientSolver,
     LSTMCell,
     PeriodicFirstGuess,
-    SegmentCell,
     TrajectorySolver,
 )
 from tf4dvar.models import FourDVarNet
@@ -57,9 +56,15 @@ _Lorenz63 = partial(
 )
 
 
-def _on_a_circle() -> FourDVarNet:
-    solver = GradientSolver(SegmentCell())
-    return FourDVarNet(true_flow("l96"), solver, first_guess=PeriodicFirstGuess())
+def _of_any_pattern_on_a_circle() -> FourDVarNet:
+    of_errors = partial(PeriodicFirstGuess, 10, width=32, depth=3, weighted=True, background=True)
+    return FourDVarNet(
+        true_flow("l96"),
+        TrajectorySolver(of_errors(outputs=2), segment=10),
+        first_guess=PeriodicFirstGuess(weighted=True),
+        noise_variance=2.0,
+        uncertainty=GaussianPosterior(of_errors(outputs=3)),
+    )
 
 
 def _cycled(system: str, network, sure) -> FourDVarNet:
@@ -120,20 +125,20 @@ EXPERIMENTS = (
     _Lorenz63("l63-t", "learned first guess and solver, fresh windows, protocol T", protocol="T"),
     Experiment(
         "l96",
-        "learned first guess and wide solver on the known dynamics (RK4), fresh windows",
+        "any pattern of observation and any noise, with error bars; known dynamics (RK4)",
         system="l96",
-        build=_on_a_circle,
+        build=_of_any_pattern_on_a_circle,
         setting="sup",
         prior="rk4",
-        update="segment",
+        update="trajectory",
         fresh=True,
         windows=1000,
         batch_size=4,
         epochs=400,
         learning_rate=2e-3,
         warm_up=0.02,
-        stages=((0.0, 0), (0.4, 4)),
-        protocol="T",
+        stages=((0.0, 0), (0.45, 3)),
+        protocol="any",
     ),
     _Cycled(
         "l63-cycle",

@@ -30,6 +30,37 @@ def reshape(graph, node, name, _):
     node.set_attr("allowzero", 1)
 
 
+def matrix_inverse(graph, node, name, _):
+    """The inverse of matrices, by Gauss and Jordan without a choice of pivots.
+
+    That is stable for those that are symmetric and positive definite, which we have.
+    """
+
+    def made(operation, *inputs, **attributes):
+        return graph.make_node(operation, list(inputs), attr=attributes).output[0]
+
+    def constant(values):
+        dtype = helper.tensor_dtype_to_np_dtype(graph.get_dtype(node.output[0]))
+        return graph.make_const(make_name("constant"), np.asarray(values, dtype)).output[0]
+
+    def places(*numbers):
+        return graph.make_const(make_name("places"), np.array(numbers, "int64")).output[0]
+
+    size = graph.get_shape(node.input[0])[-1]
+    units = np.eye(size)
+    identity = made("Mul", node.input[0], constant(np.zeros((size, size))))
+    identity = made("Add", identity, constant(units))
+    equations = made("Concat", node.input[0], identity, axis=-1)
+    for place in range(size):
+        row = made("Gather", equations, places(place), axis=-2)
+        column = made("Gather", equations, places(place), axis=-1)
+        pivot = made("Gather", row, places(place), axis=-1)
+        others = made("Sub", column, constant(units[:, place : place + 1]))
+        taken = made("Mul", others, made("Div", row, pivot))
+        equations = made("Sub", equations, taken)
+    _replace(graph, node, "Gather", [equations, places(*range(size, 2 * size))], {"axis": -1})
+
+
 def error_function_complement(graph, node, name, _):
     """1 - erf(x)."""
     erf = graph.make_node("Erf", node.input).output[0]
@@ -68,6 +99,7 @@ HANDLERS: dict[str, tuple[Callable, list]] = {
     "Erfc": (error_function_complement, []),
     "FloorDiv": (floor_divide, []),
     "FloorMod": (floor_modulo, []),
+    "MatrixInverse": (matrix_inverse, []),
     "Log1p": (logarithm_of_one_more, []),
     "ReluGrad": (relu_gradient, []),
     "Reshape": (reshape, []),
@@ -75,11 +107,17 @@ HANDLERS: dict[str, tuple[Callable, list]] = {
 }
 
 
-def _replace(graph, node, operation, inputs):
+def _replace(graph, node, operation, inputs, attributes=None):
     outputs, shapes, dtypes = list(node.output), node.output_shapes, node.output_dtypes
     graph.remove_node(node.name)
     graph.make_node(
-        operation, inputs, name=node.name, outputs=outputs, shapes=shapes, dtypes=dtypes
+        operation,
+        inputs,
+        attr=attributes,
+        name=node.name,
+        outputs=outputs,
+        shapes=shapes,
+        dtypes=dtypes,
     )
 
 

@@ -1,50 +1,23 @@
 """The solver that looks for a trajectory of known dynamics."""
 
-from typing import Any, NamedTuple
-
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tf4dvar.errors import InputError
 from tf4dvar.layers.checks import build_once, check_series
 from tf4dvar.layers.contracts import FirstGuess, seen_by, trait
 from tf4dvar.layers.iterations import Iterates, Solver
-from tf4dvar.layers.kernels.tangent import derivative, solved, tangent_trajectories
+from tf4dvar.layers.kernels.multiple_shooting import Problem, step
+from tf4dvar.layers.kernels.segments import check_segment
 from tf4dvar.layers.normalisation import NormalisedPrior
 from tf4dvar.layers.priors.flow import OneStepFlow
 from tf4dvar.layers.solver_data import known_of
 
 # Logarithms of weights are no larger; they tell entries apart by their deviations up to 1e5 times.
 LARGEST_LOG_WEIGHT = 12.0
-# No state is further from its first guess, in deviations: what is further off is not linear.
-FARTHEST = 1.0
-# Of a change of the first state: times at which it is more are left out, since that is not linear
-# either, and of long windows it overflows.
-LARGEST_GROWTH = 1e4
-
-
-class _Problem(NamedTuple):
-    """What is sought: the trajectory of `flow` near the states and the observations.
-
-    Attributes:
-        states: x0, [batch, time, variable].
-        weights: how much each entry of them counts.
-        shares: of the way to the trajectory, that each entry is to go.
-        observations: y, as for the call.
-        counted: how much each of them counts, the mask times lambda_1.
-        flow: of normalised states.
-        operator: H, or None.
-        covariates: of the flow, in a list that is empty where it takes none.
-    """
-
-    states: tf.Tensor
-    weights: tf.Tensor
-    shares: tf.Tensor
-    observations: tf.Tensor
-    counted: tf.Tensor
-    flow: NormalisedPrior
-    operator: Any
-    covariates: list
+# Inverse of the variance of jumps between trajectories, at first, in those of the states.
+FIRST_TIE = 3000.0
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
@@ -62,9 +35,17 @@ class TrajectorySolver(Solver):
     two steps are near the minimum. The state is x0 + g (x - x0), with shares g that the network
     learned, too: a mean of trajectories is none, and where none is near a window stays what it is.
 
-    Windows are to be of a few Lyapunov times, and the price grows with the square of the number of
-    components. No entry is brought further than a deviation from its first guess. In training what
-    the iterations change counts as a constant to the first guess, which learns what remains, and
+    That is for windows of a few Lyapunov times. Longer ones are cut into segments, each a
+    trajectory with a first state x_s of its own, and jumps between them cost p, which is learned:
+
+        ... + p sum_s |x_{s+1} - Phi^L(x_s)|^2
+
+    This is weak-constraint 4D-Var with a model error once a segment of L times. Its equations
+    are block tridiagonal, and their price grows with the number of segments, and with the third
+    power of that of components.
+
+    No entry is brought further than a deviation from its first guess. In training what the
+    iterations change counts as a constant to the first guess, which learns what remains, and
     nothing is learned of the flow.
 
     Args:
@@ -72,6 +53,8 @@ class TrajectorySolver(Solver):
             with two outputs, the logarithm of w, and of g / (1 - g). It sees departures, how well
             was observed, and x0.
         iterations: K; with 0 the state is the first guess.
+        segment: L, best so short that errors grow by a few times in it; by default the whole
+            window.
 
     Call arguments:
         first_guess: x0, [batch, time, component].
@@ -97,8 +80,16 @@ class TrajectorySolver(Solver):
 
     of_trajectories = True
 
-    def __init__(self, network: keras.layers.Layer, iterations: int = 2, **kwargs):
+    def __init__(
+        self,
+        network: keras.layers.Layer,
+        iterations: int = 2,
+        segment: int | None = None,
+        **kwargs,
+    ):
         super().__init__(iterations, **kwargs)
+        if segment is not None:
+            check_segment(segment)
         background, outputs = (
             trait(network, FirstGuess, name) for name in ("background", "outputs")
         )
@@ -109,6 +100,7 @@ class TrajectorySolver(Solver):
                 "AttentionFirstGuess(background=True, outputs=2)."
             )
         self.network = network
+        self.segment = segment
         # XLA makes the gradient of a loop many times slower.
         self.supports_jit = False
 
@@ -122,6 +114,10 @@ class TrajectorySolver(Solver):
 
         build_once(self.network, observations_shape or first_guess_shape, call=first_call)
         super().build(first_guess_shape)
+        if self.segment is not None:
+            self.log_tie = self.add_weight(
+                shape=(), initializer=keras.initializers.Constant(np.log(FIRST_TIE)), name="log_tie"
+            )
 
     def call(
         self,
@@ -141,7 +137,7 @@ class TrajectorySolver(Solver):
             lambda k, _: k < self._iterations,
             # The gradient goes through the least squares of the last step, not to where it began:
             # of the minimum itself that is all, to first order.
-            lambda k, state: (k + 1, _step(problem, tf.stop_gradient(state))),
+            lambda k, state: (k + 1, step(problem, tf.stop_gradient(state))),
             (0, problem.states),
         )
         return first_guess + _change(problem, state)
@@ -177,7 +173,7 @@ class TrajectorySolver(Solver):
             return costs.write(k, value), [each.write(k, state) for each in states]
 
         def iterate(k, state, costs, states):
-            state = _step(problem, state)
+            state = step(problem, state)
             return k + 1, state, *written(k, state, costs, states)
 
         size = iterations + 1
@@ -202,12 +198,14 @@ class TrajectorySolver(Solver):
         given = tf.reshape(given, tf.concat([tf.shape(first_guess), [2]], axis=0))
         logs, shares = (tf.squeeze(each, axis=-1) for each in tf.split(given, 2, axis=-1))
         logs = tf.clip_by_value(logs, -LARGEST_LOG_WEIGHT, LARGEST_LOG_WEIGHT)
-        return _Problem(
+        return Problem(
             first_guess,
             tf.exp(logs),
             tf.sigmoid(shares),
             observations,
             mask * _first_weights(cost),
+            tf.shape(first_guess)[1] if self.segment is None else self.segment,
+            0.0 if self.segment is None else tf.exp(self.log_tie),
             flow,
             cost.operator,
             [covariates] if flow.covariates else [],
@@ -220,32 +218,6 @@ def _first_weights(cost):
     return tf.concat(
         [tf.fill([of], weight) for of, weight in zip(cost.sources, weights, strict=True)], axis=0
     )
-
-
-def _step(problem, around):
-    """From a window to the one that is, to first order, the trajectory sought."""
-    growth, drift = tangent_trajectories(problem.flow, around, *problem.covariates)
-    sizes = tf.reduce_max(tf.abs(growth), axis=-1) + tf.abs(drift)
-    near = tf.reduce_all(sizes < LARGEST_GROWTH, axis=-1, keepdims=True)
-    growth = tf.where(near[..., tf.newaxis], growth, tf.zeros_like(growth))
-    drift = tf.where(near, drift, tf.zeros_like(drift))
-
-    shown, moved, simulated = growth, drift, around
-    if problem.operator is not None:
-        observed = problem.observations.shape[-1]
-        simulated, rows = derivative(problem.operator, observed, around)
-        shown = tf.matmul(rows, growth)
-        moved = _times(rows, drift[..., tf.newaxis])
-    first = solved(
-        (growth, problem.weights, problem.states - around - drift),
-        (shown, problem.counted, problem.observations - simulated - moved),
-    )
-    change = around + drift + _times(growth, first[:, tf.newaxis]) - problem.states
-    return problem.states + tf.clip_by_value(change, -FARTHEST, FARTHEST)
-
-
-def _times(matrices, vectors):
-    return tf.squeeze(tf.matmul(matrices, vectors), axis=-1)
 
 
 def _change(problem, found):

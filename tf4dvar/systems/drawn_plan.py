@@ -26,6 +26,7 @@ class DrawnPlan:
         noise_variance: of the Gaussian noise, the same in a window, its logarithm is uniform.
         hard: subsets of which nobody can tell much, and how many times the least squares of their
             errors are those of others.
+        by_number: whether windows of which more is observed count as many times as much.
 
     Usage:
 
@@ -46,6 +47,7 @@ class DrawnPlan:
     irregular: float = 0.0
     share: tuple[float, float] = (1.0, 1.0)
     hard: tuple[tuple[tuple[int, ...], float], ...] = ()
+    by_number: bool = False
 
     def __post_init__(self) -> None:
         pairs = (self.every, 1), (self.edge, 0), (self.share, 0), (self.noise_variance, 0)
@@ -111,7 +113,10 @@ class DrawnPlan:
             inputs: of `inputs`.
         """
         weights = 1 / inputs["noise_variance"][:, 0, 0]
-        seen = ~np.isnan(inputs["observations"]).all(axis=1)
+        observed = ~np.isnan(inputs["observations"])
+        if self.by_number:
+            weights = weights * observed.mean(axis=(1, 2))
+        seen = observed.any(axis=1)
         for subset, times in self.hard:
             others = np.setdiff1d(np.arange(seen.shape[1]), subset)
             weights[~seen[:, others].any(axis=1)] /= times

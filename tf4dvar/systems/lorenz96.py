@@ -40,6 +40,7 @@ class Lorenz96(System):
             noise_variance=(0.5, 4.0),
             edge=(0, 8),
             share=(0.2, 1.0),
+            by_number=True,
         ),
         # Those of benchmarks of filters, see `tf4dvar.cycling.settings`.
         "cycles": MixedPlan((ObservationPlan(tuple(range(40)), every=1, noise_variance=1.0),)),

@@ -33,6 +33,21 @@ def padded_blocks(state, length):
     return _cut(pad_times(state, 0, missing), length)
 
 
+def overlapping(state, length):
+    """Segments of `length` + 1 times, each of which ends where the next begins.
+
+    Args:
+        state: [batch, time, *space, component]; its last time is repeated to fill the last one.
+        length: number of times from one to the next.
+
+    Returns:
+        [batch, segment, length + 1, *space, component], as many as `padded_blocks` has blocks.
+    """
+    steps = tf.shape(state)[1]
+    starts = tf.range(0, steps, length)[:, tf.newaxis]
+    return tf.gather(state, tf.minimum(starts + tf.range(length + 1), steps - 1), axis=1)
+
+
 def _cut(state, length):
     batch, steps, *rest = sizes(state)
     return tf.reshape(state, (batch, steps // length, length, *rest))

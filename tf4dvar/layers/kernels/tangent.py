@@ -5,8 +5,8 @@ import tensorflow as tf
 from tf4dvar.layers.adjoint import with_adjoint
 from tf4dvar.layers.kernels.times import first_times, pad_times
 
-# Share of the mean eigenvalue, for directions of the first state that next to nothing depends on.
-DAMPING = 1e-9
+# Components up to which sums of products are faster than products of many small matrices.
+FEW = 8
 
 
 def tangent_trajectories(flow, around, *covariates):
@@ -42,16 +42,20 @@ def tangent_trajectories(flow, around, *covariates):
         before = tf.where(begun, tf.gather(matrices, earlier, axis=1), unit)
         moved = tf.gather(vectors, earlier, axis=1)[:, :, tf.newaxis]
         moved = tf.where(begun, moved, tf.zeros_like(moved))
-        # As sums of products: of matrices so small, products one by one take many times as long.
         vectors += tf.reduce_sum(matrices * moved, axis=-1)
-        matrices = tf.reduce_sum(matrices[..., tf.newaxis] * before[..., tf.newaxis, :, :], axis=-2)
-        return 2 * reach, matrices, vectors
+        return 2 * reach, _product(matrices, before), vectors
 
     defects = prediction - tf.stop_gradient(around)
     _, growth, drift = tf.while_loop(
         lambda reach, *_: reach < steps, combine, (1, matrices, defects)
     )
     return tf.stop_gradient(growth), tf.stop_gradient(drift)
+
+
+def _product(matrices, before):
+    if matrices.shape[-1] > FEW:
+        return tf.matmul(matrices, before)
+    return tf.reduce_sum(matrices[..., tf.newaxis] * before[..., tf.newaxis, :, :], axis=-2)
 
 
 def derivative(layer, observed, state, *covariates):
@@ -77,31 +81,3 @@ def derivative(layer, observed, state, *covariates):
     rows = tf.reshape(rows, (observed, batch, tf.shape(state)[1], state.shape[-1]))
     rows = tf.transpose(rows, (1, 2, 0, 3))
     return tf.stop_gradient(value[:batch]), tf.stop_gradient(rows)
-
-
-def solved(*terms):
-    """d, [batch, variable, 1], at which the sum of weighted squares |r - A d|^2 is least.
-
-    In double precision, as squares have half of the digits, and written out, as not every place to
-    which a model is exported solves equations.
-
-    Args:
-        *terms: A, [batch, time, entry, variable]; weights and r, [batch, time, entry].
-    """
-    components = terms[0][0].shape[-1]
-    equations = 0.0
-    for matrix, weights, target in terms:
-        target, weights = (tf.expand_dims(each, axis=-1) for each in (target, weights))
-        beside = tf.concat([matrix, target], axis=-1)
-        matrix, weights, beside = (tf.cast(each, tf.float64) for each in (matrix, weights, beside))
-        equations += tf.einsum("btij,btik->bjk", weights * matrix, beside)
-    units = tf.eye(components, components + 1, dtype=tf.float64)
-    mean = tf.reduce_sum(equations * units, axis=(1, 2), keepdims=True) / components
-    equations += DAMPING * mean * units
-    # No slices: in a branch there is nothing in ONNX for them.
-    for place, unit in enumerate(tf.split(tf.eye(components, dtype=tf.float64), components)):
-        row = tf.split(equations, components, axis=1)[place]
-        column = tf.split(equations, components + 1, axis=2)[place]
-        pivot = tf.split(row, components + 1, axis=2)[place]
-        equations -= (column - tf.transpose(unit)) * (row / pivot)
-    return tf.cast(tf.split(equations, components + 1, axis=2)[-1], terms[0][0].dtype)
