@@ -16,7 +16,7 @@ class Entry:
     def __init_subclass__(cls, **kwargs: Any):
         super().__init_subclass__(**kwargs)
         name = vars(cls).get("name")
-        if name is None:
+        if not isinstance(name, str):
             return
         known = cls.registry.get(name, cls)
         # Defined once more, as a cell of a notebook is: the later one holds.

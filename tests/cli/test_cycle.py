@@ -8,10 +8,12 @@ import pytest
 import xarray as xr
 
 from tests.cli.test_app import fail, succeed
-from tf4dvar.classical import Gaussian, Problem, climatology
-from tf4dvar.classical.cycled import EnKF
+from tf4dvar.classical import Gaussian, Problem, Strong, climatology
+from tf4dvar.classical.cycled import EnKF, Filter
 from tf4dvar.cli import cycle as command
+from tf4dvar.cycling.windows import WindowFilter
 from tf4dvar.data import simulate_dataset
+from tf4dvar.experiments.dynamics import true_flow
 from tf4dvar.systems import Lorenz63, trajectories
 from tf4dvar.systems.observation_plan import ObservationPlan
 
@@ -72,9 +74,40 @@ def test_a_series_keeps_its_form_and_has_errors_beside(windows, series, tmp_path
             np.testing.assert_allclose(found[f"{name}_error"], spread[..., number], rtol=1e-5)
 
 
+def test_a_method_of_windows_hands_on_what_it_knows(windows, tmp_path):
+    windows.to_netcdf(tmp_path / "w.nc")
+    out = tmp_path / "out.nc"
+    asked = ("--window", 8, "--advance", 4, "--background-inflation", 1.1, "--mode", "filter")
+    succeed("cycle", "strong", *asked, "--data", tmp_path / "w.nc", "--out", out)
+    problem = Problem(
+        windows["observations"].values, true_flow("l63", "float64"), 2.0, system=Lorenz63()
+    )
+    method = WindowFilter(
+        method=Strong(), window=8, advance=4, background_inflation=1.1, mode="filter"
+    )
+    mean, spread, _ = (
+        np.stack(each, axis=1)
+        for each in zip(*(estimate for _, estimate in method.run(problem)), strict=True)
+    )
+    with xr.open_dataset(out) as found:
+        np.testing.assert_allclose(found["state"], mean, rtol=1e-5)
+        np.testing.assert_allclose(found["state_std"], spread, rtol=1e-4)
+    assert "advance by their length at most" in fail(
+        "cycle", "strong", "--window", 3, "--data", tmp_path / "w.nc", "--out", tmp_path / "no.nc"
+    )
+    # One option of the same name is of both.
+    asked = ("--members", 40, "--seed", 3, "--window", 8, "--advance", 8)
+    succeed("cycle", "enks", *asked, "--data", tmp_path / "w.nc", "--out", tmp_path / "other.nc")
+
+
 @pytest.mark.long
-def test_a_stopped_run_goes_on_as_if_it_had_not_been(series, tmp_path, monkeypatch):
-    asked = ("cycle", "ienks", "--system", "l63", "--data", series, "--out")
+@pytest.mark.parametrize(
+    "asked",
+    [("ienks",), ("strong", "--window", 4, "--advance", 2)],
+    ids=lambda asked: asked[0],
+)
+def test_a_stopped_run_goes_on_as_if_it_had_not_been(asked, series, tmp_path, monkeypatch):
+    asked = ("cycle", *asked, "--system", "l63", "--data", series, "--out")
     whole, out = tmp_path / "whole.nc", tmp_path / "out.nc"
     succeed(*asked, whole)
     run, done = command.cycle, []
@@ -90,12 +123,14 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(series, tmp_path, monkeypat
     assert "stopped" in fail(*asked, out)
     monkeypatch.setattr(command, "cycle", run)
     assert "--resume goes on with it" in fail(*asked, out)
-    assert "another settings" in fail(*asked, out, "--resume", "--members", 9)
+    assert "another settings" in fail(*asked, out, "--resume", "--seed", 9)
     calls = []
-    monkeypatch.setattr(
-        "tf4dvar.classical.cycled.filter.Filter.run",
-        lambda *given, of=command.FILTERS["ienks"].run: calls.append(given) or of(*given),
-    )
+    for kind in (Filter, WindowFilter):
+        monkeypatch.setattr(
+            kind,
+            "run",
+            lambda *given, of=kind.run, **asked: calls.append(given) or of(*given, **asked),
+        )
     succeed(*asked, out, "--resume")
     assert len(calls) == 2
     with xr.open_dataset(out) as one, xr.open_dataset(whole) as other:

@@ -30,6 +30,8 @@ class Analysis(NamedTuple):
             `states`; None where it does not.
         effective_sample_size: Kish's, [window]; None where the method does not sample.
         samples: of the posterior, [window, sample, time, component]; None where it draws none.
+        covariance: of the error of the first state, [window, component, component]; None where
+            the method does not know it.
         seconds_per_window: wall clock, of all windows together over their number.
     """
 
@@ -40,6 +42,7 @@ class Analysis(NamedTuple):
     spread: np.ndarray | None = None
     effective_sample_size: np.ndarray | None = None
     samples: np.ndarray | None = None
+    covariance: np.ndarray | None = None
     seconds_per_window: float = 0.0
 
 

@@ -37,6 +37,7 @@ class EnKS(Method):
     """
 
     name = "enks"
+    takes_background = True
     needs_dynamics = False
     members: int = setting(1000, "Size of the ensemble.", at_least=2)
     inflation: float = setting(1.02, "Of the spread, at each analysis.", positive=True)
@@ -86,9 +87,12 @@ class EnKS(Method):
                     analyses += seen.any(axis=1)
             states = ensemble.mean(axis=1, dtype=float)
             finite = np.isfinite(states).all(axes_but(0, states))
-            return Analysis(
-                states, costs, analyses, finite, ensemble.std(axis=1, ddof=1, dtype=float)
-            )
+            spread = ensemble.std(axis=1, ddof=1, dtype=float)
+            covariance = None
+            if self.members > components:
+                covariance = np.stack([np.cov(each, rowvar=False) for each in ensemble[:, :, 0]])
+                covariance = covariance.reshape(count, components, components)
+            return Analysis(states, costs, analyses, finite, spread, covariance=covariance)
 
         return in_chunks(
             analyse, problem, windows_at_once(self.members * steps * components), progress

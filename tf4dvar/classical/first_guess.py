@@ -18,7 +18,7 @@ def first_guess(problem: Problem) -> np.ndarray:
         [window, time, component], physical units.
     """
     if problem.first_guess is not None:
-        return problem.first_guess
+        return np.asarray(problem.first_guess, float)  # of a model it may be in single precision
     operator = problem.operator
     mean = np.zeros(problem.components)
     if not operator.linear and problem.prior is not None:

@@ -83,7 +83,7 @@ class ImportanceSampling(Method):
             np.sqrt(variance),
             sizes,
             np.stack([each.draws for each in sums]) if self.draws else None,
-            (time.perf_counter() - started) / count,
+            seconds_per_window=(time.perf_counter() - started) / count,
         )
 
 

@@ -96,6 +96,8 @@ class Method(Settings):
 
     registry = METHODS
     takes_first_guess: ClassVar[bool] = False
+    takes_background: ClassVar[bool] = False
+    """Whether what is known of the first state counts."""
     needs_dynamics: ClassVar[bool] = True
     """Whether the commands refuse data of no known system."""
     failure: ClassVar[tuple[str, ...]] = ()

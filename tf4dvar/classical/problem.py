@@ -162,6 +162,25 @@ class Problem:
             covariates=None if self.covariates is None else self.covariates[windows],
         )
 
+    def between(self, start: int, stop: int) -> "Problem":
+        """The same of the times from one on and before another.
+
+        Args:
+            start, stop: their numbers.
+        """
+        observed = self.observations.shape
+        noise = np.asarray(self.noise_variance)
+        if noise.ndim > 1:
+            full = (*observed, observed[-1]) if self._full else observed
+            noise = np.broadcast_to(noise, full)[:, start:stop]
+        return replace(
+            self,
+            observations=self.observations[:, start:stop],
+            noise_variance=noise,
+            first_guess=None if self.first_guess is None else self.first_guess[:, start:stop],
+            covariates=None if self.covariates is None else self.covariates[:, start:stop],
+        )
+
     def with_first_guess(self, first_guess: np.ndarray | None) -> "Problem":
         """The same with a first guess."""
         return replace(self, first_guess=first_guess)

@@ -22,6 +22,7 @@ class Strong(Method):
     """
 
     name = "strong"
+    takes_background = True
 
     def solve(self, problem, progress):
         """See `Method.analyse`."""
@@ -50,8 +51,11 @@ def minimise(
 
     def analyse(part: Problem) -> Analysis:
         means = np.tile(prior.mean, (len(part.observations), 1))
-        minimum = search(StrongConstraint(part), means)
-        return Analysis(minimum.states, minimum.costs, minimum.iterations, minimum.converged)
+        cost = StrongConstraint(part)
+        minimum = search(cost, means)
+        # Of the posterior as far as it is Gaussian.
+        _, precision = cost.quadratic(minimum.states, np.arange(len(means)))
+        return Analysis(*minimum[1:], covariance=np.linalg.inv(precision))
 
     _, steps, components = problem.shape
     return in_chunks(analyse, problem, windows_at_once(steps * components**2), progress)

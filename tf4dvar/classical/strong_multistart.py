@@ -19,6 +19,7 @@ class StrongMultistart(Method):
     """
 
     name = "strong-multistart"
+    takes_background = True
     starts: int = setting(10, "Number of first guesses.", at_least=1)
     seed: int = setting(0, "Same seed, same states.", at_least=0)
 

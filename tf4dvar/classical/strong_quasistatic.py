@@ -20,6 +20,7 @@ class StrongQuasistatic(Method):
     """
 
     name = "strong-quasistatic"
+    takes_background = True
 
     def solve(self, problem, progress):
         """See `Method.analyse`."""

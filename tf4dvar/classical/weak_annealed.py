@@ -23,6 +23,7 @@ class WeakAnnealed(Method):
     """
 
     name = "weak-annealed"
+    takes_background = True
     takes_first_guess = True
     first: float | None = setting(
         None,

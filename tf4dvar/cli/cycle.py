@@ -1,9 +1,8 @@
 """`tf4dvar cycle METHOD`: filter a series of any length, or many side by side."""
 
-import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from inspect import Parameter
 from itertools import tee
 from pathlib import Path
@@ -13,7 +12,8 @@ import numpy as np
 import typer
 import xarray as xr
 
-from tf4dvar.classical.cycled import FILTERS
+from tf4dvar.classical import METHODS
+from tf4dvar.classical.cycled import FILTERS, Filter
 from tf4dvar.cli.assimilate import on_the_line
 from tf4dvar.cli.common import (
     ForceOption,
@@ -29,6 +29,7 @@ from tf4dvar.cli.common import (
 from tf4dvar.cli.data import DataFile, DataOption, opens_files, write_series
 from tf4dvar.cli.progress import progress_bar
 from tf4dvar.cycling.cycles import Pieces, cycle
+from tf4dvar.cycling.windows import WindowFilter
 from tf4dvar.data import DIMS, Signature, like, states_dataset, write_dataset
 from tf4dvar.data.covariates import COVARIATE, COVARIATES
 from tf4dvar.data.series import with_errors
@@ -50,9 +51,18 @@ def command_of(name: str) -> Callable[..., None]:
     """The command of a filter: its settings are the options, with their help and bounds.
 
     Args:
-        name: in `FILTERS`.
+        name: in `FILTERS`, or of a method in `METHODS` that takes a background.
     """
-    kind = FILTERS[name]
+    kinds: list[Any] = [FILTERS[name]] if name in FILTERS else [METHODS[name], WindowFilter]
+
+    def made(settings: dict[str, Any]) -> Filter:
+        if len(kinds) == 1:
+            return kinds[0](**settings)
+        own = {each.name for each in kinds[0].settings()}
+        method = kinds[0](**{key: of for key, of in settings.items() if key in own})
+        of_windows = {each.name for each in WindowFilter.settings()}
+        rest = {key: of for key, of in settings.items() if key in of_windows}
+        return WindowFilter(method=method, **rest)
 
     def command(
         data: DataFile,
@@ -66,21 +76,22 @@ def command_of(name: str) -> Callable[..., None]:
         **settings: Any,
     ) -> None:
         check_output(out, force)
-        method = kind(**settings)
+        method = made(settings)
         nature = None if system is None else system_of(system)
         load_tensorflow()
         asked = {
             "method": name,
-            "settings": asdict(method),
+            "settings": settings,
             "data": str(data.path),
             "system": system,
             "noise_variance": noise_variance,
             "restart": restart,
         }
-        kept = Pieces(Path(f"{out}.pieces"), kind.kind, asked, resume)
+        kept = Pieces(Path(f"{out}.pieces"), method.kind, asked, resume)
         run = _Run(method, nature, noise_variance, restart, kept)
         if data.is_of_windows:
-            _on_windows(run, data.windows(), out, force)
+            # Windows of a method are of a series, and each of the file is one.
+            _on_windows(run, data.windows(of_series=()), out, force)
         else:
             known = () if nature is None else nature.covariates
             members = data.members(covariates=known)
@@ -94,15 +105,16 @@ def command_of(name: str) -> Callable[..., None]:
         report({"out": str(out), **run.told()}, as_json)
 
     example = f"`tf4dvar cycle {name} --data long.nc --out analyses.nc`"
-    command.__doc__ = f"{kind.summary()}\n\nExample: {example}"
-    hints = get_type_hints(kind)
+    command.__doc__ = f"{kinds[0].summary()}\n\nExample: {example}"
     options: dict[str, tuple[Any, Any]] = {
         "data": (DataOption, Parameter.empty),
         "out": (OutOption, Parameter.empty),
     }
-    for each in kind.settings():
-        option = typer.Option(help=each.metadata["help"], min=each.metadata["at_least"])
-        options[each.name] = Annotated[on_the_line(hints[each.name]), option], each.default
+    for kind in kinds:
+        hints = get_type_hints(kind)
+        for each in kind.settings():
+            option = typer.Option(help=each.metadata["help"], min=each.metadata["at_least"])
+            options[each.name] = Annotated[on_the_line(hints[each.name]), option], each.default
     options |= {
         "system": (SystemOption, None),
         "noise_variance": (NoiseVarianceOption, None),
@@ -122,7 +134,7 @@ ResumeOption = Annotated[
 ]
 
 
-for each in FILTERS:
+for each in (*FILTERS, *(name for name, of in METHODS.items() if of.takes_background)):
     cycles.command(each)(command_of(each))
 
 
@@ -211,24 +223,21 @@ class _Run:
 
         flow = None
 
-        def problem(number):
+        def problem(begin, stop):
             nonlocal flow
-            begin = number * LENGTH
-            dataset = piece(begin, min(begin + LENGTH + 1, steps))
-            found = problem_of(dataset, None, self.system, self.noise_variance)
+            found = problem_of(piece(begin, stop), None, self.system, self.noise_variance)
             # One for all pieces: its derivatives are compiled once. Where none are taken the system
             # steps a few states faster.
             if self.method.needs_flow or found.system is None:
                 flow = flow or found.flow
             return replace(found, flow=flow)
 
-        number = max(1, math.ceil((steps - 1) / LENGTH))
         started = time.perf_counter()
         with progress_bar(self.method.name) as progress:
-            for done in cycle(self.method, problem, number, LENGTH, self.kept, self.restart):
+            for done in cycle(self.method, problem, steps, LENGTH, self.kept, self.restart):
                 self.misfits.append(done.misfit)
                 self.lost = int(done.position.lost.sum())
-                progress(len(self.misfits), number)
+                progress(sum(each.shape[1] for each in self.misfits), steps)
                 yield done.mean, done.spread
         self.seconds = time.perf_counter() - started
 

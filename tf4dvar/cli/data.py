@@ -100,6 +100,7 @@ class DataFile:
         truth: str | None = None,
         transforms: Mapping[str, str] | None = None,
         covariates: Sequence[str] = (),
+        of_series: Sequence[str] = ("truth", "window", "overlap", "transform"),
     ) -> xr.Dataset:
         """A data set of windows: those of a file of them, or a series cut up.
 
@@ -108,6 +109,7 @@ class DataFile:
             truth: a file of the true states of a series; see `beside`.
             transforms: see `Series`.
             covariates: see `open_data`.
+            of_series: options that are refused beside a file of windows.
         """
         if not self.is_of_windows:
             scale = transforms or {}
@@ -117,7 +119,7 @@ class DataFile:
         assert self._context is not None
         refuse_given(
             self._context,
-            [*OPENING, "truth", "window", "overlap", "transform"],
+            [*OPENING, *of_series],
             f"{self.path} is a file of windows, which is read as it is; expected none of these.",
         )
         return read_windows(self.path)

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple, TypedDict, cast
 
@@ -107,8 +108,8 @@ class Pieces:
 
 def cycle(
     method: Filter,
-    problem: Callable[[int], Problem],
-    number: int,
+    problem: Callable[[int, int], Problem],
+    steps: int,
     length: int,
     kept: Pieces | None = None,
     restart: bool = False,
@@ -117,10 +118,9 @@ def cycle(
 
     Args:
         method: the filter.
-        problem: of a piece, by its number; each but the first begins with the last time of the one
-            before.
-        number: of pieces.
-        length: steps of a piece.
+        problem: of the times from one on and before another.
+        steps: of all.
+        length: steps of a piece, see `Filter.span`.
         kept: where pieces are kept, and found if they are done.
         restart: see `Filter.run`.
 
@@ -128,10 +128,14 @@ def cycle(
         The pieces, each time once.
     """
     position = None
-    for piece in range(number):
+    for piece in count():
+        span = method.span(piece, length, steps)
+        if span is None:
+            return
         done = None if kept is None else kept.read(piece)
         if done is None:
-            run = method.run(problem(piece), position, piece * length, restart)
+            ends = span[1] == steps
+            run = method.run(problem(*span), position, span[0], restart, ends=ends)
             positions, estimates = zip(*run, strict=True)
             mean, spread, misfit = (np.stack(each, axis=1) for each in zip(*estimates, strict=True))
             done = Cycled(mean, spread, misfit, positions[-1])

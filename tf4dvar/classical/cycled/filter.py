@@ -112,6 +112,7 @@ class Filter(Settings):
         first: int = 0,
         restart: bool = False,
         between: bool = True,
+        ends: bool = True,
     ) -> Iterator[tuple[Position, Estimate]]:
         """Go through series, time by time.
 
@@ -126,6 +127,7 @@ class Filter(Settings):
             first: the number of the problem's first time.
             restart: whether what is lost begins anew with the background.
             between: whether to give the times between observations, too; without it goes faster.
+            ends: whether no piece comes after; a smoother gives the last times then.
 
         Yields:
             The position at every time, after its observations; of a piece from its second on.
@@ -164,6 +166,20 @@ class Filter(Settings):
                 position = self._finite(problem, position, first + time, restart, rng)
                 position = self._near(problem, position, misfit, first + time, restart, rng)
             yield position, Estimate(*self.estimate(position.known), misfit)
+
+    def span(self, number: int, length: int, steps: int) -> tuple[int, int] | None:
+        """The times that a piece of long series needs, from one on and before another.
+
+        Args:
+            number: of the piece.
+            length: of pieces.
+            steps: of all.
+
+        Returns:
+            Those from the last one of the piece before on; None of a piece after the end.
+        """
+        begin = number * length
+        return None if number and begin >= steps - 1 else (begin, min(begin + length + 1, steps))
 
     def _finite(self, problem, position, time, restart, rng):
         """With what is not finite begun anew, or an error."""
