@@ -11,7 +11,7 @@ from tests.cli.test_app import fail, succeed
 from tf4dvar.classical import Gaussian, Problem, Strong, climatology
 from tf4dvar.classical.cycled import EnKF, Filter
 from tf4dvar.cli import cycle as command
-from tf4dvar.cycling.windows import WindowFilter
+from tf4dvar.cycling import WindowFilter
 from tf4dvar.data import simulate_dataset
 from tf4dvar.experiments.dynamics import true_flow
 from tf4dvar.systems import Lorenz63, trajectories

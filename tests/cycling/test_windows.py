@@ -8,7 +8,7 @@ import pytest
 from tests.classical.cycled.test_filters import STEPS, kalman, problem, run, system
 from tf4dvar.classical import METHODS, Gaussian, OptimalInterpolation, Problem, Strong
 from tf4dvar.classical.cycled import EnKF
-from tf4dvar.cycling.windows import WindowFilter
+from tf4dvar.cycling import WindowFilter
 from tf4dvar.errors import InputError
 from tf4dvar.experiments.dynamics import true_flow
 from tf4dvar.systems import Lorenz63, trajectories

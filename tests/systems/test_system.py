@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import sympy
+import tensorflow as tf
 
 from tf4dvar.data import ObservationPlan, read_windows, simulate_dataset, write_dataset
 from tf4dvar.errors import InputError
@@ -53,6 +54,17 @@ def test_a_function_and_equations_of_lorenz63_are_lorenz63(rng):
         np.testing.assert_allclose(
             trajectories(system, state, 20), trajectories(Lorenz63(), state, 20), rtol=1e-9
         )
+
+
+def test_a_function_may_give_tensors_for_arrays(rng):
+    def rates(state):
+        return [tf.sin(state[..., 1]), -state[..., 0]]
+
+    system = System(rates, components=("a", "b"), time_step=0.1, initial=None)
+    state = rng.normal(size=(4, 2))
+    slopes = system.tendency(state)
+    assert isinstance(slopes, np.ndarray)
+    np.testing.assert_allclose(slopes, np.stack([np.sin(state[:, 1]), -state[:, 0]], axis=-1))
 
 
 def test_a_data_set_says_names_and_units(tmp_path):

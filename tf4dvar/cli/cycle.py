@@ -28,8 +28,8 @@ from tf4dvar.cli.common import (
 )
 from tf4dvar.cli.data import DataFile, DataOption, opens_files, write_series
 from tf4dvar.cli.progress import progress_bar
+from tf4dvar.cycling import WindowFilter
 from tf4dvar.cycling.cycles import Pieces, cycle
-from tf4dvar.cycling.windows import WindowFilter
 from tf4dvar.data import DIMS, Signature, like, states_dataset, write_dataset
 from tf4dvar.data.covariates import COVARIATE, COVARIATES
 from tf4dvar.data.series import with_errors

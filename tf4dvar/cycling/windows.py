@@ -8,8 +8,8 @@ import numpy as np
 
 from tf4dvar.classical import Gaussian, Method, Problem, climatology, one_step_model
 from tf4dvar.classical.covariance import covariance_matrix
-from tf4dvar.classical.cycled import Estimate, Filter, Position, misfit_of
-from tf4dvar.classical.cycled.filter import TOGETHER, seen_of
+from tf4dvar.classical.cycled import Estimate, Filter, Position
+from tf4dvar.classical.cycled.filter import TOGETHER, misfit_of, seen_of
 from tf4dvar.classical.method import setting
 from tf4dvar.errors import InputError
 from tf4dvar.systems import random_stream
@@ -53,10 +53,13 @@ class WindowFilter(Filter):
     Usage:
 
         from tf4dvar.classical import Problem, Strong
-        from tf4dvar.cycling.windows import WindowFilter
+        from tf4dvar.cycling import WindowFilter
+        from tf4dvar.experiments import true_flow
+        from tf4dvar.systems import Lorenz63
 
+        flow = true_flow("l63", dtype="float64")
+        problem = Problem(observations, flow, 2.0, system=Lorenz63())
         smoother = WindowFilter(method=Strong(), window=20, advance=5)
-        problem = Problem(observations, flow, 1.0, system=Lorenz96())
         means = [estimate.mean for _, estimate in smoother.run(problem)]
     """
 

@@ -130,9 +130,10 @@ def as_slopes(rates: Any, state: Any, name: str) -> Any:
 
 def _filled(rates, state):
     """The components' tendencies side by side; of a few states stacking them would take longer."""
-    if {np.shape(rate) for rate in rates} != {state.shape[:-1]}:
+    shape = state.shape[:-1]
+    if not all(isinstance(rate, np.ndarray) and rate.shape == shape for rate in rates):
         return np.stack(rates, -1)
-    slopes = np.empty((*state.shape[:-1], len(rates)), np.result_type(*rates))
+    slopes = np.empty((*shape, len(rates)), np.result_type(*rates))
     for place, rate in enumerate(rates):
         slopes[..., place] = rate
     return slopes

@@ -1,12 +1,8 @@
 """Filters: the state of now, again and again, from what was observed until now."""
 
 from tf4dvar.classical.cycled.ensemble_filters import LETKF, EnKF
-from tf4dvar.classical.cycled.filter import FILTERS, Estimate, Filter, Position, misfit_of
-from tf4dvar.classical.cycled.gaussian_filters import (
-    ExtendedKalmanFilter,
-    MeanAndCovariance,
-    ThreeDVar,
-)
+from tf4dvar.classical.cycled.filter import FILTERS, Estimate, Filter, Position
+from tf4dvar.classical.cycled.gaussian_filters import ExtendedKalmanFilter, ThreeDVar
 from tf4dvar.classical.cycled.iterative_smoother import IEnKS
 from tf4dvar.classical.cycled.particle_filter import ParticleFilter
 
@@ -18,9 +14,7 @@ __all__ = [
     "ExtendedKalmanFilter",
     "Filter",
     "IEnKS",
-    "MeanAndCovariance",
     "ParticleFilter",
     "Position",
     "ThreeDVar",
-    "misfit_of",
 ]
