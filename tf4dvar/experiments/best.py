@@ -137,7 +137,7 @@ EXPERIMENTS = (
         epochs=400,
         learning_rate=2e-3,
         warm_up=0.02,
-        stages=((0.0, 0), (0.45, 3)),
+        stages=((0.0, 0), (0.45, 3), (0.95, 4)),
         protocol="any",
     ),
     _Cycled(
