@@ -6,7 +6,7 @@
 
 DAPPER (Raanes et al., github.com/nansencenter/DAPPER) needs Python 3.12 or later: an environment of
 its own. Each has the same members and inflation, by turns, on one thread. DAPPER's time has its
-own statistics in it, which it takes at every step; so has ours.
+own statistics in it, which it takes at every analysis and not between; so has ours.
 """
 
 import argparse

@@ -3,8 +3,10 @@
 import tensorflow as tf
 
 from tf4dvar.layers.adjoint import with_adjoint
-from tf4dvar.layers.kernels.times import first_times, pad_times
+from tf4dvar.layers.kernels.times import first_times, pad_times, sizes
 
+# Of the copies that are differentiated together.
+ENTRIES = 2**19
 # Components up to which sums of products are faster than products of many small matrices.
 FEW = 8
 
@@ -61,7 +63,7 @@ def _product(matrices, before):
 def derivative(layer, observed, state, *covariates):
     """The value of a layer and its derivative at every time; gradients do not go through.
 
-    All rows at once, of as many copies of the state.
+    All rows at once, of as many copies of the state, and of so many windows as stay in the cache.
 
     Args:
         layer: a `StateMap` or another layer that maps times to times, or a flow, which maps each
@@ -73,11 +75,30 @@ def derivative(layer, observed, state, *covariates):
         Its value, [batch, time, observed], and by what a time was mapped, [batch, time, observed,
         variable].
     """
-    given = [tf.tile(tf.stop_gradient(each), (observed, 1, 1)) for each in (state, *covariates)]
-    value, adjoint = with_adjoint(layer, *given)
-    batch = tf.shape(state)[0]
-    units = tf.repeat(tf.eye(observed, dtype=state.dtype), batch, axis=0)[:, tf.newaxis]
-    rows = adjoint(units + tf.zeros_like(value))
-    rows = tf.reshape(rows, (observed, batch, tf.shape(state)[1], state.shape[-1]))
-    rows = tf.transpose(rows, (1, 2, 0, 3))
-    return tf.stop_gradient(value[:batch]), tf.stop_gradient(rows)
+    batch, steps, components = sizes(state)
+    most = tf.maximum(1, ENTRIES // (observed * steps * components))
+    count = tf.maximum(1, -(-batch // most))
+    block = -(-batch // count)
+
+    def derive(number, values, rows):
+        windows = tf.minimum(number * block + tf.range(block), batch - 1)
+        given = [tf.gather(tf.stop_gradient(each), windows) for each in (state, *covariates)]
+        value, adjoint = with_adjoint(layer, *(tf.tile(each, (observed, 1, 1)) for each in given))
+        units = tf.repeat(tf.eye(observed, dtype=state.dtype), block, axis=0)[:, tf.newaxis]
+        found = tf.reshape(
+            adjoint(units + tf.zeros_like(value)), (observed, block, steps, components)
+        )
+        found = tf.transpose(found, (1, 2, 0, 3))
+        return number + 1, values.write(number, value[:block]), rows.write(number, found)
+
+    begun = [
+        tf.TensorArray(state.dtype, count, element_shape=(None, state.shape[1], *shape))
+        for shape in ((observed,), (observed, components))
+    ]
+    _, *found = tf.while_loop(lambda number, *_: number < count, derive, (0, *begun))
+
+    def joined(blocks):
+        blocks = tf.stop_gradient(blocks.stack())
+        return tf.reshape(blocks, (count * block, *sizes(blocks)[2:]))[:batch]
+
+    return tuple(map(joined, found))
