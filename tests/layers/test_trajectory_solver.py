@@ -16,7 +16,7 @@ from tf4dvar.layers import (
     RK4Flow,
     TrajectorySolver,
 )
-from tf4dvar.layers.kernels.tangent import tangent_trajectories
+from tf4dvar.layers.kernels.tangent import derivative, tangent_trajectories
 from tf4dvar.models import FourDVarNet
 from tf4dvar.systems import Lorenz63, sample_windows
 
@@ -318,6 +318,17 @@ def test_defects_of_a_window_go_on_with_the_dynamics(flow, truth, rng):
         moved += Lorenz63().step(before) - window[:, time]
         np.testing.assert_allclose(growth[:, time], matrix @ growth[:, time - 1], atol=1e-6)
         np.testing.assert_allclose(drift[:, time], moved, atol=1e-6)
+
+
+@pytest.mark.parametrize("windows_at_once", [1, 2])
+def test_derivatives_some_windows_after_others(flow, truth, windows_at_once, monkeypatch):
+    together = derivative(flow, 3, tf.constant(truth))
+    entries = windows_at_once * 3 * truth[0].size
+    monkeypatch.setattr("tf4dvar.layers.kernels.tangent.ENTRIES", entries)
+    for found, expected in zip(derivative(flow, 3, tf.constant(truth)), together, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
+    nothing, _ = derivative(flow, 3, tf.constant(truth[:0]))
+    assert nothing.shape == (0, STEPS, 3)
 
 
 def test_what_cannot_be_one_is_refused():
