@@ -200,7 +200,7 @@ def test_second_order_steps_from_the_lorenz96_model():
     states = reconstruct(model, fresh["observations"].values).states.astype("float64")
     analysis = WeakAnnealed(steps=40).analyse(problem_of(fresh, states))
     assert analysis.iterations.max() <= 40
-    # docs/results.md: 0.110, with a tail of windows that end far off.
+    # docs/results.md: 0.104, with a tail of windows that end far off.
     scores = r_score(analysis.states, fresh["truth"].values)
     assert np.median(scores) < 0.13
     assert np.mean(scores) < 0.3
