@@ -4,7 +4,7 @@ import pytest
 from tf4dvar.data import protocol_plan, simulate_dataset
 from tf4dvar.errors import InputError
 from tf4dvar.evaluation.metrics import OBSERVATION_WEIGHT, PRIOR_WEIGHT
-from tf4dvar.experiments import EXPERIMENTS, TABLES, TABLES, experiment_by_name, true_flow
+from tf4dvar.experiments import EXPERIMENTS, TABLES, experiment_by_name, true_flow
 from tf4dvar.layers import (
     GENN,
     ConvCell,

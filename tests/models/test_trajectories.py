@@ -13,6 +13,7 @@ from tf4dvar.layers import (
     GaussianPosterior,
     GradientSolver,
     RK4Flow,
+    TrajectorySolver,
 )
 from tf4dvar.models import FourDVarNet
 from tf4dvar.models.trajectories import in_double, nearest_trajectories
@@ -97,6 +98,17 @@ def test_a_learned_flow_has_its_weights_of_now(truth):
 
 
 @pytest.mark.long
+def test_samples_of_windows_that_are_cut_stay_what_they_are(truth):
+    solver = TrajectorySolver(network(outputs=2), segment=8)
+    guess = AttentionFirstGuess(4, 8, 1, 2)
+    model = FourDVarNet(true_flow("l63"), solver, guess, uncertainty=GaussianPosterior(network()))
+    model.adapt(truth)
+    mean, std = model.posterior(truth)
+    samples = model.sample(truth, 300, seed=1)
+    np.testing.assert_allclose(np.std(samples, axis=0), std, rtol=0.3)
+    np.testing.assert_allclose(np.mean((samples - mean) / std), 0.0, atol=0.1)
+
+
 def test_samples_of_a_model_with_dynamics_obey_them(truth):
     model = FourDVarNet(
         true_flow("l63"),

@@ -31,9 +31,12 @@ class Solver(PreciseLayer):
     Traits:
         method: name of what it does in an iteration.
         of_trajectories: whether it needs a flow among the priors; by default not.
+        segment: number of times that it takes for a trajectory, where windows are of many Lyapunov
+            times; by default it cuts none.
     """
 
     of_trajectories = False
+    segment: int | None = None
 
     def __init__(self, iterations: int, **kwargs):
         super().__init__(**kwargs)

@@ -61,7 +61,8 @@ class ProbabilisticModel(LabelledModel):
         """Whole windows as they may have been, given the observations.
 
         Draws of the Gaussian of the `uncertainty`; of series, if the prior is a flow, each is
-        brought onto the trajectory that is nearest to it, where what is surest counts most.
+        brought onto the trajectory that is nearest to it, where what is surest counts most. Where
+        the solver cuts windows into segments they have no such trajectory, and draws stay.
 
         Args:
             inputs: as for `predict`.
@@ -152,7 +153,10 @@ class ProbabilisticModel(LabelledModel):
     def _consistent(self, samples, std, covariates):
         """Samples on trajectories of the prior, if it has some of series."""
         _, number, *shape = samples.shape
-        if not isinstance(self.prior, OneStepFlow) or len(shape) > 2:
+        # Of windows of many Lyapunov times the nearest trajectory is far, or nearer to the mean than
+        # it should be.
+        is_long = self.solver.segment is not None
+        if not isinstance(self.prior, OneStepFlow) or len(shape) > 2 or is_long:
             return samples
         covariates = covariates if self.prior.covariates else None
 
