@@ -153,8 +153,7 @@ class ProbabilisticModel(LabelledModel):
     def _consistent(self, samples, std, covariates):
         """Samples on trajectories of the prior, if it has some of series."""
         _, number, *shape = samples.shape
-        # Of windows of many Lyapunov times the nearest trajectory is far, or nearer to the mean than
-        # it should be.
+        # Over many Lyapunov times the nearest trajectory is far, or too near to the mean.
         is_long = self.solver.segment is not None
         if not isinstance(self.prior, OneStepFlow) or len(shape) > 2 or is_long:
             return samples
