@@ -98,6 +98,17 @@ def test_windows_count_by_their_noise_and_by_what_can_be_told(rng):
     assert ObservationPlan((0,), 2, 1.0).weights(inputs["observations"]) is None
 
 
+def test_windows_of_which_more_is_observed_may_count_as_many_times(rng):
+    plan = DrawnPlan(
+        subsets=((0, 1),), every=(1, 5), noise_variance=(0.5, 4.0), share=(0.2, 1.0), by_number=True
+    )
+    inputs = plan.inputs(np.zeros((50, 40, 2)), rng)
+    number = (~np.isnan(inputs["observations"])).sum(axis=(1, 2))
+    information = plan.weights(inputs) * inputs["noise_variance"][:, 0, 0] / number
+    np.testing.assert_allclose(information, information[0])
+    assert number.max() > 4 * number.min() > 0
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
