@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 FILE = "model.onnx"
 OPSET = 18
-# Of the largest difference to the model's own state, in deviations of each component, beside that
-# of a first guess.
+# Of the largest difference to the model's own state, in deviations of each component, beside those
+# of a first guess and of a solver.
 TOLERANCE = 1e-4
 
 
@@ -109,7 +109,8 @@ def _check(content: bytes, model: "FourDVarNet") -> None:
 
     from tf4dvar.layers.contracts import FirstGuess, trait
 
-    tolerance = TOLERANCE + trait(model.first_guess, FirstGuess, "tolerance")
+    tolerance = TOLERANCE + model.solver.tolerance
+    tolerance += trait(model.first_guess, FirstGuess, "tolerance")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # what goes wrong is told by the exception
     try:

@@ -79,6 +79,8 @@ class TrajectorySolver(Solver):
     """
 
     of_trajectories = True
+    # Ten times what windows of noise differ by, alone and in a batch, after four steps.
+    tolerance = 5e-4
 
     def __init__(
         self,
