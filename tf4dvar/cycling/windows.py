@@ -9,7 +9,7 @@ import numpy as np
 from tf4dvar.classical import Gaussian, Method, Problem, climatology, one_step_model
 from tf4dvar.classical.covariance import covariance_matrix
 from tf4dvar.classical.cycled import Estimate, Filter, Position
-from tf4dvar.classical.cycled.filter import TOGETHER, misfit_of, seen_of
+from tf4dvar.classical.cycled.filter import misfit_of, seen_of
 from tf4dvar.classical.method import setting
 from tf4dvar.errors import InputError
 from tf4dvar.systems import random_stream
@@ -131,11 +131,9 @@ class WindowFilter(Filter):
         Yields:
             The position after the window, and what it has of one of its times.
         """
-        count, steps = len(problem.observations), problem.shape[1]
+        steps = problem.shape[1]
         if position is None:
-            nothing = np.full((count, TOGETHER), np.nan)
-            begun = self.begin(problem, random_stream("filter", self.seed, first))
-            position = Position(begun, nothing, np.zeros(count, int))
+            position = self._beginning(problem, random_stream("filter", self.seed, first))
         for start in range(0, max(1, steps - 1), self.advance):
             stop = min(start + self.window + 1, steps)
             part = problem.between(start, stop)

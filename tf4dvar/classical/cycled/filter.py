@@ -145,8 +145,7 @@ class Filter(Settings):
                 continue
             rng = random_stream("filter", self.seed, first + time)
             if position is None:
-                nothing = np.full((count, TOGETHER), np.nan)
-                position = Position(self.begin(problem, rng), nothing, np.zeros(count, int))
+                position = self._beginning(problem, rng)
             elif time:
                 known = position.known
                 with np.errstate(**BEYOND):
@@ -166,6 +165,12 @@ class Filter(Settings):
                 position = self._finite(problem, position, first + time, restart, rng)
                 position = self._near(problem, position, misfit, first + time, restart, rng)
             yield position, Estimate(*self.estimate(position.known), misfit)
+
+    def _beginning(self, problem, rng):
+        """The position before anything is observed."""
+        count = len(problem.observations)
+        nothing = np.full((count, TOGETHER), np.nan)
+        return Position(self.begin(problem, rng), nothing, np.zeros(count, int))
 
     def span(self, number: int, length: int, steps: int) -> tuple[int, int] | None:
         """The times that a piece of long series needs, from one on and before another.
