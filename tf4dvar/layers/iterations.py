@@ -33,13 +33,10 @@ class Solver(PreciseLayer):
         of_trajectories: whether it needs a flow among the priors; by default not.
         segment: number of times that it takes for a trajectory, where windows are of many Lyapunov
             times; by default it cuts none.
-        tolerance: by how much the state may differ with the rounding of another processor or batch,
-            normalised; see `FirstGuess`.
     """
 
     of_trajectories = False
     segment: int | None = None
-    tolerance = 0.0
 
     def __init__(self, iterations: int, **kwargs):
         super().__init__(**kwargs)

@@ -101,8 +101,6 @@ class TrajectorySolver(Solver):
             )
         self.network = network
         self.segment = segment
-        # Ten times what windows of noise differ by, alone and in a batch, after four steps.
-        self.tolerance = 0.0 if segment is None else 5e-4
         # XLA makes the gradient of a loop many times slower.
         self.supports_jit = False
 
