@@ -16,7 +16,12 @@ from tf4dvar.layers import (
     TrajectorySolver,
 )
 from tf4dvar.models import FourDVarNet
-from tf4dvar.models.trajectories import in_double, nearest_trajectories
+from tf4dvar.models.trajectories import (
+    as_large_as,
+    in_double,
+    lasting_errors,
+    nearest_trajectories,
+)
 from tf4dvar.systems import Lorenz63, sample_windows
 
 STEPS = 60
@@ -98,15 +103,37 @@ def test_a_learned_flow_has_its_weights_of_now(truth):
 
 
 @pytest.mark.long
-def test_samples_of_windows_that_are_cut_stay_what_they_are(truth):
+def test_samples_of_windows_that_are_cut_last_and_are_as_large_as_stated(truth):
     solver = TrajectorySolver(network(outputs=2), segment=8)
     guess = AttentionFirstGuess(4, 8, 1, 2)
     model = FourDVarNet(true_flow("l63"), solver, guess, uncertainty=GaussianPosterior(network()))
     model.adapt(truth)
     mean, std = model.posterior(truth)
-    samples = model.sample(truth, 300, seed=1)
-    np.testing.assert_allclose(np.std(samples, axis=0), std, rtol=0.3)
+    samples = model.sample(truth, 200, seed=1)
+    np.testing.assert_allclose(np.square((samples - mean) / std).mean(), 1.0, rtol=0.2)
     np.testing.assert_allclose(np.mean((samples - mean) / std), 0.0, atol=0.1)
+    draws = mean + std * np.random.default_rng(1).normal(size=samples.shape)
+    jumps = [np.diff(of - mean, axis=2).std() for of in (samples, draws)]
+    assert jumps[0] < jumps[1] / 2
+    # What a window has does not depend on its batch, nor a sample on how many there are.
+    np.testing.assert_allclose(model.sample(truth[:1], 2, 1), samples[:2, :1], atol=2e-3)
+
+
+def test_errors_that_last_are_of_the_size_of_the_noise_and_alike_at_times_close_by(rng):
+    errors = lasting_errors(rng.normal(size=(4, 5, 400, 3)), 12)[:, :, 40:-40]
+    np.testing.assert_allclose(errors.var(), 1.0, rtol=0.1)
+    apart = [np.mean(errors[:, :, each:] * errors[:, :, :-each]) for each in (2, 6, 36)]
+    np.testing.assert_allclose(apart, np.exp([-1 / 36, -1 / 4, -9]), atol=0.1)
+
+
+def test_errors_are_made_as_large_as_stated(rng):
+    std = np.linspace(1, 3, 100)[:, None] * [[[[1.0, 5.0]]]]
+    errors = std * rng.normal(size=(3, 20, 100, 2)) * [[[4.0, 4.0]]]
+    found = as_large_as(np.tile(std, (3, 1, 1, 1)), errors, 16)
+    np.testing.assert_allclose(np.square(found / std).mean(axis=(0, 1, 3)), 1.0, atol=0.4)
+    np.testing.assert_allclose(np.square(found / std).mean(), 1.0, atol=0.05)
+    factor = found / errors
+    np.testing.assert_allclose(factor[..., 0], factor[..., 1])
 
 
 def test_samples_of_a_model_with_dynamics_obey_them(truth):

@@ -13,7 +13,7 @@ from tf4dvar.models.inputs import by_name, sea_of
 from tf4dvar.models.labelled import arranged
 from tf4dvar.models.labelled_model import LabelledModel
 from tf4dvar.models.state_checks import suspect_windows, warn_of_divergence, warn_of_misfit
-from tf4dvar.models.trajectories import nearest_trajectories
+from tf4dvar.models.trajectories import as_large_as, lasting_errors, nearest_trajectories
 from tf4dvar.systems import random_stream
 
 BATCH_SIZE = 32
@@ -61,8 +61,10 @@ class ProbabilisticModel(LabelledModel):
         """Whole windows as they may have been, given the observations.
 
         Draws of the Gaussian of the `uncertainty`; of series, if the prior is a flow, each is
-        brought onto the trajectory that is nearest to it, where what is surest counts most. Where
-        the solver cuts windows into segments they have no such trajectory, and draws stay.
+        brought onto the trajectory that is nearest to it, where what is surest counts most. Over
+        many Lyapunov times there is none near: where the solver cuts windows into segments it
+        begins at a first guess with errors that last, see `lasting_errors`, and what it finds is
+        as far from the mean as is stated.
 
         Args:
             inputs: as for `predict`.
@@ -88,7 +90,7 @@ class ProbabilisticModel(LabelledModel):
             drawn = [(rng.normal(size=shape), rng.normal(size=(number, rank))) for rng in streams]
             noise = (np.stack(of).astype(self.input_dtype) for of in zip(*drawn, strict=True))
             samples, std = (each.numpy() for each in self._samples_of(batch, *noise))
-            parts.append(self._consistent(samples, std, batch.get("covariates")))
+            parts.append(self._consistent(samples, std, batch))
         samples = np.moveaxis(np.concatenate(parts), 1, 0)
         return np.stack([restored(each) for each in samples])
 
@@ -150,14 +152,26 @@ class ProbabilisticModel(LabelledModel):
         std = by_component(tf.multiply, spread.std, self.normalisation.std)
         return self._physical(state[:, tf.newaxis] + errors, sea), std
 
-    def _consistent(self, samples, std, covariates):
-        """Samples on trajectories of the prior, if it has some of series."""
+    @tf.function(reduce_retracing=True)
+    def _begun_with(self, inputs, errors):
+        """The reconstruction from a first guess with errors, both in physical units."""
+        start, values, weights, *covariates = self._prepare(inputs)
+        start += by_component(tf.divide, errors, self.normalisation.std)
+        state = self.solver(start, values, weights, *covariates, cost_gradient=self.cost_gradient)
+        return self._physical(state, None)
+
+    def _consistent(self, samples, std, inputs):
+        """Samples that obey the prior, if it is a flow of series."""
         _, number, *shape = samples.shape
-        # Over many Lyapunov times the nearest trajectory is far, or too near to the mean.
-        is_long = self.solver.segment is not None
-        if not isinstance(self.prior, OneStepFlow) or len(shape) > 2 or is_long:
+        if not isinstance(self.prior, OneStepFlow) or len(shape) > 2:
             return samples
-        covariates = covariates if self.prior.covariates else None
+        if self.solver.segment is not None:
+            mean, std = (each.numpy()[:, np.newaxis] for each in self.posterior_of(inputs))
+            errors = lasting_errors((samples - mean) / std, self.solver.segment) * std
+            found = [self._begun_with(inputs, errors[:, each]) for each in range(number)]
+            errors = np.stack([each.numpy() for each in found], axis=1) - mean
+            return mean + as_large_as(std, errors, self.solver.segment)
+        covariates = inputs["covariates"] if self.prior.covariates else None
 
         def of_each(values):
             return None if values is None else np.repeat(values, number, axis=0)

@@ -5,6 +5,7 @@ from functools import lru_cache
 
 import keras
 import numpy as np
+from scipy.ndimage import gaussian_filter1d
 
 from tf4dvar.classical import Gaussian, Problem
 from tf4dvar.classical.analysis import Analysis, in_chunks, windows_at_once
@@ -81,6 +82,38 @@ def _nearest(part: Problem) -> Analysis:
     cost.show(whole)
     minimum = minimum_from(cost, control)
     return Analysis(minimum.states, minimum.costs, minimum.iterations, minimum.converged)
+
+
+def lasting_errors(noise: np.ndarray, segment: int) -> np.ndarray:
+    """Noise that lasts for about half a segment, of the same size.
+
+    What is off at one time alone a trajectory through others does not follow.
+
+    Args:
+        noise: independent, of variance 1, [window, sample, time, component].
+        segment: number of times of a trajectory.
+    """
+    smooth = gaussian_filter1d(noise, _width(segment), axis=2, mode="nearest")
+    # A Gaussian's own square sums to so much less than it does.
+    return (smooth * np.sqrt(2 * np.sqrt(np.pi) * _width(segment))).astype(noise.dtype)
+
+
+def as_large_as(std: np.ndarray, errors: np.ndarray, segment: int) -> np.ndarray:
+    """Errors by a factor that changes slowly in time, so that in the mean they are what is stated.
+
+    Args:
+        std: of each entry, [window, 1, time, component].
+        errors: [window, sample, time, component].
+        segment: number of times of a trajectory.
+    """
+    squares = np.square(errors / std).mean(axis=3, keepdims=True)
+    squares = gaussian_filter1d(squares, _width(segment), axis=2, mode="nearest")
+    return errors / np.sqrt(squares)
+
+
+def _width(segment):
+    """Of the Gaussian, in times."""
+    return segment / 2
 
 
 def in_double(flow: OneStepFlow, components: int) -> OneStepFlow:
