@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 FILE = "model.onnx"
 OPSET = 18
-# Of the largest difference to the model's own state, in deviations of each component, beside that of
-# a first guess.
+# Of the largest difference to the model's own state, in deviations of each component, beside that
+# of a first guess.
 TOLERANCE = 1e-4
 
 

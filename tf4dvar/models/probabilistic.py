@@ -168,8 +168,8 @@ class ProbabilisticModel(LabelledModel):
         if self.solver.segment is not None:
             mean, std = (each.numpy()[:, np.newaxis] for each in self.posterior_of(inputs))
             errors = lasting_errors((samples - mean) / std, self.solver.segment) * std
-            found = [self._begun_with(inputs, errors[:, each]) for each in range(number)]
-            errors = np.stack([each.numpy() for each in found], axis=1) - mean
+            begun = (self._begun_with(inputs, errors[:, each]) for each in range(number))
+            errors = np.stack([each.numpy() for each in begun], axis=1) - mean
             return mean + as_large_as(std, errors, self.solver.segment)
         covariates = inputs["covariates"] if self.prior.covariates else None
 
