@@ -15,7 +15,7 @@ from tf4dvar.classical.cycled import (
     ParticleFilter,
     ThreeDVar,
 )
-from tf4dvar.classical.cycled.ensemble_filters import Members, rotation
+from tf4dvar.classical.cycled.ensemble_filters import WIDEST, Members, rotation
 from tf4dvar.classical.cycled.filter import seen_of
 from tf4dvar.errors import DivergenceError, InputError
 from tf4dvar.experiments import true_flow
@@ -237,6 +237,34 @@ def test_a_rotation_leaves_mean_and_covariance():
     np.testing.assert_allclose(turn @ turn.T, np.eye(6), atol=1e-12)
     np.testing.assert_allclose(turn @ np.ones(6), 1.0, atol=1e-12)
     assert np.abs(turn - np.eye(6)).max() > 0.1
+
+
+@pytest.mark.parametrize("kind", [EnKF, LETKF, IEnKS])
+def test_a_filter_that_is_off_and_does_not_know_is_told_by_its_innovations(kind, system, rng):
+    truth = trajectories(system, np.zeros((1, 2)), 8)
+    observations = truth + np.sqrt(NOISE) * rng.normal(size=truth.shape)
+    background = Gaussian(np.full(2, 8.0), 0.01)
+    problem = Problem(observations, None, NOISE, background, system=system)
+    errors = {}
+    for likely in (0.0, 0.01):
+        mean, spread, _ = run(kind(members=30, adaptive_inflation=likely), problem)
+        errors[likely] = np.abs(mean - truth)[0, -1].mean() / spread[0, -1].mean()
+    assert errors[0.01] < 3 < 10 < errors[0.0]
+
+
+def test_a_forecast_is_as_wide_as_surprising_innovations_ask_for(rng):
+    filter = EnKF(adaptive_inflation=0.01)
+    anomalies = rng.normal(size=(40, 20)) / np.sqrt(39)
+    innovation = 2.5 * rng.normal(size=20)
+    wider = filter.widening(innovation, anomalies, misfit=3.0)
+    expected = 20 + np.square(wider * anomalies).sum()
+    np.testing.assert_allclose(np.square(innovation).sum(), expected)
+    # 37.57 is the quantile of 20 degrees of freedom that is exceeded by chance once in a hundred.
+    assert filter.widening(innovation, anomalies, misfit=37.6 / 20) == wider
+    assert filter.widening(innovation, anomalies, misfit=37.5 / 20) == 1
+    assert EnKF().widening(innovation, anomalies, misfit=50.0) == 1
+    assert filter.widening(100 * innovation, anomalies, misfit=50.0) == WIDEST
+    assert filter.widening(innovation / 100, anomalies, misfit=50.0) == 1
 
 
 def test_divergence_is_told(system):

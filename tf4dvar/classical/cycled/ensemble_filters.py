@@ -4,11 +4,15 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
+from scipy.special import chdtri
 
 from tf4dvar.classical.cycled.filter import Filter, misfit_of
 from tf4dvar.classical.ensemble import circle_taper
 from tf4dvar.classical.method import setting
 from tf4dvar.errors import InputError
+
+# Of the spread of a forecast that is off, by innovations however large.
+WIDEST = 3.0
 
 
 class Members(NamedTuple):
@@ -25,6 +29,11 @@ class EnsembleFilter(Filter):
     members: int = setting(40, "Size of the ensemble.", at_least=2)
     inflation: float = setting(1.02, "Of the spread, after each analysis.", positive=True)
     rotation: bool = setting(True, "Turn the ensemble at random, with its mean and covariance.")
+    adaptive_inflation: float = setting(
+        0.0,
+        "Widen a forecast to the innovations where so large ones are less likely than this: 0.01.",
+        at_least=0,
+    )
 
     def begin(self, problem, rng):
         """Drawn from the background."""
@@ -45,16 +54,39 @@ class EnsembleFilter(Filter):
             ensemble, shown = members[series], of.of(simulated[series])
             innovation = of.values - shown.mean(axis=0)
             anomalies = (shown - shown.mean(axis=0)) / np.sqrt(self.members - 1)
+            misfit[series] = misfit_of(innovation, anomalies.T @ anomalies)
+            wider = self.widening(innovation, anomalies, misfit[series])
+            if wider > 1:
+                middle = ensemble.mean(axis=0)
+                ensemble, anomalies = middle + wider * (ensemble - middle), wider * anomalies
             mean, departures = self.analysis(ensemble, anomalies, innovation, of, problem, rng)
             if self.rotation:
                 departures = rotation(self.members, rng) @ departures
             members[series] = mean + self.inflation * departures
-            misfit[series] = misfit_of(innovation, anomalies.T @ anomalies)
         return Members(members), misfit
 
     def estimate(self, state):
         """Mean and standard deviation of the members."""
         return state.members.mean(axis=1), state.members.std(axis=1, ddof=1)
+
+    def widening(self, innovation, anomalies, misfit):
+        """Factor of the forecast's spread, from 1 on; see `adaptive_inflation`.
+
+        A filter that is off and does not know takes little from what would tell it so. Innovations
+        beyond chance are taken for what the spread should be (Wang and Bishop 2003,
+        doi:10.1175/1520-0469(2003)060<1140:ACOBAE>2.0.CO;2).
+
+        Args:
+            innovation, anomalies: as of `analysis`.
+            misfit: of `misfit_of`, a chi-square variate by its degrees of freedom.
+        """
+        number = len(innovation)
+        if not self.adaptive_inflation or misfit * number <= chdtri(
+            number, self.adaptive_inflation
+        ):
+            return 1.0
+        asked = (innovation @ innovation - number) / np.square(anomalies).sum()
+        return np.sqrt(np.clip(asked, 1.0, WIDEST**2))
 
     def analysis(self, ensemble, anomalies, innovation, seen, problem, rng):
         """Mean, and departures of the members from it.

@@ -85,6 +85,9 @@ class IEnKS(EnsembleFilter):
                     continue
                 if not iteration:
                     misfit[series] = misfit_of(innovation, anomalies.T @ anomalies)
+                    wider = self.widening(innovation, anomalies, misfit[series])
+                    anomalies *= wider
+                    departures[series] *= wider
                 slope = anomalies @ innovation - weights[series]
                 values, vectors = np.linalg.eigh(np.eye(members) + anomalies @ anomalies.T)
                 change = (vectors / values) @ (vectors.T @ slope)
