@@ -11,8 +11,8 @@ from tf4dvar.classical.ensemble import circle_taper
 from tf4dvar.classical.method import setting
 from tf4dvar.errors import InputError
 
-# Of the spread of a forecast that is off, by innovations however large.
-WIDEST = 3.0
+# At a time, of a forecast that is off: a far wider ensemble may find another minimum.
+WIDEST = 1.5
 
 
 class Members(NamedTuple):

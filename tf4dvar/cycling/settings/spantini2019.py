@@ -19,6 +19,6 @@ SPANTINI2019 = Benchmark(
     start_variance=1.0,
     cases={
         "LETKF 100": Case(LETKF(members=100, inflation=1.05, localisation=14.0), 0.84),
-        "IEnKS 100": Case(IEnKS(members=100, inflation=1.04, lag=1, adaptive_inflation=0.01), 0.43),
+        "IEnKS 100": Case(IEnKS(members=100, inflation=1.05, lag=1, adaptive_inflation=0.01), 0.43),
     },
 )
