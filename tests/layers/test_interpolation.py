@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -25,6 +26,16 @@ def test_equals_numpys_interpolation(seed, steps, share):
             np.testing.assert_allclose(guess[window, :, component], expected, atol=1e-12)
 
 
-def test_layer(rng, tmp_path):
+def test_beyond_the_observations_is_a_value_of_ones_own(rng):
+    values = np.zeros((1, 9, 2))
+    values[0, [2, 6], 0] = 1.0, 3.0
+    mask = (values > 0).astype("float64")
+    guess = LinearInterpolation(beyond=-7.0, dtype="float64")(values, mask).numpy()[0]
+    np.testing.assert_allclose(guess[:, 0], [-7, -7, 1, 1.5, 2, 2.5, 3, -7, -7])
+    np.testing.assert_allclose(guess[:, 1], -7)
+
+
+@pytest.mark.parametrize("beyond", [None, -0.5])
+def test_layer(beyond, rng, tmp_path):
     mask = (rng.random((2, 9, 3)) < 0.4).astype("float32")
-    check_layer(LinearInterpolation(), mask * 3, mask, tmp_path=tmp_path)
+    check_layer(LinearInterpolation(beyond), mask * 3, mask, tmp_path=tmp_path)

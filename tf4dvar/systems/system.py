@@ -163,6 +163,11 @@ class System(Entry):
         h = self.time_step if time_step is None else time_step
         first, middle, last = ((), (), ()) if covariates is None else zip(covariates)
         k1 = self.tendency(state, *first)
+        if isinstance(state, np.ndarray) and state.strides != k1.strides:
+            # All that is added lies in memory alike.
+            aligned = np.empty_like(k1)
+            aligned[...] = state
+            state = aligned
         k2 = self.tendency(state + h / 2 * k1, *middle)
         k3 = self.tendency(state + h / 2 * k2, *middle)
         k4 = self.tendency(state + h * k3, *last)

@@ -17,6 +17,9 @@ components' tendencies [...].
 
 Components = int | Sequence[str] | None
 
+# What is named once costs less than a union that is made at every call.
+LISTS = (list, tuple)
+
 
 def tendency_name(tendency: Tendency) -> str:
     """What messages and files call it.
@@ -109,16 +112,15 @@ def as_slopes(rates: Any, state: Any, name: str) -> Any:
         state: [..., component], of which it is.
         name: of the right-hand side.
     """
-    library = library_of(state)
-    if isinstance(rates, list | tuple):
-        rates = _filled(rates, state) if library is np else library.stack(rates, -1)
-    slopes: Any = np.asarray(rates) if library is np else rates
-    # In a graph the one may know the size of the batch and the other not.
-    same = (
-        slopes.shape == state.shape
-        if library is np
-        else slopes.shape.is_compatible_with(state.shape)
-    )
+    slopes: Any = rates
+    if isinstance(state, np.ndarray):
+        slopes = _filled(rates, state) if isinstance(rates, LISTS) else np.asarray(rates)
+        same = slopes.shape == state.shape
+    else:
+        if isinstance(rates, LISTS):
+            slopes = library_of(state).stack(rates, -1)
+        # In a graph the one may know the size of the batch and the other not.
+        same = slopes.shape.is_compatible_with(state.shape)
     if not same:
         raise InputError(
             f"{name} returned the shape {tuple(slopes.shape)} for a state of shape "
@@ -129,11 +131,15 @@ def as_slopes(rates: Any, state: Any, name: str) -> Any:
 
 
 def _filled(rates, state):
-    """The components' tendencies side by side; of a few states stacking them would take longer."""
+    """The components' tendencies, each in one piece of memory, as each is worked with by itself.
+
+    Of a few states stacking them would take longer.
+    """
     shape = state.shape[:-1]
-    if not all(isinstance(rate, np.ndarray) and rate.shape == shape for rate in rates):
-        return np.stack(rates, -1)
-    slopes = np.empty((*shape, len(rates)), np.result_type(*rates))
+    for rate in rates:
+        if not isinstance(rate, np.ndarray) or rate.shape != shape:
+            return np.stack(rates, -1)
+    slopes = np.empty((len(rates), *shape), np.result_type(*rates))
     for place, rate in enumerate(rates):
-        slopes[..., place] = rate
-    return slopes
+        slopes[place] = rate
+    return slopes.transpose(*range(1, slopes.ndim), 0)

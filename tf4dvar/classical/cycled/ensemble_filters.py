@@ -52,8 +52,9 @@ class EnsembleFilter(Filter):
             if not of.entries.size:
                 continue
             ensemble, shown = members[series], of.of(simulated[series])
-            innovation = of.values - shown.mean(axis=0)
-            anomalies = (shown - shown.mean(axis=0)) / np.sqrt(self.members - 1)
+            simulated_mean = shown.mean(axis=0)
+            innovation = of.values - simulated_mean
+            anomalies = (shown - simulated_mean) / np.sqrt(self.members - 1)
             misfit[series] = misfit_of(innovation, anomalies.T @ anomalies)
             wider = self.widening(innovation, anomalies, misfit[series])
             if wider > 1:
@@ -67,7 +68,9 @@ class EnsembleFilter(Filter):
 
     def estimate(self, state):
         """Mean and standard deviation of the members."""
-        return state.members.mean(axis=1), state.members.std(axis=1, ddof=1)
+        mean = state.members.mean(axis=1)
+        squares = np.square(state.members - mean[:, np.newaxis]).sum(axis=1)
+        return mean, np.sqrt(squares / (self.members - 1))
 
     def widening(self, innovation, anomalies, misfit):
         """Factor of the forecast's spread, from 1 on; see `adaptive_inflation`.

@@ -326,8 +326,8 @@ def seen_of(problem: Problem, series: int, time: int) -> Seen:
     """
     entries = np.flatnonzero(problem.observed[series, time])
     values = problem.values[series, time, entries]
-    covariance = problem.covariance(slice(series, series + 1), time)[0][np.ix_(entries, entries)]
-    deviations = np.sqrt(np.diag(covariance))
+    covariance = problem.covariance(series, time)[entries][:, entries]
     alone = np.count_nonzero(covariance) == len(entries)
-    root = np.diag(1 / deviations) if alone else np.linalg.inv(np.linalg.cholesky(covariance)).T
+    inverse = np.linalg.inv(covariance if alone else np.linalg.cholesky(covariance))
+    root = np.sqrt(inverse) if alone else inverse.T
     return Seen(entries, values @ root, root, alone)

@@ -13,6 +13,10 @@ class LinearInterpolation(PreciseLayer, FirstGuess):
 
     A component without an observation in the window is 0, its mean in normalised units.
 
+    Args:
+        beyond: a value, in normalised units, before a component's first observation and after its
+            last, and where it has none, in place of these.
+
     Call arguments:
         observations: [batch, time, *space, variable], 0 where not observed.
         mask: same shape, 1 where observed, else 0.
@@ -23,11 +27,18 @@ class LinearInterpolation(PreciseLayer, FirstGuess):
 
     of_observations = True
 
+    def __init__(self, beyond: float | None = None, **kwargs):
+        super().__init__(**kwargs)
+        self.beyond = beyond
+
     def call(self, observations, mask):
         """Interpolate between the neighbouring observations of every time."""
         (left, right), (elapsed, span), any_observed = neighbours_in_time(observations, mask)
         guess = left + (right - left) * tf.math.divide_no_nan(elapsed, span)
-        return times_second(tf.where(any_observed, guess, 0.0))
+        if self.beyond is None:
+            return times_second(tf.where(any_observed, guess, 0.0))
+        inside = any_observed & ((span > 0) | (elapsed == 0))
+        return times_second(tf.where(inside, guess, tf.cast(self.beyond, guess.dtype)))
 
 
 def neighbours_in_time(observations, mask):
