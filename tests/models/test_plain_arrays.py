@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from tf4dvar.cli.app import app
 from tf4dvar.errors import InputError
+from tf4dvar.models import load_model
 from tf4dvar.models.plain_arrays import GENN, LSTM, NUMBERS, model_from_arrays
 from tf4dvar.systems import Lorenz96
 
@@ -137,14 +140,26 @@ def test_states_are_those_of_numpy(part, arrays, observations, tmp_path):
 
 
 def test_a_model_is_of_any_number_of_components_and_can_be_saved(arrays, tmp_path):
-    from tf4dvar.models import load_model
-
     model = model_from_arrays(written(arrays, tmp_path), 8)
     given = np.full((1, 5, 8), np.nan, "float32")
     given[:, ::2, ::3] = 1.0
     model.save(tmp_path / "model.keras")
     again = load_model(tmp_path / "model.keras").predict(given, verbose=0)
     np.testing.assert_array_equal(again, model.predict(given, verbose=0))
+
+
+def test_the_command_writes_a_model(arrays, tmp_path):
+    file, out = written(arrays, tmp_path), tmp_path / "model.keras"
+
+    def convert(*arguments):
+        return CliRunner().invoke(app, ["convert", str(file), *map(str, arguments)])
+
+    assert convert("--out", tmp_path / "model").exit_code == 2
+    assert convert("--out", out, "--components", COMPONENTS).exit_code == 0
+    assert load_model(out).iterations == 3
+    refused = convert("--out", out)
+    assert refused.exit_code == 2
+    assert "exists and is left as it is; --force" in refused.stderr
 
 
 def without(arrays, name):

@@ -31,7 +31,7 @@ from tf4dvar.cli.export import export
 from tf4dvar.cli.fields import evaluate_on_fields
 from tf4dvar.cli.fill import fill
 from tf4dvar.cli.forecast import forecast
-from tf4dvar.cli.models import models, publish
+from tf4dvar.cli.models import convert, models, publish
 from tf4dvar.cli.paper import experiments, figures, tables
 from tf4dvar.cli.progress import verbose
 from tf4dvar.cli.reconstruct import reconstruct
@@ -77,7 +77,7 @@ app.add_typer(assimilate, name="assimilate")
 app.add_typer(cycles, name="cycle")
 for command in (
     *(experiments, tables, figures),
-    *(publish, models, compare, limit, benchmark),
+    *(publish, models, convert, compare, limit, benchmark),
     *(train, reconstruct, forecast, fill, export, serve),
 ):
     app.command()(command)

@@ -1,12 +1,14 @@
-"""The commands of the published models: publish, list."""
+"""The commands of models as files: publish, list, convert."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from tf4dvar.cli.common import JsonOption, report
+from tf4dvar.cli.common import ForceOption, JsonOption, report
+from tf4dvar.errors import InputError
 from tf4dvar.runtime import load_tensorflow
+from tf4dvar.storage import atomic_path, check_output
 
 
 def publish(
@@ -27,6 +29,29 @@ def publish(
     scores = publish_model(run, out, windows)["scores"]
     shown = ("mu", "lambda_x", "maps") if "mu" in scores else ("r_score", "windows")
     report({"out": str(out), **{name: scores[name] for name in shown}}, as_json)
+
+
+def convert(
+    file: Annotated[Path, typer.Argument(help="Named arrays, .npz.")],
+    out: Annotated[Path, typer.Option("--out", help="The model, .keras.")],
+    components: Annotated[int, typer.Option(min=4, help="Of the state.")] = 40,
+    force: ForceOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a model of weights in the form of the paper's for Lorenz-96, told in the documentation.
+
+    Example: `tf4dvar convert published.npz --out published.keras`
+    """
+    if out.suffix != ".keras":
+        raise InputError(f"Received --out {out}; expected a file that ends on .keras.")
+    check_output(out, force)
+    load_tensorflow()
+    from tf4dvar.models.plain_arrays import model_from_arrays
+
+    model = model_from_arrays(file, components)
+    with atomic_path(out) as path:
+        model.save(path)
+    report({"out": str(out), "parameters": model.count_params()}, as_json)
 
 
 def models(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -77,7 +78,7 @@ def model_from_arrays(
     units = arrays["increment"].size
     is_learned = "out" in arrays
     mean, scale = float(arrays["mean"]), float(arrays["scale"])
-    settings = {"dtype": dtype}
+    settings: dict[str, Any] = {"dtype": dtype}
     if is_learned:
         prior = PeriodicGENN(
             arrays["out"].size,
