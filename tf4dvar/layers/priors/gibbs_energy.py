@@ -28,7 +28,7 @@ from tf4dvar.layers.kernels.times import sizes
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
 class BilinearBlock(StateMap):
-    """Zero-centre convolution, ReLU, and a bilinear stage (the psi of Section 3.2).
+    """Zero-centre convolution, ReLU, and a bilinear stage (psi and phi of Section 3.2).
 
         h = ReLU(W * state),  W zero at the centre of its window
         u = N h;    output = O [A u, (B u) (C u)]
@@ -117,7 +117,7 @@ class BilinearBlock(StateMap):
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
 class GENN(Prior):
-    """GENN prior at two scales (eq. 10), or at one: Phi(x) = Up(psi_1(Down(x))) + psi_2(x).
+    """GENN prior at two scales (eq. 10), or at one: Phi(x) = Up(Phi_1(Down(x))) + Phi_2(x).
 
     Down averages over `scale` time steps, Up is a transposed convolution of that stride. The
     last times of a window that is no multiple of it are repeated for the coarse scale. About
@@ -127,7 +127,7 @@ class GENN(Prior):
     Args:
         units, kernel_size, zero_centre, boundary: of each `BilinearBlock`.
         scale: number of time steps of a coarse one; None for the fine scale alone,
-            Phi(x) = psi_2(x).
+            Phi(x) = Phi_2(x).
 
     Call arguments:
         state: [batch, time, *space, component], normalised units.

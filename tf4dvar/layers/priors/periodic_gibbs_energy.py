@@ -19,7 +19,7 @@ from tf4dvar.layers.kernels.segments import (
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
 class PeriodicBilinearBlock(ConfiguredLayer):
-    """Zero-centre convolution, ReLU, and a bilinear stage (psi of Section 3.2).
+    """Zero-centre convolution, ReLU, and a bilinear stage (psi and phi of Section 3.2).
 
         h = ReLU(W * state),  W zero at the centre of its window
         u = N h;    output = R O [A u, (B u) (C u)]
@@ -95,7 +95,7 @@ class PeriodicBilinearBlock(ConfiguredLayer):
 class PeriodicGENN(Prior):
     """GENN prior over time and components, at one or two scales (eq. 10), periodic.
 
-        Phi(x) = Out(Up(psi_1(Down(x))) + psi_2(x))
+        Phi(x) = Out(Up(Phi_1(Down(x))) + Phi_2(x))
 
     Down averages over `scale` time steps, Up is a transposed convolution of that stride in
     time, Out a linear map to one channel. No value depends on itself, but each may depend on
