@@ -43,9 +43,9 @@ def test_contract_of_a_recurrent_cell(cell, shape, kind, rng):
     ("cell", "components", "parameters"),
     [
         (LSTMCell(), 3, (3 + 15) * 3 * 60 + 60 + 45),
-        (ConvCell(), 3, 3 * 24 * (6 + 48 + 6) + 18),
+        (ConvCell(), 3, 5 * 18 * (6 + 36 + 6) + 18),
         (LSTMCell(units=5, circle=True), 40, 9 * (1 + 5) * 20 + 20 + 5),
-        (ConvCell(circle=True), 40, 9 * (2 * 8 + 8 * 16 + 16) + 2),
+        (ConvCell((8, 16), 3, circle=True), 40, 9 * (2 * 8 + 8 * 16 + 16) + 2),
     ],
 )
 def test_paper_sizes(cell, components, parameters):
@@ -122,10 +122,27 @@ def test_lstm_with_zero_weights_forgets_half_and_returns_nothing(rng):
 def test_conv_is_plain_descent_before_training_and_bounded_always(shape, kind, rng):
     gradient, cell = gradient_of(shape, rng), ConvCell(first_step=0.03, **kind)
     cell.build(gradient.shape)
-    increment, _ = cell(gradient * 1e-2, cell.initial(tf.constant(gradient)))
-    np.testing.assert_allclose(increment, 0.03 * gradient * 1e-2, rtol=1e-3)
-    increment, _ = cell(gradient * 1e6, cell.initial(tf.constant(gradient)))
+    initial = cell.initial(tf.constant(gradient))
+    axes = tuple(range(1, gradient.ndim))
+    of_size_one = gradient / np.sqrt(np.square(gradient).mean(axis=axes, keepdims=True))
+    expected = np.arctan(0.2 * 0.03 * of_size_one) / 0.2
+    for size in (1e-2, 1.0, 1e6):
+        increment, _ = cell(gradient * np.float32(size), initial)
+        np.testing.assert_allclose(increment, expected, rtol=1e-4)
+    cell.layers[-1].kernel.assign(1e6 * cell.layers[-1].kernel)
+    increment, _ = cell(gradient, initial)
     assert np.abs(increment).max() <= np.pi / 2 / 0.2 + 1e-5
+
+
+def test_conv_leaves_a_window_at_rest(rng):
+    cell = ConvCell()
+    cell.build((None, None, 3))
+    gradient = np.zeros((2, 9, 3), "float32")
+    gradient[1] = rng.normal(size=(9, 3))
+    increment, _ = cell(gradient, cell.initial(tf.constant(gradient)))
+    assert np.all(np.isfinite(increment))
+    np.testing.assert_array_equal(increment[0], 0)
+    assert np.abs(increment[1]).max() > 0
 
 
 def test_fixed_step_is_the_scaled_gradient(rng):

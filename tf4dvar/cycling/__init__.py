@@ -5,7 +5,16 @@ Nothing here imports TensorFlow.
 
 from tf4dvar.cycling.benchmark import Benchmark, Case, Result
 from tf4dvar.cycling.learned import LearnedFilter
+from tf4dvar.cycling.model_windows import ModelFilter
 from tf4dvar.cycling.settings import BENCHMARKS
 from tf4dvar.cycling.windows import WindowFilter
 
-__all__ = ["BENCHMARKS", "Benchmark", "Case", "LearnedFilter", "Result", "WindowFilter"]
+__all__ = [
+    "BENCHMARKS",
+    "Benchmark",
+    "Case",
+    "LearnedFilter",
+    "ModelFilter",
+    "Result",
+    "WindowFilter",
+]

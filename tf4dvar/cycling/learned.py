@@ -1,13 +1,13 @@
 """A model as a filter."""
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from tf4dvar.classical.cycled import Filter
 from tf4dvar.classical.method import setting
+from tf4dvar.cycling.model_windows import loaded
 from tf4dvar.errors import InputError
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class LearnedFilter(Filter):
             deviations = 1 / np.diag(of.root)
             observations[row, 0, of.entries] = of.values * deviations
             variance[row, 0, of.entries] = np.square(deviations)
-        model = loaded(self.model)
+        model = _filter_of(self.model)
         given = {"observations": observations, "noise_variance": variance}
         given["background"] = state.mean[observed, np.newaxis].astype("float32")
         found = [each.numpy()[:, 0].astype("float64") for each in model.posterior_of(given)]
@@ -90,25 +90,16 @@ class LearnedFilter(Filter):
         return state.mean, np.where(state.spread > 0, state.spread, np.nan)
 
 
-@lru_cache(maxsize=4)
-def loaded(name: str) -> "FourDVarNet":
-    """A model that can be a filter.
-
-    Args:
-        name: of a published one, or its path.
-
-    Raises:
-        InputError: it takes no background, or says not how sure it is.
-    """
+def _filter_of(name: str) -> "FourDVarNet":
+    """A model that can be a filter."""
     from tf4dvar.layers import FirstGuess
     from tf4dvar.layers.contracts import trait
-    from tf4dvar.models import load_model
 
-    model = load_model(name)
+    model = loaded(name)
     if not trait(model.first_guess, FirstGuess, "background") or model.uncertainty is None:
         raise InputError(
             f"{name} is no filter; expected a model with a first guess that takes a background, as "
             "FilterFirstGuess, and an uncertainty of single times. `tf4dvar models` lists "
-            "those that are published."
+            "those that are published; those of windows cycle by `tf4dvar cycle model`."
         )
     return model

@@ -13,7 +13,7 @@ EXPERIMENTS = rows(
     {
         "rk4": partial(true_flow, "l96"),
         "genn": PeriodicGENN,
-        "conv": partial(ConvCell, first_step=0.03, circle=True),
+        "conv": partial(ConvCell, filters=(8, 16), kernel_size=3, circle=True),
         "lstm": partial(LSTMCell, units=5, circle=True),
     },
     {

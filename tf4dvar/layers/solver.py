@@ -15,11 +15,7 @@ from tf4dvar.layers.held_state import HeldState
 from tf4dvar.layers.iterations import Iterates, Solver
 from tf4dvar.layers.recompute import recomputed_loop
 from tf4dvar.layers.solver_data import known_of, of_any_batch
-from tf4dvar.layers.windows import at_sea, window_mean, window_sum
-
-# A smaller root mean square is a window at rest, whose gradient is left as it is: divided by
-# next to nothing, its derivatives would overflow.
-AT_REST = 1e-8
+from tf4dvar.layers.windows import AT_REST, at_sea, window_mean, window_sum
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")

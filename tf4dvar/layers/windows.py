@@ -4,6 +4,10 @@ import tensorflow as tf
 
 from tf4dvar.systems.axes import axes_but
 
+# A smaller root mean square is a window at rest, whose gradient is left as it is: divided by
+# next to nothing, its derivatives would overflow.
+AT_REST = 1e-8
+
 
 def window_sum(values, keepdims: bool = False):
     """Sum over all axes but the first, [batch].

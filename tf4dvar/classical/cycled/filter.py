@@ -101,6 +101,8 @@ class Filter(Settings):
     """Of what it knows."""
     needs_flow: ClassVar[bool] = False
     """Whether it takes derivatives of the dynamics."""
+    in_windows: ClassVar[bool] = False
+    """Whether it gives several times at once, of windows, and so none at once."""
     advice: ClassVar[str] = "take more members or more inflation"
     """What may keep it from losing the truth."""
     seed: int = setting(0, "Same seed, same states.", at_least=0)
@@ -168,9 +170,11 @@ class Filter(Settings):
 
     def _beginning(self, problem, rng):
         """The position before anything is observed."""
-        count = len(problem.observations)
-        nothing = np.full((count, TOGETHER), np.nan)
-        return Position(self.begin(problem, rng), nothing, np.zeros(count, int))
+        return Position(self.begin(problem, rng), *self._unknown(len(problem.observations)))
+
+    def _unknown(self, count):
+        """Of so many series no misfits, and none is lost."""
+        return np.full((count, TOGETHER), np.nan), np.zeros(count, int)
 
     def span(self, number: int, length: int, steps: int) -> tuple[int, int] | None:
         """The times that a piece of long series needs, from one on and before another.
