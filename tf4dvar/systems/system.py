@@ -135,6 +135,8 @@ class System(Entry):
             state: [..., component].
             covariates: [..., covariate], of those that it has.
         """
+        if covariates is None and not self.covariates:
+            return as_slopes(self.rates(state), state, self.name)
         known = by_name(covariates, self.covariates, self.name, state)
         return as_slopes(self.rates(state, **known), state, self.name)
 

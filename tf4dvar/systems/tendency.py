@@ -136,10 +136,9 @@ def _filled(rates, state):
     Of a few states stacking them would take longer.
     """
     shape = state.shape[:-1]
-    for rate in rates:
-        if not isinstance(rate, np.ndarray) or rate.shape != shape:
-            return np.stack(rates, -1)
-    slopes = np.empty((len(rates), *shape), np.result_type(*rates))
+    slopes = np.empty((len(rates), *shape), state.dtype)
     for place, rate in enumerate(rates):
+        if not isinstance(rate, np.ndarray) or rate.shape != shape or rate.dtype != slopes.dtype:
+            return np.stack(rates, -1)
         slopes[place] = rate
     return slopes.transpose(*range(1, slopes.ndim), 0)
