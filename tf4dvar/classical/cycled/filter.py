@@ -153,6 +153,8 @@ class Filter(Settings):
                 with np.errstate(**BEYOND):
                     for step in range(reached, time):
                         known = self.forecast(problem, known, move, step, rng)
+                # Sums depend on how arrays lie in memory, which what a piece has kept does not say.
+                known = self.kind(*map(np.ascontiguousarray, known))
                 position = position._replace(known=known)
             else:
                 continue
