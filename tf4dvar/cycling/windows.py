@@ -65,6 +65,7 @@ class WindowFilter(Filter):
 
     kind = Handed
     needs_flow = True
+    in_windows = True
     advice = "take longer windows that advance less, or more inflation"
     method: Method
     window: int = setting(20, "Steps of a window.", at_least=1)

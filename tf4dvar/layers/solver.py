@@ -15,7 +15,7 @@ from tf4dvar.layers.held_state import HeldState
 from tf4dvar.layers.iterations import Iterates, Solver
 from tf4dvar.layers.recompute import recomputed_loop
 from tf4dvar.layers.solver_data import known_of, of_any_batch
-from tf4dvar.layers.windows import AT_REST, at_sea, window_mean, window_sum
+from tf4dvar.layers.windows import at_sea, over_root, window_mean, window_sum
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
@@ -235,8 +235,7 @@ class GradientSolver(Solver):
         gradient, cost = cost_gradient(state, observations, mask, **known, training=training)
         if self.normalise:
             mean_square = window_mean(tf.square(gradient), keepdims=True, sea=sea)
-            first = tf.math.rsqrt(tf.where(mean_square > AT_REST**2, mean_square, 1.0))
-            first = tf.where(tf.math.is_finite(mean_square), first, np.nan)
+            first = tf.where(tf.math.is_finite(mean_square), over_root(mean_square), np.nan)
             scale = tf.where(tf.equal(k, 0), first, scale)
         gradient *= scale
         increment, new_memory = self.update(gradient, memory, training=training)

@@ -32,6 +32,16 @@ def window_mean(values, keepdims: bool = False, sea=None):
     return window_sum(values, keepdims=keepdims) / entries(values, sea, keepdims)
 
 
+def over_root(mean_square):
+    """One by the root of a window's mean square; 1 of a window at rest.
+
+    Args:
+        mean_square: of `window_mean`.
+    """
+    at_rest = tf.ones_like(mean_square)
+    return tf.math.rsqrt(tf.where(mean_square > AT_REST**2, mean_square, at_rest))
+
+
 def entries(values, sea=None, keepdims: bool = False):
     """How many entries of a window count, [batch], 1 at least; one number where there is no land.
 

@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from tf4dvar.layers.updates.convolutional import ConvolutionalUpdate
-from tf4dvar.layers.windows import AT_REST, window_mean
+from tf4dvar.layers.windows import over_root, window_mean
 
 
 @keras.saving.register_keras_serializable(package="tf4dvar")
@@ -103,6 +103,5 @@ def of_size_one(gradient):
         gradient: [batch, time, *space, variable].
     """
     precise = tf.cast(gradient, tf.float64 if gradient.dtype == tf.float64 else tf.float32)
-    square = window_mean(tf.square(precise), keepdims=True)
-    precise *= tf.math.rsqrt(tf.where(square > AT_REST**2, square, tf.ones_like(square)))
+    precise *= over_root(window_mean(tf.square(precise), keepdims=True))
     return tf.cast(precise, gradient.dtype)
