@@ -71,8 +71,16 @@ def model_from_arrays(
 
     Usage:
 
-        model = model_from_arrays("published.npz")
-        states = model.predict(observations)
+        from tf4dvar.models.plain_arrays import model_from_arrays
+
+        lstm = {
+            "gates_kernel": np.zeros((3, 3, 6, 20)),
+            "gates_bias": np.zeros(20),
+            "increment": np.zeros(5),
+        }
+        np.savez("weights.npz", mean=2.3, scale=3.7, alpha_observation=1, alpha_prior=1, **lstm)
+        model = model_from_arrays("weights.npz")
+        states = model.predict(sample_windows(Lorenz96(), 2, 16))
     """
     arrays = _checked(_read(file))
     units = arrays["increment"].size
