@@ -11,7 +11,7 @@ from tests.cli.test_app import fail, succeed
 from tf4dvar.classical import Gaussian, Problem, Strong, climatology
 from tf4dvar.classical.cycled import EnKF, Filter
 from tf4dvar.cli import cycle as command
-from tf4dvar.cycling import WindowFilter
+from tf4dvar.cycling import LearnedFilter, ModelFilter, WindowFilter
 from tf4dvar.data import simulate_dataset
 from tf4dvar.experiments.dynamics import true_flow
 from tf4dvar.systems import Lorenz63, trajectories
@@ -44,7 +44,8 @@ def series(windows, tmp_path):
 
 
 def expected(windows, method):
-    problem = Problem(windows["observations"].values, None, 2.0, system=Lorenz63())
+    system = Lorenz63() if method.needs_dynamics else None
+    problem = Problem(windows["observations"].values, None, 2.0, system=system)
     found = [estimate for _, estimate in method.run(problem)]
     return [np.stack(each, axis=1) for each in zip(*found, strict=True)]
 
@@ -98,6 +99,30 @@ def test_a_method_of_windows_hands_on_what_it_knows(windows, tmp_path):
     # One option of the same name is of both.
     asked = ("--members", 40, "--seed", 3, "--window", 8, "--advance", 8)
     succeed("cycle", "enks", *asked, "--data", tmp_path / "w.nc", "--out", tmp_path / "other.nc")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("method", "settings"),
+    [
+        (LearnedFilter(model="l63-cycle"), ()),
+        (ModelFilter(model="l63", window=20, advance=4), ("--window", 20, "--advance", 4)),
+    ],
+    ids=lambda of: getattr(of, "name", None),
+)
+def test_a_model_knows_its_data_by_their_labels_and_needs_no_system(
+    method, settings, windows, series, tmp_path
+):
+    with xr.open_dataset(series) as found:
+        unknown = found.drop_attrs().assign_attrs(noise_variance=2.0).load()
+    unknown["time"].attrs = {}
+    unknown.to_netcdf(tmp_path / "unknown.nc")
+    asked = ("cycle", method.name, "--model", method.model, *settings, "--out")
+    succeed(*asked, tmp_path / "out.nc", "--data", tmp_path / "unknown.nc")
+    mean, *_ = expected(windows, method)
+    with xr.open_dataset(tmp_path / "out.nc") as found:
+        for number, name in enumerate("xyz"):
+            np.testing.assert_allclose(found[name], mean[..., number], rtol=1e-5, atol=1e-4)
 
 
 @pytest.mark.long

@@ -9,8 +9,9 @@ from tf4dvar.classical import Gaussian, Problem
 from tf4dvar.cycling import BENCHMARKS, LearnedFilter
 from tf4dvar.data import open_windows, simulate_dataset, write_dataset
 from tf4dvar.errors import InputError
+from tf4dvar.layers import Lorenz63ODE, RK4Flow
 from tf4dvar.models import load_model
-from tf4dvar.systems import Lorenz63
+from tf4dvar.systems import Lorenz63, trajectories
 from tf4dvar.systems.observation_plan import ObservationPlan
 
 PLAN = ObservationPlan((0, 1, 2), every=4, noise_variance=2.0)
@@ -69,7 +70,38 @@ def test_some_series_observed_and_others_not(path, data):
         free = Lorenz63().step(free)
 
 
+def test_it_forecasts_by_the_flow_of_the_model(path, data, tmp_path):
+    learned = load_model(path)
+    half = Lorenz63ODE([each / 2 for each in Lorenz63ODE.TRUTH], trainable=False)
+    slow = small(RK4Flow(half, 0.01))
+    slow.adapt(data["observations"].values, data["truth"].values)
+    slow.set_weights(learned.get_weights())
+    slow.prior.ode.set_weights([np.reshape(half.coefficients, (3, 3))])
+    slow.save(tmp_path / "slow.keras")
+    unobserved = data.copy(deep=True)
+    unobserved["observations"][:] = np.nan
+    start = Gaussian(np.array([1.0, 2.0, 20.0]), 1.0)
+    run = LearnedFilter(model=str(tmp_path / "slow.keras")).run(
+        problem(unobserved, background=start)
+    )
+    found = np.stack([estimate.mean for _, estimate in run], axis=1)
+    # Half the slopes: the same states at twice the time.
+    ahead = trajectories(Lorenz63().with_time_step(0.005), start.mean[np.newaxis], 18)
+    np.testing.assert_allclose(found[0], ahead[0], atol=1e-3)
+
+
+def test_of_no_known_background_it_begins_with_the_mean_of_the_training(path, data):
+    first = Problem(data["observations"].values * np.nan, None, 2.0)
+    _, estimate = next(LearnedFilter(model=path).run(first))
+    mean = load_model(path).normalisation.mean.numpy()
+    np.testing.assert_array_equal(estimate.mean, np.tile(mean, (3, 1)))
+
+
 def test_what_it_does_not_take_is_refused(path, data):
+    twice = Lorenz63().with_time_step(0.02)
+    slow = Problem(data["observations"].values, None, 2.0, system=twice)
+    with pytest.raises(InputError, match=r"a time step of 0\.02; .* steps by 0\.01"):
+        next(LearnedFilter(model=path).run(slow))
     of_sum = problem(data, observation_operator=np.eye(3), background=Gaussian(np.zeros(3), 1.0))
     with pytest.raises(InputError, match="neither covariates nor an observation operator"):
         next(LearnedFilter(model=path).run(of_sum))

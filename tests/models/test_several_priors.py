@@ -184,7 +184,7 @@ def test_each_that_is_known_is_asked_for_its_time_step(data, caplog):
 def test_each_that_learns_is_identified(data):
     model = make_model()
     model.adapt(data[0])
-    losses = identify_prior(model, data[1], epochs=3)
+    (losses,) = identify_prior(model, data[1], epochs=3)
     assert len(losses) == 3
     assert losses[-1] < losses[0]
     assert not any(prior.trainable for prior in model.priors)

@@ -23,10 +23,10 @@ from tf4dvar.training.cycled_windows import GROUPS, CycledWindows
 BATCH = 160
 
 
-def small():
+def small(flow=None):
     told = {"weighted": True, "background": True}
     return FourDVarNet(
-        true_flow("l63"),
+        flow or true_flow("l63"),
         GradientSolver(FixedStepCell(0.1), iterations=0),
         FilterFirstGuess(AttentionFirstGuess(1, 16, 1, 2, **told)),
         noise_variance=1.0,

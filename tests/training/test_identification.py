@@ -4,8 +4,17 @@ import pytest
 
 from tests.training.jobs import epochs_of
 from tf4dvar.experiments import Experiment
-from tf4dvar.layers import GENN, ConvCell, GradientSolver, Lorenz63ODE, RK4Flow
+from tf4dvar.layers import (
+    GENN,
+    BilinearODE,
+    ConvCell,
+    GradientSolver,
+    Lorenz63ODE,
+    Lorenz96ODE,
+    RK4Flow,
+)
 from tf4dvar.models import FourDVarNet, UnsupervisedLoss
+from tf4dvar.systems import Lorenz63, Lorenz96, sample_windows, trajectories
 from tf4dvar.training import identify_prior, train
 
 
@@ -25,13 +34,34 @@ def test_the_prior_learns_the_states_alone_and_is_frozen(prior, data):
     model = FourDVarNet(prior(), GradientSolver(ConvCell()))
     model.adapt(data[0])
     solver = [weight.numpy() for weight in model.solver.update.weights]
-    losses = identify_prior(model, data[1], epochs=5)
+    (losses,) = identify_prior(model, data[1], epochs=5)
     assert losses[-1] < 0.9 * losses[0]
     for before, now in zip(solver, model.solver.update.weights, strict=True):
         np.testing.assert_array_equal(before, now)
     trained = {id(variable) for variable in model.trainable_variables}
     assert not trained & {id(variable) for variable in model.prior.variables}
     assert trained
+
+
+@pytest.mark.parametrize(
+    ("system", "ode", "found"),
+    [
+        (Lorenz63(), BilinearODE, {"linear": [[-10, 28, 0], [10, -1, 0], [0, 0, -8 / 3]]}),
+        (Lorenz96(), lambda: Lorenz96ODE(np.linspace(-0.5, 0.4, 9)), {}),
+    ],
+)
+def test_the_equations_of_a_system_are_found_from_its_states(system, ode, found):
+    states = sample_windows(system, 12, 48, seed=1)
+    model = FourDVarNet(RK4Flow(ode(), system.time_step), GradientSolver(ConvCell()))
+    model.adapt(states)
+    ((_, after),) = identify_prior(model, states, epochs=50)
+    assert after < 1e-12
+    for weight in model.prior.ode.weights:
+        if weight.name in found:
+            np.testing.assert_allclose(weight, found[weight.name], atol=2e-3)
+    start = sample_windows(system, 4, 2, seed=2)[:, 0]
+    ahead = trajectories(system, start, 21)[:, 1:]
+    np.testing.assert_allclose(model.ahead(start, 20), ahead, atol=2e-3)
 
 
 @pytest.mark.long

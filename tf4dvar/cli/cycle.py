@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from inspect import Parameter
 from itertools import tee
 from pathlib import Path
@@ -67,12 +68,12 @@ def command_of(name: str) -> Callable[..., None]:
     def command(
         data: DataFile,
         out: Path,
-        system: str | None,
         noise_variance: float | None,
         restart: bool,
         resume: bool,
         force: bool,
         as_json: bool,
+        system: str | None = None,
         **settings: Any,
     ) -> None:
         check_output(out, force)
@@ -93,8 +94,7 @@ def command_of(name: str) -> Callable[..., None]:
             # Windows of a method are of a series, and each of the file is one.
             _on_windows(run, data.windows(of_series=()), out, force)
         else:
-            known = () if nature is None else nature.covariates
-            members = data.members(covariates=known)
+            members = data.members(covariates=run.covariates)
             if members.of_fields:
                 raise InputError(
                     f"{data.path} is of maps; expected a series or windows. `tf4dvar assimilate` "
@@ -115,8 +115,9 @@ def command_of(name: str) -> Callable[..., None]:
         for each in kind.settings():
             option = typer.Option(help=each.metadata["help"], min=each.metadata["at_least"])
             options[each.name] = Annotated[on_the_line(hints[each.name]), option], each.default
+    if kinds[-1].needs_dynamics:
+        options["system"] = SystemOption, None
     options |= {
-        "system": (SystemOption, None),
         "noise_variance": (NoiseVarianceOption, None),
         "restart": (RestartOption, False),
         "resume": (ResumeOption, False),
@@ -140,9 +141,7 @@ for each in (*FILTERS, *(name for name, of in METHODS.items() if of.takes_backgr
 
 def _on_windows(run, dataset, out, force):
     """Each window is a series."""
-    from tf4dvar.evaluation.scores import in_order
-
-    ordered = in_order(dataset, run.system)
+    ordered = run.in_order(dataset)
 
     def piece(begin, stop):
         return ordered.isel(time=slice(begin, stop))
@@ -155,8 +154,7 @@ def _on_windows(run, dataset, out, force):
 
 def _on_series(run, members, out, force):
     """In the form of the file, with the error of each variable beside it."""
-    if run.system is not None:
-        members = members.in_order_of(Signature.of_system(run.system))
+    members = run.members_in_order(members)
     layout = members.first.layout
 
     def piece(begin, stop):
@@ -182,9 +180,9 @@ def _on_series(run, members, out, force):
     copies = tee(run.pieces(piece, members.first.observations.shape[0]), 2 * count)
     means = _in_form(members, copies[:count], 0)
     spreads = _in_form(members, copies[count:], 1)
-    whole = members.like
-    slabs = map(with_errors, means, spreads)
-    write_series(with_errors(whole, whole), slabs, layout.time, out, force)
+    whole, transforms = members.like, members.first.transforms
+    slabs = map(partial(with_errors, transforms=transforms), means, spreads)
+    write_series(with_errors(whole, whole, transforms), slabs, layout.time, out, force)
 
 
 def _in_form(members, copies, which):
@@ -205,12 +203,40 @@ def _in_form(members, copies, which):
 
 
 class _Run:
-    """A run over pieces of a data set, and what is told of it."""
+    """A run over pieces of a data set, and what is told of it.
+
+    A model knows its data by the signature of its training, dynamics theirs by the system's.
+    """
 
     def __init__(self, method, system, noise_variance, restart, kept):
         self.method, self.system, self.kept = method, system, kept
+        self.model = None if method.needs_dynamics else method.network
+        if self.model is not None:
+            self.signature, self.covariates = self.model.signature, self.model.covariate_names
+        elif system is not None:
+            self.signature, self.covariates = Signature.of_system(system), system.covariates
+        else:
+            self.signature, self.covariates = None, ()
         self.noise_variance, self.restart = noise_variance, restart
         self.misfits, self.lost, self.seconds = [], 0, 0.0
+
+    def in_order(self, dataset):
+        """Windows with their components as they are known here."""
+        from tf4dvar.evaluation.scores import in_order
+
+        if self.model is None:
+            return in_order(dataset, self.system)
+        if self.signature is None:
+            return dataset
+        return dataset.isel(self.signature.arrangement(dataset["observations"]))
+
+    def members_in_order(self, members):
+        """Likewise of series, with the transforms of a model's training."""
+        from tf4dvar.models.series import members_for
+
+        if self.model is not None:
+            members = members_for(self.model, members)
+        return members if self.signature is None else members.in_order_of(self.signature)
 
     def pieces(self, piece, steps):
         """Means and spreads, [series, time, component].
@@ -219,12 +245,15 @@ class _Run:
             piece: the data set between two steps.
             steps: of all.
         """
-        from tf4dvar.evaluation.comparison import problem_of
+        from tf4dvar.evaluation.comparison import problem_of, problem_without_dynamics
 
         flow = None
 
         def problem(begin, stop):
             nonlocal flow
+            if self.model is not None:
+                given = self.noise_variance, self.covariates
+                return problem_without_dynamics(piece(begin, stop), *given)
             found = problem_of(piece(begin, stop), None, self.system, self.noise_variance)
             # One for all pieces: its derivatives are compiled once. Where none are taken the system
             # steps a few states faster.

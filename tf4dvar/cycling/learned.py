@@ -1,7 +1,7 @@
 """A model as a filter."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -28,17 +28,51 @@ class MeanAndSpread(NamedTuple):
 class LearnedFilter(Filter):
     """A learned analysis: a model whose first guess takes the forecast as a background.
 
-    What is known is the mean alone. The deviation that is stated is of observed times, by the
-    model's uncertainty; a forecast has none.
+    It forecasts by the model's own flow, of known dynamics or learned. What is known is the mean
+    alone. The deviation that is stated is of observed times, by the model's uncertainty; a forecast
+    has none.
     """
 
     name = "learned"
     kind = MeanAndSpread
+    needs_dynamics = False
     advice = "take a model that was trained on series observed like these, or an ensemble"
     model: str = setting("l63-cycle", "A published model, or a file or folder of one.")
 
+    @property
+    def network(self) -> "FourDVarNet":
+        """The model.
+
+        Raises:
+            InputError: it is no filter.
+        """
+        from tf4dvar.layers import FirstGuess
+        from tf4dvar.layers.contracts import trait
+
+        model = loaded(self.model)
+        is_filter = trait(model.first_guess, FirstGuess, "background") and model.flow is not None
+        if not is_filter or model.uncertainty is None:
+            raise InputError(
+                f"{self.model} is no filter; expected a model with a first guess that takes a "
+                "background, as FilterFirstGuess, a flow and an uncertainty of single times. "
+                "`tf4dvar models` lists those that are published; those of windows cycle by "
+                "`tf4dvar cycle model`."
+            )
+        return model
+
+    def mover(self, problem):
+        """States one step later: by the flow of the model."""
+        model, known = self.network, problem.system
+        own: Any = model.flow
+        if known is not None and not np.isclose(known.time_step, own.time_step):
+            raise InputError(
+                f"Received data with a time step of {known.time_step:g}; {self.model} steps by "
+                f"{own.time_step:g}. Take a model that was trained with the data's."
+            )
+        return lambda states, time: model.ahead(states, 1)[:, 0].astype("float64")
+
     def begin(self, problem, rng):
-        """The background."""
+        """The background; where none is known, the mean of the model's training."""
         operator = problem.observation_operator
         if operator is not None or problem.covariates is not None:
             what = "covariates" if operator is None else "an observation operator"
@@ -46,12 +80,13 @@ class LearnedFilter(Filter):
                 f"Received {what}; a learned filter takes neither covariates nor an observation "
                 "operator. Mark components that are not observed with NaN, or take another method."
             )
-        prior, count = problem.required_prior(), len(problem.observations)
-        mean = np.tile(prior.mean, (count, 1))
+        known = problem.prior
+        start = self.network.normalisation.mean if known is None else known.mean
+        mean = np.tile(np.asarray(start, "float64"), (len(problem.observations), 1))
         return MeanAndSpread(mean, np.zeros_like(mean))
 
     def forecast(self, problem, state, move, time, rng):
-        """The mean by the dynamics."""
+        """The mean by the flow."""
         return MeanAndSpread(move(state.mean, time), np.zeros_like(state.mean))
 
     def update(self, problem, state, seen, move, rng):
@@ -69,7 +104,7 @@ class LearnedFilter(Filter):
             deviations = 1 / np.diag(of.root)
             observations[row, 0, of.entries] = of.values * deviations
             variance[row, 0, of.entries] = np.square(deviations)
-        model = _filter_of(self.model)
+        model = self.network
         given = {"observations": observations, "noise_variance": variance}
         given["background"] = state.mean[observed, np.newaxis].astype("float32")
         found = [each.numpy()[:, 0].astype("float64") for each in model.posterior_of(given)]
@@ -88,18 +123,3 @@ class LearnedFilter(Filter):
     def estimate(self, state):
         """The mean, and the deviation where it is known."""
         return state.mean, np.where(state.spread > 0, state.spread, np.nan)
-
-
-def _filter_of(name: str) -> "FourDVarNet":
-    """A model that can be a filter."""
-    from tf4dvar.layers import FirstGuess
-    from tf4dvar.layers.contracts import trait
-
-    model = loaded(name)
-    if not trait(model.first_guess, FirstGuess, "background") or model.uncertainty is None:
-        raise InputError(
-            f"{name} is no filter; expected a model with a first guess that takes a background, as "
-            "FilterFirstGuess, and an uncertainty of single times. `tf4dvar models` lists "
-            "those that are published; those of windows cycle by `tf4dvar cycle model`."
-        )
-    return model

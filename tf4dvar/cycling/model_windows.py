@@ -35,6 +35,7 @@ class ModelFilter(Filter):
 
     name = "model"
     kind = Given
+    needs_dynamics = False
     in_windows = True
     advice = "take a model that was trained on windows observed like these, or longer windows"
     model: str = setting("l63", "A published model, or a file or folder of one.")
@@ -49,6 +50,11 @@ class ModelFilter(Filter):
                 f"Received window={self.window}, advance={self.advance} and lag={self.lag}; "
                 "expected windows as long as the others together, which leave out nothing."
             )
+
+    @property
+    def network(self) -> "FourDVarNet":
+        """The model."""
+        return loaded(self.model)
 
     def run(
         self,
@@ -114,7 +120,7 @@ class ModelFilter(Filter):
                 "Received an observation operator; a model has its own, from its training. Mark "
                 "components that are not observed with NaN."
             )
-        model = loaded(self.model)
+        model = self.network
 
         def windows_of(values):
             """[series * window, time, entry]."""

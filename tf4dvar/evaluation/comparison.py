@@ -88,26 +88,43 @@ def problem_of(
             f"known here; known systems: {', '.join(SYSTEMS)}. Give one as system=MODULE:NAME; the "
             "methods oi and enks need none."
         )
-    dataset = in_order(dataset, system)
-    variance = _noise_variance(dataset) if noise_variance is None else noise_variance
-    observations = dataset["observations"].values.astype("float64")
     if system is None:
         logger.info("The data are of no known system: only the observations tell of the states.")
-        return Problem(observations, None, variance, first_guess=first_guess)
-    check_observations(observations, components=len(system.components))
+        return replace(problem_without_dynamics(dataset, noise_variance), first_guess=first_guess)
+    dataset = in_order(dataset, system)
+    observed = problem_without_dynamics(dataset, noise_variance, system.covariates)
+    check_observations(observed.observations, components=len(system.components))
     system = system.with_time_step(time_step_of(dataset, system))
-    problem = Problem(
-        observations,
-        true_flow(system, dtype="float64"),
-        variance,
+    problem = replace(
+        observed,
+        flow=true_flow(system, dtype="float64"),
         first_guess=first_guess,
         system=system if system.can_be_simulated else None,
-        covariates=covariates_of(dataset, system.covariates),
     )
     if system.can_be_simulated:
         return problem
     # Without a climatology.
     return replace(problem, background=stationary(problem).background)
+
+
+def problem_without_dynamics(
+    dataset: xr.Dataset, noise_variance: float | None = None, covariates: Sequence[str] = ()
+) -> Problem:
+    """The problem of a data set's windows as they are, of which the observations alone are known.
+
+    Args:
+        dataset, noise_variance: see `problem_of`.
+        covariates: names of those that are taken.
+
+    Raises:
+        InputError: the noise is not known, or is no number.
+    """
+    return Problem(
+        dataset["observations"].values.astype("float64"),
+        None,
+        _noise_variance(dataset) if noise_variance is None else noise_variance,
+        covariates=covariates_of(dataset, covariates),
+    )
 
 
 def _noise_variance(dataset: xr.Dataset) -> float | np.ndarray:

@@ -7,6 +7,7 @@ from tf4dvar.experiments.experiment import Experiment
 from tf4dvar.layers import (
     GENN,
     AttentionFirstGuess,
+    BilinearODE,
     EachTime,
     FilterFirstGuess,
     FixedStepCell,
@@ -14,9 +15,11 @@ from tf4dvar.layers import (
     GradientSolver,
     LSTMCell,
     PeriodicFirstGuess,
+    RK4Flow,
     TrajectorySolver,
 )
 from tf4dvar.models import FourDVarNet
+from tf4dvar.systems import Lorenz63
 
 
 def _attentive() -> FourDVarNet:
@@ -67,9 +70,9 @@ def _of_any_pattern_on_a_circle() -> FourDVarNet:
     )
 
 
-def _cycled(system: str, network, sure) -> FourDVarNet:
+def _cycled(flow, network, sure) -> FourDVarNet:
     return FourDVarNet(
-        true_flow(system),
+        flow,
         GradientSolver(FixedStepCell(0.1), iterations=0),
         first_guess=FilterFirstGuess(network(outputs=1)),
         noise_variance=1.0,
@@ -77,16 +80,28 @@ def _cycled(system: str, network, sure) -> FourDVarNet:
     )
 
 
-def _cycled_lorenz63() -> FourDVarNet:
+def _cycled_lorenz63(flow=None) -> FourDVarNet:
     network = partial(AttentionFirstGuess, segment=1, weighted=True, background=True)
-    return _cycled("l63", partial(network, width=64, depth=3), partial(network, width=32, depth=2))
+    return _cycled(
+        flow or true_flow("l63"),
+        partial(network, width=64, depth=3),
+        partial(network, width=32, depth=2),
+    )
+
+
+def _cycled_on_a_learned_flow() -> FourDVarNet:
+    return _cycled_lorenz63(RK4Flow(BilinearODE(), Lorenz63.time_step))
 
 
 def _cycled_lorenz96() -> FourDVarNet:
     network = partial(
         PeriodicFirstGuess, segment=1, weighted=True, background=True, kernel_size=(1, 5)
     )
-    return _cycled("l96", partial(network, width=32, depth=4), partial(network, width=16, depth=2))
+    return _cycled(
+        true_flow("l96"),
+        partial(network, width=32, depth=4),
+        partial(network, width=16, depth=2),
+    )
 
 
 _Cycled = partial(
@@ -145,6 +160,15 @@ EXPERIMENTS = (
         "a learned filter on the known dynamics (RK4), all observed every 25 steps",
         system="l63",
         build=_cycled_lorenz63,
+        batch_size=256,
+    ),
+    _Cycled(
+        "l63-cycle-flow",
+        "a learned filter on a flow that was learned, all observed every 25 steps",
+        system="l63",
+        build=_cycled_on_a_learned_flow,
+        prior="bilinear",
+        identification_epochs=50,
         batch_size=256,
     ),
     _CycledLorenz96(

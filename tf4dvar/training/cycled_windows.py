@@ -32,7 +32,7 @@ class CycledWindows(TrainingWindows):
     """What a learned filter is given in cycles: its own forecasts, and observations of the truth.
 
     Groups of series take turns: those of one go on by a cycle, an analysis by the model as it is
-    then and a forecast by the system, and what it analysed is a batch. If all of them went on at
+    then and a forecast by its flow, and what it analysed is a batch. If all of them went on at
     once, the next steps would together learn to mend the faults of one model, and the next model
     would have others. Gradients are of one analysis. Squares count in units of the noise's. In a
     training that is resumed series begin anew.
@@ -136,12 +136,12 @@ class CycledWindows(TrainingWindows):
             weight = 1 / (plan.noise_variance / self.truth.var(axis=(0, 1))).mean()
             parts.append((inputs, now, np.full(len(now), weight)))
             given = {name: of.astype("float32") for name, of in inputs.items()}
-            analysis = model.predict_on_batch(given)[:, 0].astype("float64")
+            analysis = model.predict_on_batch(given)[:, 0]
             # What leaves the climate begins anew; what is lost in it has to be found again.
             far = np.square(analysis - truth).mean(axis=1) > FAR * self.truth.var()
             astray = far | ~np.isfinite(analysis).all(axis=1)
-            forecast = np.where(astray[:, np.newaxis], self._near(truth, plan, rng), analysis)
+            begun = np.where(astray[:, np.newaxis], self._near(truth, plan, rng), analysis)
             for _ in range(plan.every):
-                truth, forecast = self._system.step(truth), self._system.step(forecast)
-            group[number] = truth, forecast
+                truth = self._system.step(truth)
+            group[number] = truth, model.ahead(begun.astype("float32"), plan.every)[:, -1]
         return parts

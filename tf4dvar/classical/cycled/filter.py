@@ -1,7 +1,7 @@
 """What every filter is: an estimate of the state of now, moved on in time and corrected."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -101,6 +101,8 @@ class Filter(Settings):
     """Of what it knows."""
     needs_flow: ClassVar[bool] = False
     """Whether it takes derivatives of the dynamics."""
+    needs_dynamics: ClassVar[bool] = True
+    """Whether it goes by the dynamics of the problem; else it is a model, its `network`."""
     in_windows: ClassVar[bool] = False
     """Whether it gives several times at once, of windows, and so none at once."""
     advice: ClassVar[str] = "take more members or more inflation"
@@ -138,7 +140,7 @@ class Filter(Settings):
         Raises:
             DivergenceError: what is known is not finite, and does not begin anew.
         """
-        move = mover(problem)
+        move = self.mover(problem)
         count, steps = len(problem.observations), problem.shape[1]
         is_observed: Any = problem.observed.any(axis=(0, 2))
         reached = 0
@@ -243,6 +245,14 @@ class Filter(Settings):
         recent[series] = np.nan
         counts[series] += 1
         return Position(self.kind(*parts), recent, counts)
+
+    def mover(self, problem: Problem) -> Callable[[np.ndarray, int], np.ndarray]:
+        """States one step later: by the dynamics of the problem, see `mover`.
+
+        Args:
+            problem: of the series.
+        """
+        return mover(problem)
 
     def begin(self, problem: Problem, rng: np.random.Generator) -> Any:
         """What is known before the first observation: the background."""
