@@ -117,8 +117,3 @@ def test_its_command_scores_what_the_file_knows(known, data, tmp_path):
     assert "has 60 times" in fail(*told, "--from", "61", "--steps", "5", *out)
     page = ("--figure", tmp_path / "none.png")
     assert "needs them" in fail(*told, "--steps", "5", *page, *out)
-
-
-def test_without_a_flow_no_state_follows_another(data):
-    with pytest.raises(InputError, match="The prior, GENN, does not step ahead"):
-        model_of(GENN(4), data).ahead(np.zeros((1, 3)), 2)

@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.training.jobs import epochs_of
 from tf4dvar.experiments import Experiment
@@ -61,7 +62,7 @@ def test_the_equations_of_a_system_are_found_from_its_states(system, ode, found)
             np.testing.assert_allclose(weight, found[weight.name], atol=2e-3)
     start = sample_windows(system, 4, 2, seed=2)[:, 0]
     ahead = trajectories(system, start, 21)[:, 1:]
-    np.testing.assert_allclose(model.ahead(start, 20), ahead, atol=2e-3)
+    np.testing.assert_allclose(model.prior.ahead(start, tf.constant(20)), ahead, atol=2e-3)
 
 
 @pytest.mark.long

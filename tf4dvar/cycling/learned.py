@@ -1,6 +1,7 @@
 """A model as a filter."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -61,15 +62,14 @@ class LearnedFilter(Filter):
         return model
 
     def mover(self, problem):
-        """States one step later: by the flow of the model."""
-        model, known = self.network, problem.system
-        own: Any = model.flow
-        if known is not None and not np.isclose(known.time_step, own.time_step):
-            raise InputError(
-                f"Received data with a time step of {known.time_step:g}; {self.model} steps by "
-                f"{own.time_step:g}. Take a model that was trained with the data's."
-            )
-        return lambda states, time: model.ahead(states, 1)[:, 0].astype("float64")
+        """States one step later: by the flow of the model, in steps of the problem's system."""
+        import tensorflow as tf
+
+        own: Any = self.network.flow
+        known = problem.system
+        flow = _flow_of(self.model, own.time_step if known is None else known.time_step)
+        one = tf.constant(1)
+        return lambda states, time: flow.ahead(states, one)[:, 0].numpy().astype("float64")
 
     def begin(self, problem, rng):
         """The background; where none is known, the mean of the model's training."""
@@ -123,3 +123,10 @@ class LearnedFilter(Filter):
     def estimate(self, state):
         """The mean, and the deviation where it is known."""
         return state.mean, np.where(state.spread > 0, state.spread, np.nan)
+
+
+@lru_cache(maxsize=4)
+def _flow_of(name: str, time_step: float) -> Any:
+    """The flow of a model by some step, kept as what is compiled of it is."""
+    flow: Any = loaded(name).flow
+    return flow.with_time_step(time_step)

@@ -7,7 +7,6 @@ import tensorflow as tf
 
 from tf4dvar.errors import InputError
 from tf4dvar.layers import OneStepFlow
-from tf4dvar.layers.several_priors import names_of
 from tf4dvar.models.inputs import by_name
 from tf4dvar.models.labelled import arranged
 from tf4dvar.models.probabilistic import ProbabilisticModel
@@ -70,8 +69,8 @@ class ForecastingModel(ProbabilisticModel):
                 f"Received observations of shape {arrays['observations'].shape}; forecasts are of "
                 "series, [window, time, component]."
             )
-        by_flow = self.flow is not None
-        if not by_flow:
+        flow = self.flow
+        if flow is None:
             arrays = {
                 name: _longer(of, steps) if name in OF_TIMES else of for name, of in arrays.items()
             }
@@ -79,12 +78,12 @@ class ForecastingModel(ProbabilisticModel):
             found = self.sample(arrays, samples, seed)
         else:
             found = self.predict(arrays, verbose=0)[np.newaxis]
-        if by_flow:
-            last = found[:, :, -1]
-            drawn = self.ahead(last.reshape(-1, last.shape[-1]), steps)
-            drawn = drawn.reshape(*last.shape[:2], steps, -1)
-        else:
+        if flow is None:
             last, drawn = found[:, :, -steps - 1], found[:, :, -steps:]
+        else:
+            last = found[:, :, -1]
+            ahead = flow.ahead(last.reshape(-1, last.shape[-1]), tf.constant(steps))
+            drawn = ahead.numpy().reshape(*last.shape[:2], steps, -1)
         std = restored(drawn.std(axis=0, ddof=1)) if samples > 1 else None
         return Forecast(restored(drawn.mean(axis=0)), restored(last.mean(axis=0)), std)
 
@@ -92,36 +91,6 @@ class ForecastingModel(ProbabilisticModel):
     def flow(self) -> OneStepFlow | None:
         """The first prior that steps states ahead; None where none does."""
         return next((each for each in self.priors if isinstance(each, OneStepFlow)), None)
-
-    def ahead(self, states: np.ndarray, steps: int) -> np.ndarray:
-        """The states that follow others by the model's flow, without covariates.
-
-        Args:
-            states: [state, component], physical units.
-            steps: how many follow each.
-
-        Returns:
-            [state, step, component], of the flow's own precision.
-
-        Raises:
-            InputError: the model has no flow.
-        """
-        if self.flow is None:
-            raise InputError(
-                f"The prior, {names_of(self.priors)}, does not step ahead in time; expected a flow "
-                "such as RK4Flow."
-            )
-        return self._ahead(states, tf.constant(steps)).numpy()
-
-    @tf.function(reduce_retracing=True)
-    def _ahead(self, states, steps):
-        flow: Any = self.flow
-        states = tf.cast(states, flow.compute_dtype)
-        found = tf.TensorArray(states.dtype, steps, element_shape=states.shape)
-        for step in tf.range(steps):
-            states = tf.ensure_shape(flow.step(states[:, tf.newaxis])[:, 0], states.shape)
-            found = found.write(step, states)
-        return tf.transpose(found.stack(), (1, 0, 2))
 
 
 def _longer(values, steps):

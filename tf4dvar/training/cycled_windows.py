@@ -124,7 +124,8 @@ class CycledWindows(TrainingWindows):
 
     def _cycled(self, model: FourDVarNet, group, rng):
         """The next cycle of a group; of each observing system inputs, truth, weights."""
-        parts = []
+        parts, flow = [], model.flow
+        assert flow is not None
         for number, plan in enumerate(self._plans):
             truth, forecast = group[number]
             now = truth[:, np.newaxis]
@@ -143,5 +144,6 @@ class CycledWindows(TrainingWindows):
             begun = np.where(astray[:, np.newaxis], self._near(truth, plan, rng), analysis)
             for _ in range(plan.every):
                 truth = self._system.step(truth)
-            group[number] = truth, model.ahead(begun.astype("float32"), plan.every)[:, -1]
+            ahead = flow.ahead(begun.astype("float32"), tf.constant(plan.every))
+            group[number] = truth, ahead[:, -1].numpy()
         return parts

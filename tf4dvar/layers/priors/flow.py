@@ -55,6 +55,34 @@ class OneStepFlow(PreciseLayer, Prior):
         """
         return self.step_with_adjoint(state, covariates)[0]
 
+    @tf.function(reduce_retracing=True)
+    def ahead(self, states, steps):
+        """The states that follow others, one step after another, without covariates.
+
+        Args:
+            states: [state, component].
+            steps: how many follow each, a tensor.
+
+        Returns:
+            [state, step, component].
+        """
+        states = tf.cast(states, self.compute_dtype)
+        found = tf.TensorArray(states.dtype, steps, element_shape=states.shape)
+        for step in tf.range(steps):
+            states = tf.ensure_shape(self.step(states[:, tf.newaxis])[:, 0], states.shape)
+            found = found.write(step, states)
+        return tf.transpose(found.stack(), (1, 0, 2))
+
+    def with_time_step(self, time_step: float) -> "OneStepFlow":
+        """The flow of the same ODE, with its weights, by another step.
+
+        Args:
+            time_step: in the ODE's unit of time.
+        """
+        if time_step == self.time_step:
+            return self
+        return type(self)(self.ode, time_step, dtype=self.dtype_policy)
+
     def call(self, state, covariates=None):
         """The prediction."""
         return self.with_adjoint(state, covariates)[0]
