@@ -11,7 +11,8 @@ import pytest
 import tf4dvar
 from tests.cli.test_app import fail, succeed
 from tf4dvar.errors import InputError
-from tf4dvar.models import load_model, published_names
+from tf4dvar.models import load_model
+from tf4dvar.storage.published import published_names
 
 ROOT = Path(__file__).parents[1]
 

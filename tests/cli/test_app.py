@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import typer
 from typer.testing import CliRunner
 
-from tf4dvar.cli.app import app
+from tf4dvar.cli.app import COMMANDS, app
 from tf4dvar.data import read_windows, write_dataset
 from tf4dvar.experiments import experiment_by_name
 from tf4dvar.paper.demo import EXPERIMENT
@@ -182,6 +183,8 @@ def test_export_describes_the_run(folder, tmp_path):
 def test_help_is_there_without_tensorflow(tmp_path):
     code = (
         "import sys; from tf4dvar.cli.app import app; app(['--help'], standalone_mode=False);"
+        "app(['models'], standalone_mode=False);"
+        "assert not {'xarray', 'scipy.linalg', 'pandas', 'keras'} & {*sys.modules};"
         "app(['assimilate', 'enks', '--help'], standalone_mode=False);"
         "assert 'tensorflow' not in sys.modules"
     )
@@ -189,6 +192,14 @@ def test_help_is_there_without_tensorflow(tmp_path):
     assert result.returncode == 0, result.stderr
     for command in ("simulate", "train", "evaluate", "reconstruct", "assimilate", "plot", "export"):
         assert command in result.stdout
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_tells_of_a_command_what_the_command_says(name):
+    root = typer.main.get_command(app)
+    told = " ".join(succeed("--help").replace("\u2502", " ").split())
+    first, *_ = root.commands[name].help.split("\n\n")
+    assert f" {name} {' '.join(first.split())} " in told.replace("`", "")
 
 
 def epochs_told(output):

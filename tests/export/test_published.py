@@ -17,9 +17,10 @@ from tf4dvar.evaluation.metrics import r_score
 from tf4dvar.evaluation.reconstruction import reconstruct
 from tf4dvar.evaluation.scores import evaluate
 from tf4dvar.experiments import EXPERIMENTS, Experiment
-from tf4dvar.export.published import OTHER_WINDOWS, card_of, other_observations, readme
+from tf4dvar.export.published import OTHER_WINDOWS, other_observations, readme
 from tf4dvar.layers import GENN, ConvCell, GradientSolver
 from tf4dvar.models import FourDVarNet, load_model
+from tf4dvar.storage.published import card_of
 from tf4dvar.storage.version_directory import check_digests
 from tf4dvar.systems import Lorenz96, system_by_name
 from tf4dvar.systems.instruments import PLANS

@@ -12,6 +12,7 @@ import xarray as xr
 from tf4dvar.classical import METHODS, Analysis
 from tf4dvar.classical.fields import FIELD_METHODS
 from tf4dvar.cli.common import (
+    SETTINGS,
     ForceOption,
     Group,
     JsonOption,
@@ -38,6 +39,7 @@ assimilate = typer.Typer(
     help="Reconstruct windows by a classical method, with the dynamics of their system.",
     no_args_is_help=True,
     cls=Group,
+    **SETTINGS,
 )
 
 FirstGuessOption = Annotated[

@@ -48,6 +48,15 @@ NoiseVarianceOption = Annotated[
 ]
 
 
+# Of every group of commands.
+SETTINGS: dict[str, Any] = {
+    "add_completion": False,
+    "pretty_exceptions_enable": False,
+    "rich_markup_mode": "markdown",
+    "context_settings": {"help_option_names": ["-h", "--help"]},
+}
+
+
 class Group(TyperGroup):
     """Turns a user's mistake into one line and exit code 2; its commands take `--import`."""
 
@@ -55,7 +64,7 @@ class Group(TyperGroup):
         super().__init__(*args, **kwargs)
         for command in self.commands.values():
             if not isinstance(command, TyperGroup):
-                command.params.append(_import_option())
+                command.params.append(import_option())
 
     def invoke(self, ctx):
         """Run the command."""
@@ -77,7 +86,7 @@ class Group(TyperGroup):
         return message
 
 
-def _import_option():
+def import_option():
     """An option of any command, whose function need not know of it."""
     holder = typer.Typer(add_completion=False)
 

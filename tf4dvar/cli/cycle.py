@@ -17,6 +17,7 @@ from tf4dvar.classical import METHODS
 from tf4dvar.classical.cycled import FILTERS, Filter
 from tf4dvar.cli.assimilate import on_the_line
 from tf4dvar.cli.common import (
+    SETTINGS,
     ForceOption,
     Group,
     JsonOption,
@@ -45,6 +46,7 @@ cycles = typer.Typer(
     help="Filter a series of any length: the state of now from what was observed until now.",
     no_args_is_help=True,
     cls=Group,
+    **SETTINGS,
 )
 
 

@@ -9,6 +9,7 @@ from tf4dvar.cli.common import ForceOption, JsonOption, report
 from tf4dvar.errors import InputError
 from tf4dvar.runtime import load_tensorflow
 from tf4dvar.storage import atomic_path, check_output
+from tf4dvar.storage.published import published_models
 
 
 def publish(
@@ -64,11 +65,7 @@ def models(
 
     Example: `tf4dvar models --json`
     """
-    load_tensorflow()
-    from tf4dvar.export.published import published_models
-    from tf4dvar.models import SHIPPED
-
-    cards = published_models(SHIPPED if folder is None else folder)
+    cards = published_models() if folder is None else published_models(folder)
     report(cards if as_json else {card["name"]: _line(card) for card in cards}, as_json)
 
 

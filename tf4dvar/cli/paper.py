@@ -1,4 +1,4 @@
-"""The commands of the paper's experiments: list, tables, figures."""
+"""The commands of the paper's experiments: list, tables, figures, and a first look."""
 
 import sys
 from contextlib import redirect_stdout
@@ -87,3 +87,18 @@ def figures(
 
     files = make_figures(system, runs, out, protocol, windows)
     report({file.stem: str(file) for file in files}, as_json)
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="Folder to write into.")] = Path("demo"),
+    windows: Annotated[int, typer.Option(min=2, help="Held-out windows.")] = 200,
+    minutes: Annotated[float, typer.Option(help="Training time.")] = 3.0,
+) -> None:
+    """Simulate, train, reconstruct held-out windows, compare and draw.
+
+    Example: `tf4dvar demo --out demo --minutes 3`
+    """
+    load_tensorflow()
+    from tf4dvar.paper.demo import run_demo
+
+    run_demo(out, windows, minutes, verbose())

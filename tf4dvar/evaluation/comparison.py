@@ -33,8 +33,9 @@ from tf4dvar.evaluation.scores import (
     warn_of_training_windows,
 )
 from tf4dvar.experiments import true_flow
-from tf4dvar.models import FourDVarNet, load_model, published_names
+from tf4dvar.models import FourDVarNet, load_model
 from tf4dvar.models.labelled import arranged_truth
+from tf4dvar.storage.published import published_names
 from tf4dvar.storage.records import json_text
 from tf4dvar.systems import SYSTEMS, System
 

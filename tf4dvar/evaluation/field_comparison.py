@@ -19,8 +19,9 @@ from tf4dvar.errors import InputError
 from tf4dvar.evaluation.calibration import calibration
 from tf4dvar.evaluation.field_scores import daily_scores, field_scores
 from tf4dvar.evaluation.reconstruction import predicted
-from tf4dvar.models import FourDVarNet, load_model, published_names
+from tf4dvar.models import FourDVarNet, load_model
 from tf4dvar.models.series import members_for, states_of_members
+from tf4dvar.storage.published import published_names
 
 # Groups of equally many points, from the nearest to an observation of their day to the farthest.
 GROUPS = 5

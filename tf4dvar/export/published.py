@@ -4,7 +4,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from tf4dvar.data import protocol_plan, simulate_dataset
@@ -21,7 +20,7 @@ from tf4dvar.paper.reference_scores import REFERENCES
 from tf4dvar.paper.tables import held_out_windows
 from tf4dvar.runtime import machine
 from tf4dvar.storage import atomic_path
-from tf4dvar.storage.records import read_record
+from tf4dvar.storage.published import card_of
 from tf4dvar.systems import TEST_SEED, system_by_name
 from tf4dvar.systems.observation_plan import ObservationPlan
 from tf4dvar.training import RunDirectory, learned_weights
@@ -30,32 +29,6 @@ from tf4dvar.training import RunDirectory, learned_weights
 OTHER_WINDOWS = 500
 # How much later the observed times are there.
 SHIFT = 3
-
-
-class _Scores(msgspec.Struct):
-    r_score: float
-    r_score_se: float | None  # one test window has none
-
-
-class _ScoresOfFields(msgspec.Struct):
-    mu: float
-    lambda_x: float | None
-
-
-class _Card(msgspec.Struct, kw_only=True):
-    """What the list of models shows."""
-
-    name: str
-    summary: str
-    system: str = ""
-
-
-class _CardOfWindows(_Card, kw_only=True):
-    scores: _Scores
-
-
-class _CardOfFields(_Card, kw_only=True):
-    scores: _ScoresOfFields
 
 
 def publish(run: Path, out: Path, windows: int | None = None) -> dict[str, Any]:
@@ -129,34 +102,6 @@ def publish(run: Path, out: Path, windows: int | None = None) -> dict[str, Any]:
     with atomic_path(out / "README.md") as temporary:
         temporary.write_text(readme(card))
     return card
-
-
-def card_of(path: Path) -> dict[str, Any]:
-    """The card of a published model.
-
-    Args:
-        path: the model's directory.
-
-    Raises:
-        InputError: there is none, or it is damaged.
-    """
-    file = path / "card.json"
-    if not file.is_file():
-        raise InputError(f"There is no published model in {path}; expected a card.json.")
-    of_fields = read_record(file, _Card).get("system") in FIELDS
-    return read_record(file, _CardOfFields if of_fields else _CardOfWindows)
-
-
-def published_models(folder: Path) -> list[dict[str, Any]]:
-    """The cards of all models in a folder, in the order of their names.
-
-    Args:
-        folder: where the models are.
-    """
-    found = [card_of(path.parent) for path in sorted(folder.glob("*/card.json"))]
-    if not found:
-        raise InputError(f"There is no published model in {folder}; expected NAME/card.json.")
-    return found
 
 
 def other_observations(model: FourDVarNet, system: str, protocol: str) -> dict[str, float | None]:

@@ -1,13 +1,12 @@
 """FourDVarNet: the layers put together, trained by `fit`, saved and loaded."""
 
 from tf4dvar.models.fourdvarnet import FourDVarNet
-from tf4dvar.models.loading import SHIPPED, load_model, model_file, published_names
+from tf4dvar.models.loading import load_model, model_file
 from tf4dvar.models.losses import SupervisedLoss, TrainingLoss, UnsupervisedLoss
 from tf4dvar.models.metrics import RScore
 from tf4dvar.models.saved_model import twin
 
 __all__ = [
-    "SHIPPED",
     "FourDVarNet",
     "RScore",
     "SupervisedLoss",
@@ -15,6 +14,5 @@ __all__ = [
     "UnsupervisedLoss",
     "load_model",
     "model_file",
-    "published_names",
     "twin",
 ]

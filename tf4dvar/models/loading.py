@@ -6,21 +6,7 @@ from tf4dvar.data.storage_checks import ZARR
 from tf4dvar.errors import InputError, first_line
 from tf4dvar.models.archive import load_archive
 from tf4dvar.models.fourdvarnet import FourDVarNet
-
-# The published models: in the package where it is installed, beside it in a checkout.
-SHIPPED = next(
-    (
-        folder
-        for folder in (Path(__file__).parents[depth] / "saved_models" for depth in (1, 2))
-        if folder.is_dir()
-    ),
-    Path("saved_models"),
-)
-
-
-def published_names() -> list[str]:
-    """The names of the models that come with the package."""
-    return sorted(file.parent.name for file in SHIPPED.glob("*/model.keras"))
+from tf4dvar.storage.published import SHIPPED, published_names
 
 
 def model_path(path: str | Path) -> Path:

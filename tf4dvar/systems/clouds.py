@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import fft
+import scipy
 
 from tf4dvar.errors import InputError
 
@@ -47,8 +47,8 @@ class Clouds:
             rng: draws the clouds.
         """
         distance = length / points
-        kx = 2 * np.pi * fft.rfftfreq(points, distance)
-        ky = 2 * np.pi * fft.fftfreq(points, distance)[:, None]
+        kx = 2 * np.pi * scipy.fft.rfftfreq(points, distance)
+        ky = 2 * np.pi * scipy.fft.fftfreq(points, distance)[:, None]
         # Of a power that falls with the third power of the wavenumber: edges with many corners.
         amplitude = (np.square(kx) + np.square(ky) + (2 * np.pi / self.size) ** 2) ** -0.75
         amplitude[0, 0] = 0.0
@@ -56,11 +56,11 @@ class Clouds:
         moved = np.exp(-1j * (kx * east + ky * north))
 
         def drawn():
-            return amplitude * fft.rfft2(rng.normal(size=(points, points)))
+            return amplitude * scipy.fft.rfft2(rng.normal(size=(points, points)))
 
         field, fields = drawn(), np.empty((days, points, points))
         for day in range(days):
-            fields[day] = fft.irfft2(field)
+            fields[day] = scipy.fft.irfft2(field)
             fresh = np.sqrt(1 - self.persistence**2)
             field = self.persistence * moved * field + fresh * drawn()
         return fields < np.quantile(fields, 1 - self.share)

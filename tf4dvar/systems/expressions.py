@@ -14,7 +14,7 @@ from keyword import iskeyword
 from typing import Any
 
 import numpy as np
-from scipy import special
+import scipy
 
 from tf4dvar.errors import InputError, shown
 
@@ -252,7 +252,7 @@ def _of_numpy() -> dict[str, Callable]:
         **{"atan": np.arctan, "sinh": np.sinh, "cosh": np.cosh, "tanh": np.tanh},
         **{"asinh": np.arcsinh, "acosh": np.arccosh, "atanh": np.arctanh},
         **{"Abs": np.abs, "sign": np.sign, "floor": np.floor, "ceiling": np.ceil},
-        **{"erf": special.erf, "where": np.where, "Float": float},
+        **{"erf": scipy.special.erf, "where": np.where, "Float": float},
         **{"BooleanTrue": lambda: True, "BooleanFalse": lambda: False, "Not": np.logical_not},
         **{"And": _over(np.logical_and), "Or": _over(np.logical_or)},
         **{"StrictLessThan": operator.lt, "LessThan": operator.le},

@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-from scipy import fft
+import scipy
 
 from tf4dvar.systems.observation_plan import ObservationPlan
 from tf4dvar.systems.system import System
@@ -98,7 +98,7 @@ class KuramotoSivashinsky(System):
 def _transforms(state):
     """Of states to their waves, and back."""
     if library_of(state) is np:
-        return fft.rfft, fft.irfft
+        return scipy.fft.rfft, scipy.fft.irfft
     signal = library_of(state).signal
     return signal.rfft, signal.irfft
 
@@ -110,7 +110,7 @@ def _as(factors, state):
 
 
 def _waves(length):
-    return 2 * np.pi / length * fft.rfftfreq(POINTS, 1 / POINTS)
+    return 2 * np.pi / length * scipy.fft.rfftfreq(POINTS, 1 / POINTS)
 
 
 def _slope(length):

@@ -6,7 +6,7 @@ from functools import cached_property
 from itertools import islice
 
 import numpy as np
-from scipy import fft
+import scipy
 
 from tf4dvar.errors import InputError
 
@@ -85,7 +85,10 @@ class QuasiGeostrophic:
     def wavenumbers(self) -> tuple[np.ndarray, np.ndarray]:
         """In x and in y, [ky, kx], 1/m."""
         distance = self.length / self.points
-        along, across = fft.rfftfreq(self.points, distance), fft.fftfreq(self.points, distance)
+        along, across = (
+            scipy.fft.rfftfreq(self.points, distance),
+            scipy.fft.fftfreq(self.points, distance),
+        )
         kx, ky = np.meshgrid(2 * np.pi * along, 2 * np.pi * across)
         return kx, ky
 
@@ -167,9 +170,11 @@ class QuasiGeostrophic:
         """
         kx, ky = self.wavenumbers
         mean = np.array(self.flows[: streams.shape[1]])[:, None, None]
-        values = fft.irfft2(advected)
-        along = fft.rfft2((fft.irfft2(-1j * ky * streams) + mean) * values)
-        return 1j * kx * along + 1j * ky * fft.rfft2(fft.irfft2(1j * kx * streams) * values)
+        values = scipy.fft.irfft2(advected)
+        along = scipy.fft.rfft2((scipy.fft.irfft2(-1j * ky * streams) + mean) * values)
+        return 1j * kx * along + 1j * ky * scipy.fft.rfft2(
+            scipy.fft.irfft2(1j * kx * streams) * values
+        )
 
     def states(self, state: np.ndarray) -> Iterator[np.ndarray]:
         """A state and those that follow it, step by step, for ever.
@@ -204,7 +209,7 @@ class QuasiGeostrophic:
         """
         kx, ky = self.wavenumbers
         noise = rng.normal(size=(members, self.layers, self.points, self.points))
-        state = fft.rfft2(noise) * np.exp(-(kx**2 + ky**2) * self.deformation_radius**2)
+        state = scipy.fft.rfft2(noise) * np.exp(-(kx**2 + ky**2) * self.deformation_radius**2)
         state[..., 0, 0] = 0.0
         return state * (INITIAL_SPEED / np.sqrt(2 * self.energy(state)))[:, None, None, None]
 
@@ -222,7 +227,7 @@ class QuasiGeostrophic:
         Args:
             state: as of the class.
         """
-        return self.coriolis / GRAVITY * fft.irfft2(self.stream_function(state))
+        return self.coriolis / GRAVITY * scipy.fft.irfft2(self.stream_function(state))
 
     def state_of(self, heights: np.ndarray) -> np.ndarray:
         """The state of some heights; their means do not count.
@@ -230,7 +235,7 @@ class QuasiGeostrophic:
         Args:
             heights: m, [member, layer, y, x].
         """
-        streams = GRAVITY / self.coriolis * fft.rfft2(heights)
+        streams = GRAVITY / self.coriolis * scipy.fft.rfft2(heights)
         streams[..., 0, 0] = 0.0
         return sum(self.to_vorticity[:, i] * streams[:, i, None] for i in range(self.layers))
 
@@ -252,7 +257,9 @@ class QuasiGeostrophic:
 
     def _mean_product(self, one, other):
         """Half the mean of a product over the volume."""
-        return (fft.irfft2(one) * fft.irfft2(other)).mean((-2, -1)) @ self.thicknesses / 2
+        return (
+            (scipy.fft.irfft2(one) * scipy.fft.irfft2(other)).mean((-2, -1)) @ self.thicknesses / 2
+        )
 
     def _runge_kutta(self, state, slope):
         """The mean slope over a step, of fourth order."""
@@ -297,4 +304,4 @@ class StirredTemperature(QuasiGeostrophic):
     def observed(self, state):
         """The temperature, degrees Celsius, [member, y, x]."""
         y = self.length * ((np.arange(self.points) + 0.5) / self.points - 0.5)
-        return self.mean + self.gradient * y[:, None] + fft.irfft2(state[:, -1])
+        return self.mean + self.gradient * y[:, None] + scipy.fft.irfft2(state[:, -1])

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
-from scipy.integrate import solve_ivp
+import scipy
 
 from tf4dvar.errors import InputError
 from tf4dvar.systems.axes import axes_but
@@ -62,7 +62,7 @@ def trajectories_rk45(system: System, initial: np.ndarray, steps: int) -> np.nda
     times = system.time_step * np.arange(steps)
     return np.stack(
         [
-            solve_ivp(
+            scipy.integrate.solve_ivp(
                 lambda time, state: system.tendency(
                     state, system.covariates_at(time) if system.covariates else None
                 ),
