@@ -11,6 +11,7 @@ from tf4dvar.layers import NormalisedPrior, OneStepFlow
 from tf4dvar.models import FourDVarNet
 from tf4dvar.training.divergence_guard import DivergenceGuard
 
+# At the beginning; it falls to zero as half a cosine.
 LEARNING_RATE = 1e-3
 BATCH = 32
 # Coefficients of a flow up to which derivatives by each of them are cheap, and entries of all of
@@ -52,12 +53,15 @@ def _fit(prior, states, epochs):
     """Fit a prior to states, both normalised; the loss of every epoch."""
     alone = keras.Sequential([prior])
     alone.compile(keras.optimizers.Adam(LEARNING_RATE, clipnorm=1.0), "mse")
+    falling = keras.callbacks.LearningRateScheduler(
+        lambda epoch: LEARNING_RATE * (1 + math.cos(math.pi * epoch / epochs)) / 2
+    )
     history = alone.fit(
         states,
         states,
         batch_size=BATCH,
         epochs=epochs,
-        callbacks=[DivergenceGuard()],
+        callbacks=[falling, DivergenceGuard()],
         verbose=2,
     )
     return history.history["loss"]

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf4dvar.layers.configured import ConfiguredLayer
-from tf4dvar.layers.kernels.times import pad_times, sizes, times
+from tf4dvar.layers.kernels.times import pad_times, part, sizes, times
 
 BOUNDARIES = ("zero", "periodic", "reflected")
 
@@ -177,10 +177,12 @@ def convolve(values, kernel, boundaries: Sequence[str]):
         # As a convolution the two maps of a `ConvCell` on a circle took a fifth of a step's time.
         return values * tf.reshape(kernel, ())
     reaches = _reaches(kernel)
+    if _is_zero_beyond(boundaries, reaches):
+        return _convolve(values, kernel, "SAME")
     for axis, (boundary, reach) in enumerate(zip(boundaries, reaches, strict=True), start=2):
         if reach:
             values = extended(values, axis, reach, boundary)
-    return _convolve_extended(values, kernel)
+    return _convolve(values, kernel, "VALID")
 
 
 def convolve_transposed(gradient, kernel, boundaries: Sequence[str]):
@@ -195,7 +197,12 @@ def convolve_transposed(gradient, kernel, boundaries: Sequence[str]):
     """
     if kernel.shape.num_elements() == 1:
         return convolve(gradient, kernel, boundaries)
+    last = len(kernel.shape) - 1
+    turned = tf.reverse(kernel, [*range(last - 1)])
+    turned = tf.transpose(turned, (*range(last - 1), last, last - 1))
     reaches = _reaches(kernel)
+    if _is_zero_beyond(boundaries, reaches):
+        return _convolve(gradient, turned, "SAME")
     for axis, (boundary, reach) in enumerate(zip(boundaries, reaches, strict=True), start=2):
         if not reach:
             continue
@@ -204,10 +211,7 @@ def convolve_transposed(gradient, kernel, boundaries: Sequence[str]):
             gradient = extended(gradient, axis, 2 * reach, "zero")
         else:
             gradient = extended(gradient, axis, reach, boundary)
-    last = len(kernel.shape) - 1
-    turned = tf.reverse(kernel, [*range(last - 1)])
-    turned = tf.transpose(turned, (*range(last - 1), last, last - 1))
-    values = _convolve_extended(gradient, turned)
+    values = _convolve(gradient, turned, "VALID")
     for axis, (boundary, reach) in enumerate(zip(boundaries, reaches, strict=True), start=2):
         if reach and boundary == "reflected":
             values = extended_transposed(values, axis, reach, boundary)
@@ -219,8 +223,18 @@ def _reaches(kernel):
     return [width // 2 for width in kernel.shape[1:-2]]
 
 
-def _convolve_extended(values, kernel):
-    """A convolution over time, zero beyond the window, and over the axes of space, extended."""
+def _is_zero_beyond(boundaries, reaches):
+    """Whether there is nothing but zeros beyond all edges of space."""
+    return all(
+        boundary == "zero" or not reach for boundary, reach in zip(boundaries, reaches, strict=True)
+    )
+
+
+def _convolve(values, kernel, padding):
+    """A convolution over time, zero beyond the window, and over the axes of space.
+
+    Those are extended before (`padding` is "VALID"), or zero beyond the edges ("SAME").
+    """
     if values.shape[1] == 1:  # which has no neighbours in time
         kernel = kernel[kernel.shape[0] // 2 :][:1]
     width, *widths, _, _ = kernel.shape
@@ -228,8 +242,9 @@ def _convolve_extended(values, kernel):
         return tf.nn.conv1d(values, kernel, stride=1, padding="SAME")
     if len(widths) == 1:
         over_time = [[0, 0], [width // 2, width // 2], [0, 0], [0, 0]]
-        return tf.nn.conv2d(values, kernel, strides=1, padding=over_time)
-    return _convolve_times_as_channels(values, kernel)
+        padding = over_time if padding == "VALID" else padding
+        return tf.nn.conv2d(values, kernel, strides=1, padding=padding)
+    return _convolve_times_as_channels(values, kernel, padding)
 
 
 def extended(values, axis: int, reach: int, boundary: str):
@@ -246,14 +261,12 @@ def extended(values, axis: int, reach: int, boundary: str):
         widths[axis] = [reach, reach]
         return tf.pad(values, widths)
 
-    def part(start, end):
-        return values[(*[slice(None)] * axis, slice(start, end))]
-
+    count = sizes(values)[axis]
     if boundary == "periodic":
-        before, after = part(-reach, None), part(None, reach)
+        before, after = part(values, axis, count - reach, reach), part(values, axis, 0, reach)
     else:
-        before = tf.reverse(part(1, reach + 1), [axis])
-        after = tf.reverse(part(-reach - 1, -1), [axis])
+        before = tf.reverse(part(values, axis, 1, reach), [axis])
+        after = tf.reverse(part(values, axis, count - reach - 1, reach), [axis])
     return tf.concat([before, values, after], axis)
 
 
@@ -265,13 +278,12 @@ def extended_transposed(gradient, axis: int, reach: int, boundary: str):
         axis, reach, boundary: as of `extended`.
     """
 
-    def part(start, end):
-        return gradient[(*[slice(None)] * axis, slice(start, end))]
-
-    within = part(reach, -reach)
+    count = sizes(gradient)[axis]
+    within = part(gradient, axis, reach, count - 2 * reach)
     if boundary == "zero":
         return within
-    before, after = part(None, reach), part(-reach, None)
+    before = part(gradient, axis, 0, reach)
+    after = part(gradient, axis, count - reach, reach)
     last = sizes(within)[axis] - reach
 
     def placed(values, start):
@@ -285,8 +297,8 @@ def extended_transposed(gradient, axis: int, reach: int, boundary: str):
     return within + placed(before, 1) + placed(after, last - 1)
 
 
-def _convolve_times_as_channels(values, kernel):
-    """A convolution over two or more axes of space, which `values` has extended.
+def _convolve_times_as_channels(values, kernel, padding):
+    """As `_convolve`, over two or more axes of space.
 
     The neighbours in time are channels: in training that takes a fifth of the time of a
     convolution with one axis more.
@@ -303,5 +315,5 @@ def _convolve_times_as_channels(values, kernel):
     by_channel = tf.reshape(by_channel, (*widths, width * channels, filters))
     # Said outright: where it is not, TensorFlow has no second derivative outside of a graph.
     order = {2: "NHWC", 3: "NDHWC"}[len(widths)]
-    output = tf.nn.convolution(maps, by_channel, padding="VALID", data_format=order)
+    output = tf.nn.convolution(maps, by_channel, padding=padding, data_format=order)
     return tf.reshape(output, (batch, steps, *tf.unstack(tf.shape(output))[1:-1], filters))

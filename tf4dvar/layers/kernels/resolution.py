@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from tf4dvar.layers.kernels.convolution import extended, extended_transposed
-from tf4dvar.layers.kernels.times import sizes
+from tf4dvar.layers.kernels.times import part, sizes
 
 
 def coarsened(values):
@@ -18,12 +18,19 @@ def coarsened(values):
         [batch, time, *half of space, channel].
     """
     for axis in range(2, len(values.shape) - 1):
-        others, count = (slice(None),) * axis, sizes(values)[axis]
-        # Its own neighbour.
-        alone = values[(*others, slice(count - count % 2, None))]
+        count = sizes(values)[axis]
         shape = (*sizes(values)[:axis], (count + 1) // 2, 2, *sizes(values)[axis + 1 :])
-        values = tf.reduce_mean(tf.reshape(tf.concat([values, alone], axis), shape), axis + 1)
+        if not _is_even(count):
+            # Its own neighbour.
+            alone = part(values, axis, count - count % 2, count % 2)
+            values = tf.concat([values, alone], axis)
+        values = tf.reduce_mean(tf.reshape(values, shape), axis + 1)
     return values
+
+
+def _is_even(count):
+    """Of a size that is known beforehand: it has no last one without a neighbour."""
+    return isinstance(count, int) and count % 2 == 0
 
 
 def coarsened_transposed(gradient, like):
@@ -37,13 +44,16 @@ def coarsened_transposed(gradient, like):
         [batch, time, *space, channel].
     """
     for axis in range(2, len(gradient.shape) - 1):
-        others, count = (slice(None),) * axis, sizes(like)[axis]
+        count = sizes(like)[axis]
         both = tf.repeat(gradient / 2, 2, axis)
+        if _is_even(count):
+            gradient = both
+            continue
         # The second half of a last one without a neighbour.
-        beyond = both[(*others, slice(count, None))]
+        beyond = part(both, axis, count, count % 2)
         widths = [[0, 0]] * len(both.shape)
         widths[axis] = [count - count % 2, 0]
-        gradient = both[(*others, slice(count))] + tf.pad(beyond, widths)
+        gradient = part(both, axis, 0, count) + tf.pad(beyond, widths)
     return gradient
 
 
@@ -62,12 +72,13 @@ def refined(values, boundaries: Sequence[str], like):
         [batch, time, *space, channel].
     """
     for axis, boundary in enumerate(boundaries, start=2):
-        around, others = extended(values, axis, 1, boundary), (slice(None),) * axis
-        sides = around[(*others, slice(None, -2))], around[(*others, slice(2, None))]
+        around, shape = extended(values, axis, 1, boundary), sizes(values)
+        sides = part(around, axis, 0, shape[axis]), part(around, axis, 2, shape[axis])
         halves = tf.stack([0.75 * values + 0.25 * side for side in sides], axis + 1)
-        shape = sizes(values)
         shape[axis] *= 2
-        values = tf.reshape(halves, shape)[(*others, slice(sizes(like)[axis]))]
+        values, wanted = tf.reshape(halves, shape), sizes(like)[axis]
+        if not _is_even(wanted):
+            values = part(values, axis, 0, wanted)
     return values
 
 

@@ -1,4 +1,4 @@
-"""Parts of the time axis.
+"""Parts of the time axis, and of others.
 
 Taken by `tf.slice`, of which the gradient is a padding; that of `state[:, a:b]` costs several
 times more, in every iteration of a solver.
@@ -9,10 +9,18 @@ import tensorflow as tf
 
 def times(state, start, count):
     """The `count` times from `start` on of [batch, time, ...]."""
-    others = len(state.shape) - 2
-    part = tf.slice(state, (0, start, *[0] * others), (-1, count, *[-1] * others))
-    part.set_shape((state.shape[0], None, *state.shape[2:]))
-    return part
+    return part(state, 1, start, count)
+
+
+def part(values, axis, start, count):
+    """The `count` entries from `start` on along an axis."""
+    starts, counts = [0] * len(values.shape), [-1] * len(values.shape)
+    starts[axis], counts[axis] = start, count
+    taken = tf.slice(values, starts, counts)
+    shape = list(values.shape)
+    shape[axis] = count if isinstance(count, int) and count >= 0 else None
+    taken.set_shape(shape)
+    return taken
 
 
 def first_times(state, count):
