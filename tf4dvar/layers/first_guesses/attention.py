@@ -100,7 +100,7 @@ class AttentionFirstGuess(FirstGuess):
         told = features(observations, mask, self.weighted, background)
         segments = padded_blocks(tf.concat(told, axis=-1), self.segment)
         batch, count = tf.unstack(tf.shape(segments)[:2])
-        self._check_memory(batch, count)
+        count = self._checked(batch, count)
         segments = self.enter(tf.reshape(segments, (batch, count, self._channels(observed))))
         sequence = segments + self._positions(count)
         for block in self.blocks:
@@ -119,10 +119,13 @@ class AttentionFirstGuess(FirstGuess):
         """Numbers of a time."""
         return self.outputs * (self.components or observed)
 
-    def _check_memory(self, windows, segments):
-        """Refuse what would take all of it: attention compares every segment with every other."""
+    def _checked(self, windows, segments):
+        """The number of segments; refused where attention, each with each, would take the memory.
+
+        What follows hangs on it, as in a graph what does not may be computed before.
+        """
         pairs = tf.cast(windows * self.heads, tf.float64) * tf.square(tf.cast(segments, tf.float64))
-        tf.debugging.Assert(
+        fits = tf.debugging.Assert(
             pairs <= MOST_PAIRS,
             [
                 "Received windows that are too long, or too many at once, for attention over their",
@@ -130,6 +133,8 @@ class AttentionFirstGuess(FirstGuess):
                 f"segments of {self.segment} steps; cut them to shorter ones.",
             ],
         )
+        with tf.control_dependencies([fits]):
+            return tf.identity(segments)
 
     def _positions(self, count):
         """Sines and cosines of the segment's number at geometric frequencies, [segment, width]."""
