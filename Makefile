@@ -77,6 +77,7 @@ notebooks: $(STAMP)
 
 bench: $(BENCH_STAMP)
 	$(BIN)/python benchmarks/against_peer.py
+	$(BIN)/python benchmarks/against_peer_on_maps.py
 	$(BIN)/python benchmarks/growth.py
 	$(BIN)/python benchmarks/latency.py
 	$(BIN)/python benchmarks/serving.py

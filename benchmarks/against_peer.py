@@ -66,11 +66,11 @@ COLUMNS = {
 }
 
 
-def table(rows):
+def table(rows, columns=COLUMNS):
     """Markdown."""
-    lines = ["| " + " | ".join(COLUMNS.values()) + " |", "|---" * len(COLUMNS) + "|"]
+    lines = ["| " + " | ".join(columns.values()) + " |", "|---" * len(columns) + "|"]
     for row in rows:
-        cells = (row.get(name, "-") for name in COLUMNS)
+        cells = (row.get(name, "-") for name in columns)
         text = (f"{cell:.3g}" if isinstance(cell, float) else str(cell) for cell in cells)
         lines.append("| " + " | ".join(text) + " |")
     return "\n".join(lines)

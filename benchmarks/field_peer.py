@@ -18,6 +18,8 @@ DAYS = 15
 ITERATIONS = 10
 LEARNING_RATE, LAST_SHARE = 1e-3, 0.02
 LARGEST_GRADIENT = 0.5
+# Share of the points that are observed where only time is measured.
+SEEN = 0.05
 
 
 def convolution(channels, filters):
@@ -67,9 +69,9 @@ class Update(nn.Module):
 class Network(nn.Module):
     """The variational cost's gradient and the update, again and again."""
 
-    def __init__(self):
+    def __init__(self, iterations=ITERATIONS):
         super().__init__()
-        self.prior, self.update = Prior(), Update()
+        self.prior, self.update, self.iterations = Prior(), Update(), iterations
 
     def gradient(self, state, observations, seen):
         misfit = (state - observations)[seen].square().mean()
@@ -81,17 +83,42 @@ class Network(nn.Module):
         observations = observations.nan_to_num()
         state = observations.clone().requires_grad_()
         states, norm = self.update.start(state), None
-        for number in range(1, ITERATIONS + 1):
+        for number in range(1, self.iterations + 1):
             gradient = self.gradient(state, observations, seen)
             if norm is None:
                 norm = gradient.square().mean((1, 2, 3), keepdim=True).sqrt()
             increment, states = self.update(gradient / norm, states)
             # Large steps of the network first, small ones of descent last.
-            state = state - increment / number - 0.2 * number / ITERATIONS * gradient
+            state = state - increment / number - 0.2 * number / self.iterations * gradient
             if not self.training:
                 state = state.detach().requires_grad_()
                 states = tuple(each.detach() for each in states)
         return state
+
+
+def make_of_maps(iterations=ITERATIONS, batch=4, points=64):
+    """A training step and an inference, as functions without arguments.
+
+    Args:
+        iterations, batch, points: sizes; maps are squares.
+    """
+    torch.manual_seed(0)
+    network, truth = Network(iterations), torch.randn(batch, DAYS, points, points)
+    observations = torch.where(torch.rand_like(truth) < SEEN, truth, torch.nan)
+    adam = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)
+
+    def train():
+        network.train()
+        adam.zero_grad()
+        loss = (network(observations) - truth).square().mean()
+        loss.backward()
+        adam.step()
+        return loss.item()
+
+    def infer():
+        return network.eval()(observations).detach().numpy()
+
+    return train, infer
 
 
 class Trained(NamedTuple):

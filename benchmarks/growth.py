@@ -1,4 +1,4 @@
-"""How time and memory of training grow with K, batch, window length and state size.
+"""How time and memory of training grow with K, batch, window length and state size, or grid.
 
 python benchmarks/growth.py [--repeats 5] [--out benchmarks/results]
 """
@@ -13,12 +13,23 @@ from timing import HERE, Worker, interleaved, measured_on
 THREADS = 2
 GENN = {"prior": "genn", "cell": "lstm", "iterations": 5, "batch": 128, "steps": 200}
 LORENZ96 = {"prior": "lorenz96", "cell": "lstm", "iterations": 5, "batch": 32, "steps": 50}
-SWEEPS = {
+MAPS = {"maps": True, "iterations": 5, "batch": 1}
+RECOMPUTED = {"recompute": True}
+SERIES = {
     "iterations": (GENN, "iterations", (1, 5, 10, 20, 40)),
-    "iterations, recomputed": (GENN | {"recompute": True}, "iterations", (1, 5, 10, 20, 40)),
+    "iterations, recomputed": (GENN | RECOMPUTED, "iterations", (1, 5, 10, 20, 40)),
     "batch": (GENN, "batch", (1, 8, 32, 128, 256, 512)),
     "window length": (GENN | {"batch": 32}, "steps", (50, 200, 800, 3200)),
     "state size": (LORENZ96, "components", (4, 10, 30, 100, 300, 1000)),
+}
+# Of the published network for maps, squares of so many points.
+OF_MAPS = {
+    "iterations": (MAPS, "iterations", (1, 5, 10, 20)),
+    "iterations, recomputed": (MAPS | RECOMPUTED, "iterations", (1, 5, 10, 20)),
+    "batch": (MAPS, "batch", (1, 2, 4, 8)),
+    "days": (MAPS, "days", (5, 10, 20, 40)),
+    "points": (MAPS, "points", (32, 64, 128, 256)),
+    "points, recomputed": (MAPS | RECOMPUTED, "points", (32, 64, 128, 256, 512)),
 }
 
 
@@ -26,7 +37,8 @@ def sweep(base, name, values, repeats):
     """Seconds of a training step and an inference, and peak memory, for each value."""
     rows = []
     for value in values:
-        settings = base | {name: value, "threads": THREADS, "pieces": THREADS}
+        settings = base | {name: value, "threads": THREADS}
+        settings |= {} if "maps" in base else {"pieces": THREADS}
         worker = Worker(library="tensorflow", **settings)
         rows.append({"value": value, **interleaved([worker], repeats)[0]})
         print(json.dumps(rows[-1]), flush=True)
@@ -70,12 +82,14 @@ def main():
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--out", type=Path, default=HERE / "results")
     arguments = parser.parse_args()
-    sweeps = {name: sweep(*settings, arguments.repeats) for name, settings in SWEEPS.items()}
     arguments.out.mkdir(parents=True, exist_ok=True)
-    report = {"machine": measured_on(), "threads": THREADS, "sweeps": sweeps}
-    (arguments.out / "growth.json").write_text(json.dumps(report, indent=1))
-    (arguments.out / "growth.md").write_text(table(sweeps) + "\n")
-    plot(sweeps, arguments.out / "growth.png")
+    for name, kinds in {"growth": SERIES, "growth_on_maps": OF_MAPS}.items():
+        sweeps = {kind: sweep(*of, arguments.repeats) for kind, of in kinds.items()}
+        report = {"machine": measured_on(), "threads": THREADS, "sweeps": sweeps}
+        out = arguments.out / name
+        out.with_suffix(".json").write_text(json.dumps(report, indent=1))
+        out.with_suffix(".md").write_text(table(sweeps) + "\n")
+        plot(sweeps, out.with_suffix(".png"))
 
 
 if __name__ == "__main__":

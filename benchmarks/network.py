@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tf4dvar.layers import (
     GENN,
+    BilinearAutoEncoder,
     ConvCell,
     GradientSolver,
     Lorenz63ODE,
@@ -25,8 +26,8 @@ PRIORS = {
     "lorenz96": lambda: RK4Flow(Lorenz96ODE(), 0.05),
 }
 CELLS = {"lstm": LSTMCell, "conv": ConvCell}
-# An observed component, every eighth time.
-EVERY = 8
+# An observed component, every eighth time; of maps a share of all points.
+EVERY, SEEN = 8, 0.05
 
 
 def use_threads(threads):
@@ -48,6 +49,31 @@ def make(prior, cell, iterations, batch=128, steps=200, components=3, recompute=
         PRIORS[prior](),
         GradientSolver(CELLS[cell](), iterations, recompute=recompute, micro_batches=pieces),
     )
+    return functions(model, observations, truth)
+
+
+def make_of_maps(iterations=10, batch=4, points=64, days=15, recompute=False, half=False):
+    """The same of the published network for maps, of `field_peer`.
+
+    Args:
+        iterations, batch, points, days: sizes; maps are squares.
+        recompute: see `GradientSolver`.
+        half: whether the update computes in bfloat16.
+    """
+    keras.utils.set_random_seed(0)
+    rng = np.random.default_rng(0)
+    truth = rng.normal(size=(batch, days, points, points, 1)).astype("float32")
+    observations = np.where(rng.random(truth.shape) < SEEN, truth, np.nan)
+    update = LSTMCell(48, segment=days, dtype="mixed_bfloat16" if half else None)
+    model = FourDVarNet(
+        BilinearAutoEncoder(32, segment=days),
+        GradientSolver(update, iterations, recompute=recompute),
+    )
+    return functions(model, tf.constant(observations, "float32"), tf.constant(truth))
+
+
+def functions(model, observations, truth):
+    """A training step and an inference."""
     model.build(truth.shape)
     adam = keras.optimizers.Adam(1e-3)
     adam.build(model.trainable_variables)

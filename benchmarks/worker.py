@@ -13,16 +13,18 @@ import time
 
 def main():
     settings = json.loads(sys.argv[1])
-    threads = settings.pop("threads")
+    threads, of_maps = settings.pop("threads"), settings.pop("maps", False)
     if settings.pop("library") == "torch":
         import torch
+        from field_peer import make_of_maps
         from peer import make
 
         torch.set_num_threads(threads)
     else:
-        from network import make, use_threads
+        from network import make, make_of_maps, use_threads
 
         use_threads(threads)
+    make = make_of_maps if of_maps else make
     train, infer = make(**settings)
     started = time.perf_counter()
     train()

@@ -17,6 +17,7 @@ from tf4dvar.classical.cycled import (
 )
 from tf4dvar.classical.cycled.ensemble_filters import WIDEST, Members, rotation
 from tf4dvar.classical.cycled.filter import seen_of
+from tf4dvar.classical.cycled.iterative_smoother import Lagged
 from tf4dvar.errors import DivergenceError, InputError
 from tf4dvar.experiments import true_flow
 from tf4dvar.systems import (
@@ -279,6 +280,24 @@ def test_an_ensemble_that_goes_astray_while_it_is_fitted_is_told():
     problem = Problem(values, None, 1.0, Gaussian(np.zeros(3), 1.0), system=Lorenz63())
     with pytest.raises(DivergenceError, match="ienks diverges"):
         run(IEnKS(members=5), problem)
+
+
+def test_a_step_that_makes_the_fit_worse_is_halved(rng):
+    """Of arctan(3 x), seen at zero from 2 on, a Gauss-Newton step ends far beyond zero."""
+    members, variance, noise = np.array([[[1.9], [2.1]]]), 0.02, 1e-4
+    problem = Problem(np.zeros((1, 1, 1)), None, noise, Gaussian(np.zeros(1), 1.0))
+
+    def move(states, time):
+        return np.arctan(3 * states)
+
+    filter_ = IEnKS(members=2, inflation=1.0, rotation=False, lag=1, iterations=20)
+    known = Lagged(members, move(members, 0), np.ones((1, 1), int))
+    found, _ = filter_.update(problem, known, [seen_of(problem, 0, 0)], move, rng)
+    starts = np.linspace(-3, 3, 60_001)
+    costs = (starts - 2) ** 2 / variance + move(starts, 0) ** 2 / noise
+    # The mean of what the members become is nearly that of one state.
+    best = move(starts[costs.argmin()], 0)
+    np.testing.assert_allclose(found.members.mean(), best, atol=1e-3)
 
 
 def test_forced_dynamics_are_refused_where_covariates_are_not_kept(problem):

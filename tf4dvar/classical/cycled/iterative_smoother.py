@@ -69,6 +69,7 @@ class IEnKS(EnsembleFilter):
         transforms = np.tile(np.eye(members), (len(seen), 1, 1))
         roots = transforms.copy()
         misfit = np.full(len(seen), np.nan)
+        changes, costs = np.zeros_like(weights), np.full(len(seen), np.inf)
         steps = int(state.intervals[0].sum())
         active = [series for series, of in enumerate(seen) if of.entries.size]
         now = state.members
@@ -88,13 +89,21 @@ class IEnKS(EnsembleFilter):
                     wider = self.widening(innovation, anomalies, misfit[series])
                     anomalies *= wider
                     departures[series] *= wider
+                cost = np.square(innovation).sum() + np.square(weights[series]).sum()
+                if cost > costs[series] and np.linalg.norm(changes[series]) > CONVERGED * number:
+                    # A step too far: half of it back.
+                    changes[series] /= 2
+                    weights[series] -= changes[series]
+                    moving.append(series)
+                    continue
+                costs[series] = cost
                 slope = anomalies @ innovation - weights[series]
                 values, vectors = np.linalg.eigh(np.eye(members) + anomalies @ anomalies.T)
-                change = (vectors / values) @ (vectors.T @ slope)
-                weights[series] += change
+                changes[series] = (vectors / values) @ (vectors.T @ slope)
+                weights[series] += changes[series]
                 transforms[series] = (vectors / np.sqrt(values)) @ vectors.T
                 roots[series] = (vectors * np.sqrt(values)) @ vectors.T
-                if np.linalg.norm(change) > CONVERGED * number:
+                if np.linalg.norm(changes[series]) > CONVERGED * number:
                     moving.append(series)
             if not moving or iteration + 1 == self.iterations:
                 break

@@ -277,7 +277,6 @@ def extended_transposed(gradient, axis: int, reach: int, boundary: str):
         gradient: [batch, time, *space, channel], extended along an axis.
         axis, reach, boundary: as of `extended`.
     """
-
     count = sizes(gradient)[axis]
     within = part(gradient, axis, reach, count - 2 * reach)
     if boundary == "zero":
