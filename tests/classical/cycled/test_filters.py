@@ -276,28 +276,25 @@ def test_divergence_is_told(system):
 
 
 def test_an_ensemble_that_goes_astray_while_it_is_fitted_is_told():
-    values = np.array([[[1e30, 0.0, 0.0]] * 2])
+    values = np.array([[[1e30, 0.0, 0.0]] * 3])
     problem = Problem(values, None, 1.0, Gaussian(np.zeros(3), 1.0), system=Lorenz63())
     with pytest.raises(DivergenceError, match="ienks diverges"):
         run(IEnKS(members=5), problem)
 
 
 def test_a_step_that_makes_the_fit_worse_is_halved(rng):
-    """Of arctan(3 x), seen at zero from 2 on, a Gauss-Newton step ends far beyond zero."""
-    members, variance, noise = np.array([[[1.9], [2.1]]]), 0.02, 1e-4
+    """Of arctan(6 x), seen at zero from 2 on, Gauss-Newton steps go to and fro."""
+    members, noise = np.array([[[1.98], [2.02]]]), 1e-4
     problem = Problem(np.zeros((1, 1, 1)), None, noise, Gaussian(np.zeros(1), 1.0))
 
     def move(states, time):
-        return np.arctan(3 * states)
+        return np.arctan(6 * states)
 
-    filter_ = IEnKS(members=2, inflation=1.0, rotation=False, lag=1, iterations=20)
+    method = IEnKS(members=2, inflation=1.0, rotation=False, lag=1, iterations=12)
     known = Lagged(members, move(members, 0), np.ones((1, 1), int))
-    found, _ = filter_.update(problem, known, [seen_of(problem, 0, 0)], move, rng)
-    starts = np.linspace(-3, 3, 60_001)
-    costs = (starts - 2) ** 2 / variance + move(starts, 0) ** 2 / noise
-    # The mean of what the members become is nearly that of one state.
-    best = move(starts[costs.argmin()], 0)
-    np.testing.assert_allclose(found.members.mean(), best, atol=1e-3)
+    found, _ = method.update(problem, known, [seen_of(problem, 0, 0)], move, rng)
+    # The least of the cost is at 0.0005; without, they are at -0.1 by then.
+    np.testing.assert_allclose(found.members.mean(), 0, atol=0.05)
 
 
 def test_forced_dynamics_are_refused_where_covariates_are_not_kept(problem):
