@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 import typer
 
-from tf4dvar.classical.fields import FieldMethod
 from tf4dvar.cli.common import report
 from tf4dvar.cli.data import DataFile
 from tf4dvar.cli.progress import progress_bar
@@ -21,6 +20,7 @@ from tf4dvar.errors import InputError
 from tf4dvar.runtime import load_tensorflow
 
 if TYPE_CHECKING:
+    from tf4dvar.classical.fields import FieldMethod
     from tf4dvar.models import FourDVarNet
 
 PageOption = Annotated[
@@ -30,7 +30,7 @@ PageOption = Annotated[
 
 
 def assimilate_fields(
-    method: FieldMethod,
+    method: "FieldMethod",
     members: Members,
     noise_variance: float | None,
     states: str | None,

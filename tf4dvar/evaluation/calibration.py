@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
-from scipy import stats
+from scipy.special import ndtri
 
 from tf4dvar.data import time_step_of
 from tf4dvar.evaluation.metrics import gaussian_crps
@@ -29,7 +29,7 @@ def within(percent: int) -> float:
     Args:
         percent: of it that is in the interval.
     """
-    return float(stats.norm.ppf(0.5 + percent / 200))
+    return float(ndtri(0.5 + percent / 200))
 
 
 def calibration(error: np.ndarray, spread: np.ndarray) -> dict[str, float]:

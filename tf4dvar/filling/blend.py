@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import optimize
+from scipy.special import stdtrit
 
 from tf4dvar.classical.fields import FieldProblem
 from tf4dvar.classical.fields.withheld import best_scale, shares
@@ -138,7 +139,7 @@ def _surely_better(errors, others, days):
     gains, count = np.square(errors) - np.square(others), len(np.unique(days))
     if count < 2:
         return False
-    factor = stats.t.ppf(SURE, count - 1) * np.sqrt(count / (count - 1))
+    factor = stdtrit(count - 1, SURE) * np.sqrt(count / (count - 1))
     return gains.sum() > factor * standard_error(gains, days)
 
 

@@ -129,7 +129,7 @@ class ProbabilisticModel(LabelledModel):
         arrays = {name: of.astype(self.input_dtype) for name, of in by_name(inputs).items()}
         return arrays, restored
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def posterior_of(self, inputs):
         """Mean and standard deviation as tensors; see `posterior`.
 
@@ -142,7 +142,7 @@ class ProbabilisticModel(LabelledModel):
         std = std if sea is None else tf.where(sea > 0, std, np.nan)
         return self._physical(state, sea), std
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def _samples_of(self, inputs, own_noise, common_noise):
         """Samples, [batch, sample, time, *space, component], and their deviations."""
         state, sea = self._normalised_states(inputs)
@@ -152,7 +152,7 @@ class ProbabilisticModel(LabelledModel):
         std = by_component(tf.multiply, spread.std, self.normalisation.std)
         return self._physical(state[:, tf.newaxis] + errors, sea), std
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def _begun_with(self, inputs, errors):
         """The reconstruction from a first guess with errors, both in physical units."""
         start, values, weights, *covariates = self._prepare(inputs)
