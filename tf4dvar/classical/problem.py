@@ -279,13 +279,15 @@ class Problem:
 
     def _check_covariates(self) -> None:
         given, wanted = self.covariates, getattr(self.flow, "covariates", 0)
+        if self.flow is None and self.system is not None:
+            wanted = len(self.system.covariates)
         shape = (*self.observations.shape[:2], wanted)
         if given is None and not wanted:
             return
         if given is None or given.shape != shape or not np.isfinite(given).all():
             raise InputError(
                 f"Received covariates of shape {None if given is None else given.shape}; expected "
-                f"finite ones of shape {shape}, those that the flow depends on."
+                f"finite ones of shape {shape}, those that the dynamics depend on."
             )
 
     @cached_property

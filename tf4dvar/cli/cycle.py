@@ -247,15 +247,17 @@ class _Run:
             piece: the data set between two steps.
             steps: of all.
         """
-        from tf4dvar.evaluation.comparison import problem_of, problem_without_dynamics
+        from tf4dvar.evaluation.comparison import problem_of, problem_with
+        from tf4dvar.layers.contracts import Prior, trait
 
         flow = None
 
         def problem(begin, stop):
             nonlocal flow
             if self.model is not None:
-                given = self.noise_variance, self.covariates
-                return problem_without_dynamics(piece(begin, stop), *given)
+                forced = (of for of in self.model.priors if trait(of, Prior, "covariates"))
+                given = piece(begin, stop), self.noise_variance, self.covariates
+                return problem_with(next(forced, None), *given)
             found = problem_of(piece(begin, stop), None, self.system, self.noise_variance)
             # One for all pieces: its derivatives are compiled once. Where none are taken the system
             # steps a few states faster.

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import keras
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -91,14 +92,13 @@ def problem_of(
         )
     if system is None:
         logger.info("The data are of no known system: only the observations tell of the states.")
-        return replace(problem_without_dynamics(dataset, noise_variance), first_guess=first_guess)
+        return replace(problem_with(None, dataset, noise_variance), first_guess=first_guess)
     dataset = in_order(dataset, system)
-    observed = problem_without_dynamics(dataset, noise_variance, system.covariates)
-    check_observations(observed.observations, components=len(system.components))
+    check_observations(dataset["observations"].values, components=len(system.components))
     system = system.with_time_step(time_step_of(dataset, system))
+    flow = true_flow(system, dtype="float64")
     problem = replace(
-        observed,
-        flow=true_flow(system, dtype="float64"),
+        problem_with(flow, dataset, noise_variance, system.covariates),
         first_guess=first_guess,
         system=system if system.can_be_simulated else None,
     )
@@ -108,21 +108,25 @@ def problem_of(
     return replace(problem, background=stationary(problem).background)
 
 
-def problem_without_dynamics(
-    dataset: xr.Dataset, noise_variance: float | None = None, covariates: Sequence[str] = ()
+def problem_with(
+    prior: keras.layers.Layer | None,
+    dataset: xr.Dataset,
+    noise_variance: float | None = None,
+    covariates: Sequence[str] = (),
 ) -> Problem:
-    """The problem of a data set's windows as they are, of which the observations alone are known.
+    """The problem of a data set's windows as they are.
 
     Args:
+        prior: the dynamics, or what a model has in their place; None where there is none.
         dataset, noise_variance: see `problem_of`.
-        covariates: names of those that are taken.
+        covariates: names of those that the prior takes.
 
     Raises:
         InputError: the noise is not known, or is no number.
     """
     return Problem(
         dataset["observations"].values.astype("float64"),
-        None,
+        prior,
         _noise_variance(dataset) if noise_variance is None else noise_variance,
         covariates=covariates_of(dataset, covariates),
     )
