@@ -6,10 +6,11 @@ import pytest
 import tensorflow as tf
 import xarray as xr
 
-from tf4dvar.data import ObservationPlan, open_data, simulate_dataset
+from tests.cli.test_app import succeed
+from tf4dvar.data import ObservationPlan, open_data, simulate_dataset, write_dataset
 from tf4dvar.errors import InputError
 from tf4dvar.export import save
-from tf4dvar.layers import GradientSolver, LSTMCell, RK4Flow, ode_layer
+from tf4dvar.layers import FixedStepCell, GradientSolver, LSTMCell, RK4Flow, ode_layer
 from tf4dvar.models import FourDVarNet, UnsupervisedLoss, load_model
 from tf4dvar.systems import System
 
@@ -126,3 +127,28 @@ def test_a_series_has_them_beside_its_observations(trained, data):
     assert np.isfinite(twin.fit(opened, epochs=1, verbose=0).history["loss"]).all()
     with pytest.raises(InputError, match="depend on wind, known in time"):
         twin.reconstruct(opened.drop_vars("covariates"))
+
+
+def test_it_slides_over_a_series(tmp_path):
+    system = System(
+        blown,
+        components=("speed",),
+        time_step=0.5,
+        initial=lambda count, rng: rng.normal(size=(count, 1)),
+        covariates={"wind": lambda time: 4.0 * np.sign(np.sin(time))},
+        drag=0.8,
+    )
+    series = simulate_dataset(system, ObservationPlan((0,), 3, 0.01), 2, 50, seed=3)
+    ode = ode_layer(blown, components=1, covariates=("wind",), trainable=False, drag=0.8)
+    model = FourDVarNet(RK4Flow(ode, 0.5), GradientSolver(FixedStepCell(0.1), iterations=2))
+    model.adapt(series)
+    model.save(tmp_path / "model.keras")
+    write_dataset(series, tmp_path / "series.nc")
+    asked = ("--data", tmp_path / "series.nc", "--window", 20, "--advance", 10)
+    told = ("--model", tmp_path / "model.keras", "--out", tmp_path / "out.nc")
+    succeed("cycle", "model", *asked, *told)
+    last = series.isel(time=slice(-20, None))
+    given = {name: last[name].values for name in ("observations", "covariates")}
+    expected = model.predict(given, verbose=0)
+    with xr.open_dataset(tmp_path / "out.nc") as found:
+        np.testing.assert_allclose(found["state"][:, -10:], expected[:, -10:], rtol=1e-4, atol=1e-4)
