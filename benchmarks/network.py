@@ -30,9 +30,9 @@ CELLS = {"lstm": LSTMCell, "conv": ConvCell}
 EVERY, SEEN = 8, 0.05
 
 
-def use_threads(threads):
-    """Before the first operation: so many threads, between operations and not within them."""
-    tf.config.threading.set_intra_op_parallelism_threads(1)
+def use_threads(threads, within=1):
+    """Before the first operation: so many threads between operations, and within each of them."""
+    tf.config.threading.set_intra_op_parallelism_threads(within)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
 
 

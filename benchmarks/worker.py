@@ -23,7 +23,8 @@ def main():
     else:
         from network import make, make_of_maps, use_threads
 
-        use_threads(threads)
+        # Convolutions of maps are large enough to be shared.
+        use_threads(threads, threads if of_maps else 1)
     make = make_of_maps if of_maps else make
     train, infer = make(**settings)
     started = time.perf_counter()
