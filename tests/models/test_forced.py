@@ -22,17 +22,19 @@ def blown(state, wind, drag):
     return [drag * (wind - state[..., 0])]
 
 
+SYSTEM = System(
+    blown,
+    components=("speed",),
+    time_step=0.5,
+    initial=lambda count, rng: rng.normal(size=(count, 1)),
+    covariates={"wind": lambda time: 4.0 * np.sign(np.sin(time))},
+    drag=0.8,
+)
+
+
 @pytest.fixture(scope="module")
 def data():
-    system = System(
-        blown,
-        components=("speed",),
-        time_step=0.5,
-        initial=lambda count, rng: rng.normal(size=(count, 1)),
-        covariates={"wind": lambda time: 4.0 * np.sign(np.sin(time))},
-        drag=0.8,
-    )
-    dataset = simulate_dataset(system, ObservationPlan((0,), 12, 0.01), 32, 40, seed=2)
+    dataset = simulate_dataset(SYSTEM, ObservationPlan((0,), 12, 0.01), 32, 40, seed=2)
     names = ("observations", "covariates", "truth")
     return [dataset[name].values.astype("float32") for name in names]
 
@@ -130,15 +132,7 @@ def test_a_series_has_them_beside_its_observations(trained, data):
 
 
 def test_it_slides_over_a_series(tmp_path):
-    system = System(
-        blown,
-        components=("speed",),
-        time_step=0.5,
-        initial=lambda count, rng: rng.normal(size=(count, 1)),
-        covariates={"wind": lambda time: 4.0 * np.sign(np.sin(time))},
-        drag=0.8,
-    )
-    series = simulate_dataset(system, ObservationPlan((0,), 3, 0.01), 2, 50, seed=3)
+    series = simulate_dataset(SYSTEM, ObservationPlan((0,), 3, 0.01), 2, 50, seed=3)
     ode = ode_layer(blown, components=1, covariates=("wind",), trainable=False, drag=0.8)
     model = FourDVarNet(RK4Flow(ode, 0.5), GradientSolver(FixedStepCell(0.1), iterations=2))
     model.adapt(series)

@@ -247,12 +247,39 @@ class Filter(Settings):
         return Position(self.kind(*parts), recent, counts)
 
     def mover(self, problem: Problem) -> Callable[[np.ndarray, int], np.ndarray]:
-        """States one step later: by the dynamics of the problem, see `mover`.
+        """Gives states one step later: `(states [series, ..., component], step)` to the same.
+
+        By the flow; without one by the system, which NumPy steps: for a few states a call of a
+        compiled graph takes longer.
 
         Args:
-            problem: of the series.
+            problem: with a flow, or a system.
         """
-        return mover(problem)
+        known = problem.covariates
+        if problem.flow is None:
+            system = problem.required_system()
+            parts = None if known is None else covariates_of_steps(known)
+
+            def move(states, time):
+                if parts is None:
+                    return system.step(states)
+                shape = (len(states), *(1,) * (states.ndim - 2), -1)
+                first, middle, last = (each[:, time].reshape(shape) for each in parts)
+                return system.step(states, covariates=(first, middle, last))
+
+            return move
+        model = one_step_model(problem.flow, problem.components)
+        steps = problem.covariates_of_steps
+
+        def move_by_flow(states, time):
+            if steps is None:
+                return model.forecast(states)
+            beside = steps[:, time].reshape(len(states), *(1,) * (states.ndim - 2), -1)
+            return model.forecast(
+                states, np.broadcast_to(beside, (*states.shape[:-1], beside.shape[-1]))
+            )
+
+        return move_by_flow
 
     def begin(self, problem: Problem, rng: np.random.Generator) -> Any:
         """What is known before the first observation: the background."""
@@ -284,42 +311,6 @@ class Filter(Settings):
     def estimate(self, state) -> tuple[np.ndarray, np.ndarray]:
         """Mean and spread, [series, component] each."""
         raise NotImplementedError
-
-
-def mover(problem: Problem):
-    """States one step later: `(states [series, ..., component], number of the step)` to the same.
-
-    By the flow; without one by the system, which NumPy steps: for a few states a call of a compiled
-    graph takes longer.
-
-    Args:
-        problem: with a flow, or a system.
-    """
-    known = problem.covariates
-    if problem.flow is None:
-        system = problem.required_system()
-        parts = None if known is None else covariates_of_steps(known)
-
-        def move(states, time):
-            if parts is None:
-                return system.step(states)
-            shape = (len(states), *(1,) * (states.ndim - 2), -1)
-            first, middle, last = (each[:, time].reshape(shape) for each in parts)
-            return system.step(states, covariates=(first, middle, last))
-
-        return move
-    model = one_step_model(problem.flow, problem.components)
-    steps = problem.covariates_of_steps
-
-    def move_by_flow(states, time):
-        if steps is None:
-            return model.forecast(states)
-        beside = steps[:, time].reshape(len(states), *(1,) * (states.ndim - 2), -1)
-        return model.forecast(
-            states, np.broadcast_to(beside, (*states.shape[:-1], beside.shape[-1]))
-        )
-
-    return move_by_flow
 
 
 def misfit_of(innovation: np.ndarray, covariance: np.ndarray) -> float:
